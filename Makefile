@@ -1,0 +1,43 @@
+# Each target sets up what it needs from a bare clone, and is quick the second time.
+PYTHON ?= python3
+PY     := .venv/bin/python
+MODEL  ?= efficientnet-lite0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up invoke test check format lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+.venv/.ready: pyproject.toml constraints.txt infra/venv.sh
+	@sh infra/venv.sh $(PYTHON)
+
+demo: .venv/.ready ## photos to vectors on a local AWS: make demo [IMAGES=DIR]
+	@$(PY) -m infra demo --model '$(MODEL)' $(if $(IMAGES),--images '$(IMAGES)')
+
+up: .venv/.ready ## the same local AWS, left running until Ctrl-C: make up [PORT=N]
+	@$(PY) -m infra up --model '$(MODEL)' $(if $(PORT),--port '$(PORT)')
+
+invoke: .venv/.ready ## send one event to the running local AWS: make invoke EVENT=events/FILE.json
+	@$(PY) -m infra invoke '$(EVENT)'
+
+test: .venv/.ready ## every test
+	@$(PY) -m pytest
+
+check: .venv/.ready ## the fast gates: format, lint, types, template
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@.venv/bin/cfn-lint infra/template.yaml
+
+format: .venv/.ready ## rewrite the code as `make check` wants it
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+lock: .venv/.ready ## pin every dependency anew
+	@$(PY) -m pip install --quiet uv
+	@.venv/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+		--upgrade --no-annotate --no-header --quiet -o constraints.txt
+
+clean: ## remove what the commands above made
+	rm -rf .venv build

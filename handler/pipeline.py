@@ -1,0 +1,239 @@
+"""One job, told in one page: fetch, decode, embed, record, commit. The only module that knows the stages."""
+
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TypeVar
+
+import numpy as np
+
+from handler.aws import Clients
+from handler.errors import (
+    DropvecError,
+    InternalError,
+    MissingObjectError,
+    RejectedError,
+    Rejection,
+    RetryableError,
+)
+from handler.events import Job
+from handler.model import Encoder
+from handler.objects import StoredObject, read_object
+from handler.order import Basis, Sequenced, Unsequenced, normalize_sequencer, text_of
+from handler.pixels import decode
+from handler.preprocess import to_tensor
+from handler.record import Embedding, Record, source_of
+from handler.settings import Settings
+from handler.store import Committed, Refused, Store
+from handler.timing import Deadline, Stopwatch
+
+T = TypeVar("T")
+
+# How often a job starts over because its item changed under it, before it is handed back.
+MAX_ROUNDS = 4
+
+
+class Ending(StrEnum):
+    """How a job ended."""
+
+    SUCCESS = "success"
+    REJECTED = "rejected"
+    DELETED = "deleted"
+    SUPERSEDED = "superseded"
+    IGNORED = "ignored"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        job: the job.
+        ending: how it ended.
+        error: why, where it was rejected, deleted or has failed.
+        embedding: not normalised, where one was made.
+        timings_ms: by stage, and in total.
+    """
+
+    job: Job
+    ending: Ending
+    error: DropvecError | None
+    embedding: Embedding | None
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The function's parts, put together once at cold start."""
+
+    settings: Settings
+    encoder: Encoder
+    clients: Clients
+    store: Store
+
+    def process(self, job: Job, deadline: Deadline) -> Outcome:
+        """Bring the item and the JSON of a job's key to what the key holds now. Never raises."""
+        watch = Stopwatch()
+        try:
+            outcome = contained(lambda: self._settle(job, deadline, watch))
+        except DropvecError as error:
+            outcome = Outcome(job, Ending.FAILED, error, None, {})
+        return replace(outcome, timings_ms=watch.read())
+
+    def embed_object(self, bucket: str, key: str, deadline: Deadline) -> Embedding:
+        """Embed what a key holds now, without storing anything; not normalised.
+
+        Raises:
+            DropvecError: it cannot be.
+        """
+        stored = read_object(self.clients.s3, bucket, key, self.settings.max_image_bytes, deadline)
+        if stored.data is None:
+            raise stored.refusal or MissingObjectError(f"{source_of(bucket, key)} holds nothing")
+        return self.embed_bytes(stored.data, Stopwatch())
+
+    def embed_bytes(self, data: bytes, watch: Stopwatch) -> Embedding:
+        """Embed the bytes of an image; not normalised.
+
+        Raises:
+            RejectedError: they are not an image that can be embedded.
+        """
+        if not data:
+            raise RejectedError(Rejection.EMPTY_OBJECT, "the image has no bytes")
+        if len(data) > self.settings.max_image_bytes:
+            raise RejectedError(
+                Rejection.TOO_MANY_BYTES,
+                f"the image has {len(data)} bytes, more than the {self.settings.max_image_bytes} allowed",
+            )
+        picture = decode(data, self.settings.max_image_pixels)
+        watch.lap("decode")
+        tensor = to_tensor(picture.image, self.encoder.spec.preprocess)
+        watch.lap("preprocess")
+        vector = self.encoder.embed(tensor)
+        watch.lap("embed")
+        if not np.isfinite(vector).all():
+            raise InternalError("the model gave a vector with infinities or not-a-numbers in it")
+        return Embedding(vector, normalized=False, width=picture.width, height=picture.height, format=picture.format)
+
+    def _settle(self, job: Job, deadline: Deadline, watch: Stopwatch) -> Outcome:
+        if job.bucket == self.settings.results_bucket:
+            return Outcome(job, Ending.IGNORED, None, None, {})
+        for _ in range(MAX_ROUNDS):
+            if deadline.left() <= 0:
+                raise RetryableError("no time left in this invocation")
+            outcome = self._round(job, deadline, watch)
+            if outcome is not None:
+                return outcome
+        raise RetryableError(f"{source_of(job.bucket, job.key)} kept changing while it was worked on")
+
+    def _round(self, job: Job, deadline: Deadline, watch: Stopwatch) -> Outcome | None:
+        """Work on the key once; None when the world has changed meanwhile and it must be looked at again."""
+        basis = self._basis(job, deadline)
+        try:
+            stored = read_object(self.clients.s3, job.bucket, job.key, self.settings.max_image_bytes, deadline)
+        except MissingObjectError as error:
+            return self._bury(job, basis, error, deadline)
+        finally:
+            watch.lap("fetch")
+        if stored.size == 0 and job.key.endswith("/"):
+            return Outcome(job, Ending.IGNORED, None, None, {})
+        found = self._embed_stored(stored, watch)
+        record = self._record(job, stored, found, watch)
+        outcome = _outcome(job, found)
+        if self._says_so_already(basis, record):
+            return outcome
+        return self._write(record, basis, outcome, deadline, watch)
+
+    def _basis(self, job: Job, deadline: Deadline) -> Basis:
+        if job.sequencer:
+            return Sequenced(normalize_sequencer(job.sequencer))
+        return Unsequenced(self.store.read(job.bucket, job.key, deadline))
+
+    def _embed_stored(self, stored: StoredObject, watch: Stopwatch) -> Embedding | RejectedError:
+        if stored.refusal is not None or stored.data is None:
+            return stored.refusal or RejectedError(Rejection.EMPTY_OBJECT, "the object has no bytes")
+        try:
+            return self.embed_bytes(stored.data, watch)
+        except RejectedError as error:
+            return error
+
+    def _record(self, job: Job, stored: StoredObject, found: Embedding | RejectedError, watch: Stopwatch) -> Record:
+        if isinstance(found, Embedding) and self.settings.normalize:
+            found = found.normalize()
+        return Record(
+            bucket=job.bucket,
+            key=job.key,
+            etag=stored.etag,
+            version_id=stored.version_id,
+            size=stored.size,
+            model=self.encoder.spec.name,
+            fingerprint=self.encoder.spec.fingerprint,
+            outcome=found,
+            timings_ms=watch.read(),
+        )
+
+    def _says_so_already(self, basis: Basis, record: Record) -> bool:
+        """Whether work without a sequencer would write what its item says already."""
+        if isinstance(basis, Sequenced) or basis.seen is None or not isinstance(record.outcome, Embedding):
+            return False
+        seen = basis.seen
+        return (
+            text_of(seen, "status") == "success"
+            and text_of(seen, "etag") == record.etag
+            and text_of(seen, "fingerprint") == record.fingerprint
+            and text_of(seen, "embedding_dtype") == self.settings.embedding_dtype
+            and seen["normalized"].get("BOOL") == record.outcome.normalized
+        )
+
+    def _write(
+        self, record: Record, basis: Basis, outcome: Outcome, deadline: Deadline, watch: Stopwatch
+    ) -> Outcome | None:
+        result = self.store.write_result(record, deadline)
+        watch.lap("write")
+        answer = self.store.commit(record, result, basis, deadline)
+        if isinstance(answer, Committed) and answer.result_in_doubt:
+            self.store.write_result(record, deadline)
+        withdrawn = isinstance(answer, Refused) and answer.deleted
+        still_deleted = withdrawn and self.store.withdraw(record, deadline)
+        watch.lap("commit")
+        if isinstance(answer, Committed):
+            return outcome
+        if answer.changed or (withdrawn and not still_deleted):
+            return None
+        return replace(outcome, ending=Ending.SUPERSEDED) if answer.superseded else outcome
+
+    def _bury(self, job: Job, basis: Basis, error: MissingObjectError, deadline: Deadline) -> Outcome | None:
+        outcome = Outcome(job, Ending.DELETED, error, None, {})
+        if isinstance(basis, Unsequenced) and basis.seen is None:
+            return outcome
+        answer = self.store.bury(job.bucket, job.key, basis, deadline)
+        if isinstance(answer, Refused) and answer.changed:
+            return None
+        if isinstance(answer, Refused) and not answer.deleted:
+            return replace(outcome, ending=Ending.SUPERSEDED)
+        return outcome if self.store.clean(job.bucket, job.key, deadline) else None
+
+
+def _outcome(job: Job, found: Embedding | RejectedError) -> Outcome:
+    if isinstance(found, Embedding):
+        return Outcome(job, Ending.SUCCESS, None, found, {})
+    return Outcome(job, Ending.REJECTED, found, None, {})
+
+
+def contained(operation: Callable[[], T]) -> T:
+    """Run something so that only errors of our own tree come out: a defect must not sink its neighbours.
+
+    Raises:
+        DropvecError: as raised, or an `InternalError` whose trace has gone to the log.
+    """
+    try:
+        return operation()
+    except DropvecError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the one place where a defect is stopped
+        trace = traceback.format_exc()
+        sys.stderr.write(json.dumps({"level": "ERROR", "error": str(error), "trace": trace}) + "\n")
+        raise InternalError(f"{type(error).__name__}: {error}"[:300]) from None

@@ -1,0 +1,85 @@
+"""Environment -> frozen settings, or one line that says what to set."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from handler.errors import SettingsError
+
+EmbeddingDtype = Literal["float32", "float16"]
+
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that the environment decides.
+
+    Attributes:
+        model_dir: the model bundle (`MODEL_DIR`).
+        results_bucket: where result JSON goes (`RESULTS_BUCKET`).
+        table_name: the DynamoDB table (`TABLE_NAME`).
+        results_prefix: put before every result key (`RESULTS_PREFIX`).
+        normalize: whether stored vectors are scaled to length 1 (`NORMALIZE`).
+        embedding_dtype: dtype of the stored bytes (`EMBEDDING_DTYPE`).
+        max_image_bytes: larger objects are refused unread (`MAX_IMAGE_BYTES`).
+        max_image_pixels: larger pictures are refused undecoded (`MAX_IMAGE_PIXELS`).
+    """
+
+    model_dir: Path
+    results_bucket: str
+    table_name: str
+    results_prefix: str
+    normalize: bool
+    embedding_dtype: EmbeddingDtype
+    max_image_bytes: int
+    max_image_pixels: int
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingsError: one is missing or wrong; the text names it and what it takes.
+    """
+    return Settings(
+        model_dir=Path(environment.get("MODEL_DIR") or "/opt/model"),
+        results_bucket=_required(environment, "RESULTS_BUCKET", "the bucket that takes the result JSON"),
+        table_name=_required(environment, "TABLE_NAME", "the DynamoDB table that takes the items"),
+        results_prefix=environment.get("RESULTS_PREFIX", ""),
+        normalize=_boolean(environment, "NORMALIZE", default=True),
+        embedding_dtype=_dtype(environment.get("EMBEDDING_DTYPE") or "float32"),
+        max_image_bytes=_positive(environment, "MAX_IMAGE_BYTES", default=64 * 1024 * 1024),
+        max_image_pixels=_positive(environment, "MAX_IMAGE_PIXELS", default=100_000_000),
+    )
+
+
+def _required(environment: Mapping[str, str], name: str, what: str) -> str:
+    value = environment.get(name, "")
+    if not value:
+        raise SettingsError(f"{name} is not set; set it to {what}")
+    return value
+
+
+def _boolean(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = environment.get(name) or str(default)
+    try:
+        return _BOOLEANS[text.lower()]
+    except KeyError:
+        raise SettingsError(f"{name} is {text!r}; set it to true or false") from None
+
+
+def _dtype(text: str) -> EmbeddingDtype:
+    if text == "float32":
+        return "float32"
+    if text == "float16":
+        return "float16"
+    raise SettingsError(f"EMBEDDING_DTYPE is {text!r}; set it to float32 or float16")
+
+
+def _positive(environment: Mapping[str, str], name: str, *, default: int) -> int:
+    text = environment.get(name) or str(default)
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise SettingsError(f"{name} is {text!r}; set it to a whole number above 0")

@@ -1,0 +1,209 @@
+"""Results: the immutable JSON in S3, and the item in DynamoDB, which is the commit point."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from botocore.exceptions import ClientError
+
+from handler.aws import Clients, attempt, error_code
+from handler.errors import RetryableError
+from handler.order import Basis, Condition, Item, Sequenced, Unsequenced, is_superseded, may_replace, text_of
+from handler.record import (
+    Record,
+    item_of,
+    result_json,
+    result_key,
+    result_prefixes,
+    source_of,
+    tombstone_of,
+    utc_now,
+)
+from handler.settings import Settings
+from handler.timing import Deadline
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, PutItemInputTypeDef
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The item is ours now.
+
+    Attributes:
+        result_in_doubt: a clean-up of the tombstone that was there may have taken the JSON since it was written.
+    """
+
+    result_in_doubt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The item stays as it is.
+
+    Attributes:
+        superseded: it stands for a newer event; otherwise it says already what we would have said.
+        changed: it is not the one that was read first; what was found may be out of date.
+        deleted: it is a tombstone.
+    """
+
+    superseded: bool
+    changed: bool
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Writes of one function; every call is idempotent."""
+
+    clients: Clients
+    settings: Settings
+    now: Callable[[], datetime] = utc_now
+
+    def read(self, bucket: str, key: str, deadline: Deadline) -> Item | None:
+        """Read a key's item, strongly consistent; None when there is none."""
+        answer = _call(
+            lambda: self.clients.dynamodb.get_item(
+                TableName=self.settings.table_name,
+                Key={"source": {"S": source_of(bucket, key)}},
+                ConsistentRead=True,
+            ),
+            deadline,
+        )
+        return answer.get("Item")
+
+    def write_result(self, record: Record, deadline: Deadline) -> str:
+        """Write the JSON if it is not there yet; give its `s3://` address."""
+        key = result_key(self.settings.results_prefix, record)
+        body = result_json(record)
+
+        def put() -> None:
+            try:
+                self.clients.s3.put_object(
+                    Bucket=self.settings.results_bucket,
+                    Key=key,
+                    Body=body,
+                    ContentType="application/json",
+                    IfNoneMatch="*",
+                )
+            except ClientError as error:
+                if error_code(error) not in {"PreconditionFailed", "412"}:
+                    raise
+
+        _call(put, deadline)
+        return source_of(self.settings.results_bucket, key)
+
+    def commit(self, record: Record, result: str, basis: Basis, deadline: Deadline) -> Committed | Refused:
+        """Make the record the item of its key, if nothing newer is."""
+        item = item_of(record, basis.sequencer, result, self.settings.embedding_dtype, self.now())
+        condition = may_replace(basis, record.etag, record.fingerprint, tombstone=False)
+        return self._put(item, condition, basis, deadline)
+
+    def bury(self, bucket: str, key: str, basis: Basis, deadline: Deadline) -> Committed | Refused:
+        """Make a tombstone the item of a key that holds nothing, if nothing newer is there."""
+        item = tombstone_of(source_of(bucket, key), basis.sequencer, self.now())
+        return self._put(item, may_replace(basis, None, "", tombstone=True), basis, deadline)
+
+    def clean(self, bucket: str, key: str, deadline: Deadline) -> bool:
+        """Remove every result of a key; whether its item is still a tombstone afterwards."""
+        for prefix in result_prefixes(self.settings.results_prefix, bucket, key):
+            for child in _call(partial(self._children, prefix), deadline):
+                self._remove(child, deadline)
+        return text_of(self.read(bucket, key, deadline), "status") == "deleted"
+
+    def withdraw(self, record: Record, deadline: Deadline) -> bool:
+        """Remove the JSON of a record that lost to a tombstone; whether the item is still a tombstone afterwards."""
+        self._remove(result_key(self.settings.results_prefix, record), deadline)
+        return text_of(self.read(record.bucket, record.key, deadline), "status") == "deleted"
+
+    def _children(self, prefix: str) -> list[str]:
+        pages = self.clients.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.settings.results_bucket, Prefix=prefix, Delimiter="/"
+        )
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+    def _remove(self, key: str, deadline: Deadline) -> None:
+        _call(lambda: self.clients.s3.delete_object(Bucket=self.settings.results_bucket, Key=key), deadline)
+
+    def _put(
+        self, item: "dict[str, AttributeValueTypeDef]", condition: Condition, basis: Basis, deadline: Deadline
+    ) -> Committed | Refused:
+        tries = 0
+        request: PutItemInputTypeDef = {
+            "TableName": self.settings.table_name,
+            "Item": item,
+            "ConditionExpression": condition.expression,
+            "ExpressionAttributeNames": condition.names,
+            "ReturnValues": "ALL_OLD",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        if condition.values:  # DynamoDB refuses an empty map
+            request["ExpressionAttributeValues"] = condition.values
+
+        def put() -> Item | None:
+            nonlocal tries
+            tries += 1
+            return self.clients.dynamodb.put_item(**request).get("Attributes")
+
+        try:
+            replaced = attempt(put, deadline)
+        except ClientError as error:
+            if error_code(error) != "ConditionalCheckFailedException":
+                raise RetryableError(f"PutItem: {error}"[:300]) from error
+            return self._refused(cast("Item | None", error.response.get("Item")), item, basis, tries, deadline)
+        return Committed(result_in_doubt=text_of(replaced, "status") == "deleted" or tries > 1)
+
+    def _refused(
+        self,
+        winner: Item | None,
+        item: "dict[str, AttributeValueTypeDef]",
+        basis: Basis,
+        tries: int,
+        deadline: Deadline,
+    ) -> Committed | Refused:
+        if winner is None:
+            return Refused(superseded=False, changed=True, deleted=False)
+        if tries > 1 and winner == item:  # the first try arrived, only its answer did not
+            return Committed(result_in_doubt=True)
+        deleted = text_of(winner, "status") == "deleted"
+        if isinstance(basis, Unsequenced):
+            return Refused(superseded=False, changed=True, deleted=deleted)
+        if is_superseded(basis, winner):
+            return Refused(superseded=True, changed=False, deleted=deleted)
+        stamped = "sequencer" in winner or self._stamp(winner, basis, deadline)
+        return Refused(superseded=False, changed=not stamped, deleted=deleted)
+
+    def _stamp(self, item: Item, basis: Sequenced, deadline: Deadline) -> bool:
+        """Give an item that says the right thing already the sequencer it lacks, so that older events stay behind."""
+        unchanged = may_replace(Unsequenced(item), None, "", tombstone=False)
+
+        def update() -> None:
+            self.clients.dynamodb.update_item(
+                TableName=self.settings.table_name,
+                Key={"source": item["source"]},
+                UpdateExpression="SET #sequencer = :new",
+                ConditionExpression=unchanged.expression,
+                ExpressionAttributeNames=unchanged.names,
+                ExpressionAttributeValues={**unchanged.values, ":new": {"S": basis.sequencer}},
+            )
+
+        try:
+            attempt(update, deadline)
+        except ClientError as error:
+            if error_code(error) != "ConditionalCheckFailedException":
+                raise RetryableError(f"UpdateItem: {error}"[:300]) from error
+            return False
+        return True
+
+
+def _call(operation: Callable[[], T], deadline: Deadline) -> T:
+    """`attempt`, where no refusal means anything but that a later delivery may fare better."""
+    try:
+        return attempt(operation, deadline)
+    except ClientError as error:
+        raise RetryableError(str(error)[:300]) from error

@@ -1,0 +1,1 @@
+"""Operator commands and the local AWS. Nothing in `handler` imports this."""

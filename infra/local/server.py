@@ -1,0 +1,178 @@
+"""Start and stop the local AWS: one server on loopback, in a process group of its own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.errors import OperatorError
+from infra.local.paths import ROOT, shown
+from infra.local.signals import uninterrupted
+
+HOST = "127.0.0.1"
+REGION = "us-east-1"
+ACCESS_KEY = "test"  # any credentials will do
+
+_START_SECONDS = 60.0
+_KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
+
+@dataclass(frozen=True)
+class LocalAws:
+    """A running local AWS.
+
+    Attributes:
+        endpoint: its one URL, for every service.
+        log: what it and the function print.
+        pid: its process, which leads the group of all that it starts.
+    """
+
+    endpoint: str
+    log: Path
+    pid: int
+
+    def check_alive(self) -> None:
+        """Raise OperatorError when it has ended by itself."""
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT  # look, but leave the process id taken until it is stopped
+        if os.waitid(os.P_PID, self.pid, options) is not None:
+            raise self.failure("the local AWS ended by itself")
+
+    def failure(self, what: str) -> OperatorError:
+        """An error of one line that carries the log's last telling line, and the log's place."""
+        said = last_problem(self.log)
+        return OperatorError(f"{what}{f'; last problem: {said}' if said else ''}; its log: {shown(self.log)}")
+
+
+@contextmanager
+def local_aws(log: Path, port: int = 0) -> Iterator[LocalAws]:
+    """Run a local AWS while inside; nothing of it is left outside, however this process ends.
+
+    Args:
+        log: file for its output; the folder is made, and its scratch files live next to it.
+        port: where to listen on 127.0.0.1; 0 takes a free one.
+
+    Raises:
+        OperatorError: the port is taken, or it does not start.
+    """
+    with _listen(port) as listener:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        # Not in /tmp: the function's bootstrap runs from here, and /tmp is often mounted noexec.
+        scratch = Path(tempfile.mkdtemp(dir=log.parent, prefix=".aws-"))
+        endpoint = f"http://{HOST}:{listener.getsockname()[1]}"
+        process: subprocess.Popen[bytes] | None = None
+        try:
+            process = _start(listener, scratch, endpoint, log)
+            listener.close()  # the child's copy is the only one now: no child, no answer
+            aws = LocalAws(endpoint, log, process.pid)
+            _await_ready(aws)
+            yield aws
+        finally:
+            with uninterrupted():
+                if process is not None:
+                    _stop(process)
+                shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _listen(port: int) -> socket.socket:
+    """A socket bound before anything is started: a taken port shows at once, and a free one cannot be lost."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise OperatorError(
+            f"cannot listen on {HOST}:{port} ({error.strerror}): stop what uses that port, or choose another one "
+            "with --port N (make up PORT=N), or none for a free one"
+        ) from None
+    return listener
+
+
+def _start(listener: socket.socket, scratch: Path, endpoint: str, log: Path) -> subprocess.Popen[bytes]:
+    descriptor = listener.fileno()
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "infra.local.guard", str(descriptor), str(scratch)],
+            cwd=ROOT,
+            env=_environment(scratch, endpoint),
+            stdin=subprocess.PIPE,  # held open as long as this process lives; see the guard
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=[descriptor],
+            start_new_session=True,  # a terminal's Ctrl-C is for this process to handle
+        )
+
+
+def _environment(scratch: Path, endpoint: str) -> dict[str, str]:
+    """All that the server and the function's workers get to see: nothing of the user's AWS settings."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return kept | {
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch),
+        "STATE_DIR": str(scratch),
+        "S3_DATA_DIR": str(scratch),
+        "PYTHONUNBUFFERED": "1",
+        "BIND_HOST": HOST,
+        "MINISTACK_HOST": HOST,
+        "MINISTACK_REGION": REGION,
+        "GATEWAY_PORT": endpoint.rpartition(":")[2],
+        "LOG_LEVEL": "INFO",
+        "AWS_ENDPOINT_URL": endpoint,  # where the function finds S3 and DynamoDB
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
+        "AWS_DEFAULT_REGION": REGION,
+        "DOCKER_HOST": f"unix://{scratch}/no-docker.sock",  # or it would tidy up containers that are not ours
+        "IOT_MTLS_ENABLED": "0",  # or it would listen on 0.0.0.0:8883
+        "SFTP_ENABLED": "0",
+    }
+
+
+def _await_ready(aws: LocalAws) -> None:
+    """Ask for its health once: the socket queues the question until the server takes it."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy knows this loopback
+    try:
+        with opener.open(f"{aws.endpoint}/_ministack/health", timeout=_START_SECONDS) as answer:
+            answer.read()
+    except OSError:
+        raise aws.failure("the local AWS did not start") from None
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # macOS says EPERM of a group of zombies
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdin:
+        process.stdin.close()
+    _await_group_gone(process.pid)
+
+
+def _await_group_gone(group: int, seconds: float = 2.0) -> None:
+    """Wait for killed workers to be really gone, so that the scratch folder can go."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except (ProcessLookupError, PermissionError):
+            return
+        time.sleep(0.01)
+
+
+def last_problem(log: Path) -> str:
+    """The last line of a log that tells of an error, else its last line; empty when there is none."""
+    try:
+        lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    except OSError:
+        return ""
+    lines = [line for line in lines if line]
+    telling = [line for line in lines if "ERROR" in line or "WARNING" in line or "Error" in line]
+    return (telling or lines or [""])[-1][:300]

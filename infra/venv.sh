@@ -1,0 +1,23 @@
+#!/bin/sh
+# Make or refresh .venv: the packages of pyproject.toml's `dev` group, at the versions of constraints.txt.
+set -u
+python=${1:-python3}
+log=.venv/install.log
+
+fail() {
+    printf 'dropvec: %s\n' "$1" >&2
+    exit 1
+}
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    fail "needs Python 3.11 or newer as \`$python\`; name another one with: make PYTHON=/path/to/python3"
+[ -x .venv/bin/python ] || "$python" -m venv .venv >/dev/null 2>&1 ||
+    fail "could not make .venv with \`$python -m venv\`; on Debian and Ubuntu: apt-get install python3-venv"
+
+echo "Installing the pinned packages into .venv (once, about a minute) ..."
+if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1' >"$log" 2>&1 ||
+    ! .venv/bin/python -m pip install --quiet --disable-pip-version-check --group dev --editable . --constraint constraints.txt >"$log" 2>&1; then
+    grep -E '^ERROR' "$log" | tail -n 1 >&2
+    fail "could not install its packages. It needs a Python package index once: PyPI, or a mirror that pip is set to (pip config set global.index-url URL). All that pip said: $log"
+fi
+touch .venv/.ready
