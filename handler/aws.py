@@ -3,6 +3,7 @@
 Retries live here alone (botocore's own are off), because only here is it known how much time the invocation has left.
 """
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from urllib3.exceptions import HTTPError
 
-from handler.errors import AccessDeniedError, RetryableError
+from handler.errors import AccessDeniedError, RetryableError, SettingsError
 from handler.timing import Deadline
 
 if TYPE_CHECKING:
@@ -59,12 +60,22 @@ class Clients(NamedTuple):
 
 
 def make_clients() -> Clients:
-    """Create both clients from the environment: region, credentials and `AWS_ENDPOINT_URL` are the SDK's own."""
+    """Create both clients from the environment; `AWS_ENDPOINT_URL` and the credentials are the SDK's own.
+
+    Raises:
+        SettingsError: the region is missing, or the SDK refuses what it finds.
+    """
     session = botocore.session.get_session()
-    return Clients(
-        s3=cast("S3Client", session.create_client("s3", config=_CONFIG)),
-        dynamodb=cast("DynamoDBClient", session.create_client("dynamodb", config=_CONFIG)),
-    )
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if not region:
+        raise SettingsError("AWS_REGION is not set; set it to the region of the buckets and the table")
+    try:
+        return Clients(
+            s3=cast("S3Client", session.create_client("s3", region, config=_CONFIG)),
+            dynamodb=cast("DynamoDBClient", session.create_client("dynamodb", region, config=_CONFIG)),
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise SettingsError(f"the AWS SDK does not take its settings ({error}); set AWS_* as it wants them") from None
 
 
 def attempt(operation: Callable[[], T], deadline: Deadline) -> T:

@@ -212,7 +212,7 @@ class Pipeline:
         answer = self.store.bury(job.bucket, job.key, basis, deadline)
         if isinstance(answer, Refused) and answer.changed:
             return None
-        if isinstance(answer, Refused) and not answer.deleted:
+        if isinstance(answer, Refused) and answer.superseded:
             return replace(outcome, ending=Ending.SUPERSEDED)
         return outcome if self.store.clean(job.bucket, job.key, deadline) else None
 

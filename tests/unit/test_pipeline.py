@@ -1,0 +1,203 @@
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from handler.model import load_encoder
+from handler.order import normalize_sequencer
+from handler.pipeline import Ending
+from handler.preprocess import to_tensor
+from tests.pictures import encoded, picture
+from tests.unit.conftest import RESULTS, World, build_world
+
+PHOTO = encoded(picture(64, 48))
+OTHER = encoded(picture(48, 80, seed=1))
+
+
+def test_success_is_one_item_and_one_json(world: World) -> None:
+    etag = world.put("shop/red shoe+1.png", PHOTO)
+    outcome = world.process("shop/red shoe+1.png", "0055AED6DCD90281E5")
+    assert outcome.ending is Ending.SUCCESS
+    assert set(outcome.timings_ms) == {"fetch", "decode", "preprocess", "embed", "write", "commit", "total"}
+
+    item = world.item("shop/red shoe+1.png")
+    key = f"uploads/shop/red shoe+1.png/{etag}-ffffffff.json"
+    vector = np.frombuffer(item.pop("embedding"), dtype="<f4")
+    assert item.pop("updated_at").endswith("Z")
+    assert item == {
+        "source": "s3://uploads/shop/red shoe+1.png",
+        "status": "success",
+        "sequencer": normalize_sequencer("0055AED6DCD90281E5"),
+        "etag": etag,
+        "model": "tiny",
+        "fingerprint": "f" * 64,
+        "embedding_dtype": "float32",
+        "embedding_dim": "48",
+        "normalized": True,
+        "width": "64",
+        "height": "48",
+        "bytes": str(len(PHOTO)),
+        "format": "png",
+        "result": f"s3://{RESULTS}/{key}",
+    }
+    assert world.results() == [key]
+    result = orjson.loads(world.result(key))
+    assert np.array_equal(np.array(result["embedding"]["embedding"], dtype=np.float32), vector)
+    assert result["embedding"]["embedding_dim"] == 48
+    assert result["embedding"]["normalized"] is True
+    assert (result["source"], result["file_path"]) == (item["source"], item["source"])
+    assert (result["status"], result["error"], result["error_code"]) == ("success", None, None)
+    assert (result["etag"], result["version_id"]) == (etag, None)
+    assert (result["width"], result["height"], result["format"], result["bytes"]) == (64, 48, "png", len(PHOTO))
+    assert result["timings_ms"]["total"] > 0
+
+
+def test_vector_is_the_model_s_own(world: World, tiny_bundle: Path) -> None:
+    world.put("a", PHOTO)
+    world.process("a")
+    encoder = load_encoder(tiny_bundle)
+    raw = encoder.embed(to_tensor(picture(64, 48), encoder.spec.preprocess))
+    stored = np.frombuffer(world.item("a")["embedding"], dtype="<f4")
+    assert np.allclose(stored, raw / np.linalg.norm(raw), atol=1e-7)
+
+
+def test_settings_decide_form_and_place(aws: None, tiny_bundle: Path) -> None:
+    world = build_world(tiny_bundle, NORMALIZE="false", EMBEDDING_DTYPE="float16", RESULTS_PREFIX="v1/")
+    world.put("a", PHOTO)
+    world.process("a")
+    item = world.item("a")
+    assert (item["normalized"], item["embedding_dtype"], len(item["embedding"])) == (False, "float16", 96)
+    assert world.results()[0].startswith("v1/uploads/a/")
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "empty_object"),
+        (b"just text", "unsupported_format"),
+        (PHOTO[:100], "corrupt_image"),
+        (encoded(picture(200, 200)), "too_many_pixels"),
+        (encoded(picture(64, 48)) + b"\0" * 50_000, "too_many_bytes"),
+    ],
+)
+def test_rejection_is_recorded_and_not_raised(aws: None, tiny_bundle: Path, data: bytes, code: str) -> None:
+    world = build_world(tiny_bundle, MAX_IMAGE_PIXELS="10000", MAX_IMAGE_BYTES="40000")
+    etag = world.put("a", data)
+    outcome = world.process("a")
+    assert (outcome.ending, outcome.error and outcome.error.code) == (Ending.REJECTED, code)
+    item = world.item("a")
+    assert (item["status"], item["error_code"], item["etag"], item["bytes"]) == ("error", code, etag, str(len(data)))
+    assert "embedding" not in item
+    result = orjson.loads(world.result(world.results()[0]))
+    assert (result["status"], result["error_code"], result["embedding"]) == ("error", code, None)
+
+
+def test_folder_marker_and_own_results_are_ignored(world: World) -> None:
+    world.put("folder/", b"")
+    world.put("uploads/a.json", PHOTO, bucket=RESULTS)
+    assert world.process("folder/").ending is Ending.IGNORED
+    assert world.process("uploads/a.json", bucket=RESULTS).ending is Ending.IGNORED
+    assert world.item("folder/") == {}
+    assert world.results() == ["uploads/a.json"]
+
+
+def test_repeat_changes_nothing(world: World) -> None:
+    world.put("a", PHOTO)
+    world.process("a", "0A")
+    before = world.item("a")
+    assert world.process("a", "0A0").ending is Ending.SUCCESS
+    assert world.item("a") == before
+    assert len(world.results()) == 1
+
+
+def test_newer_event_wins_and_older_is_superseded(world: World) -> None:
+    world.put("a", PHOTO)
+    world.process("a", "02")
+    etag = world.put("a", OTHER)
+    assert world.process("a", "01").ending is Ending.SUPERSEDED
+    assert world.process("a", "03").ending is Ending.SUCCESS
+    assert world.item("a")["etag"] == etag
+
+
+def test_event_is_a_hint_and_the_key_is_the_truth(world: World) -> None:
+    world.put("a", PHOTO)
+    etag = world.put("a", OTHER)
+    world.process("a", "01")
+    assert world.item("a")["etag"] == etag
+
+
+def test_deletion_leaves_a_tombstone_and_takes_only_its_own_results(world: World) -> None:
+    for key in ("a", "a/b"):
+        world.put(key, PHOTO)
+        world.process(key, "01")
+    world.delete("a")
+    assert world.process("a", "02").ending is Ending.DELETED
+    item = world.item("a")
+    assert (item["status"], item["sequencer"]) == ("deleted", normalize_sequencer("02"))
+    assert int(item["expires_at"]) > 0
+    assert "embedding" not in item
+    assert [key.rsplit("/", 1)[0] for key in world.results()] == ["uploads/a/b"]
+
+
+def test_late_put_does_not_raise_the_dead(world: World) -> None:
+    world.put("a", PHOTO)
+    world.delete("a")
+    world.process("a", "02")
+    assert world.process("a", "01").ending is Ending.SUPERSEDED
+    assert world.item("a")["status"] == "deleted"
+
+
+def test_same_bytes_again_after_deletion(world: World) -> None:
+    world.put("a", PHOTO)
+    world.process("a", "01")
+    world.delete("a")
+    world.process("a", "02")
+    world.put("a", PHOTO)
+    assert world.process("a", "03").ending is Ending.SUCCESS
+    assert world.item("a")["status"] == "success"
+    assert len(world.results()) == 1
+
+
+def test_without_sequencer_the_item_keeps_the_one_it_has(world: World) -> None:
+    world.put("a", PHOTO)
+    world.process("a", "05")
+    etag = world.put("a", OTHER)
+    assert world.process("a", None).ending is Ending.SUCCESS
+    item = world.item("a")
+    assert (item["etag"], item["sequencer"]) == (etag, normalize_sequencer("05"))
+    assert world.process("a", "04").ending is Ending.SUPERSEDED
+
+
+def test_event_after_backfill_stamps_its_sequencer(world: World) -> None:
+    world.put("a", PHOTO)
+    world.process("a", None)
+    assert "sequencer" not in world.item("a")
+    world.process("a", "05")
+    assert world.item("a")["sequencer"] == normalize_sequencer("05")
+
+
+def test_missing_key_without_item_leaves_nothing(world: World) -> None:
+    assert world.process("never", None).ending is Ending.DELETED
+    assert world.item("never") == {}
+
+
+def test_long_key_is_cut_and_found_again(world: World) -> None:
+    key = "d/" + "é" * 505 + ".png"
+    world.put(key, PHOTO)
+    world.put(key[:-5], PHOTO)
+    for name in (key, key[:-5]):
+        assert world.process(name, "01").ending is Ending.SUCCESS
+    assert len(world.results()) == 2
+    assert all(len(result.encode()) <= 1024 for result in world.results())
+    assert world.item(key)["result"].removeprefix(f"s3://{RESULTS}/") in world.results()
+    world.delete(key)
+    world.process(key, "02")
+    assert len(world.results()) == 1
+
+
+def test_fault_of_the_store_is_handed_back(world: World) -> None:
+    world.put("a", PHOTO)
+    world.pipeline.clients.dynamodb.delete_table(TableName="vectors")
+    outcome = world.process("a")
+    assert (outcome.ending, outcome.error and outcome.error.retryable) == (Ending.FAILED, True)
