@@ -1,14 +1,16 @@
-"""Cold start, and the entry point: event -> work -> outcomes -> what each trigger wants to hear."""
+"""Cold start, and the entry point: event -> work -> outcomes -> answer."""
 
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
+from handler.answers import Report, answer
 from handler.aws import make_clients
-from handler.errors import DropvecError
-from handler.events import Direct, Message, Trigger, Work, read_event
+from handler.errors import DropvecError, RetryableError
+from handler.events import Direct, Message, Work, read_event
 from handler.model import load_encoder
 from handler.pipeline import Ending, Outcome, Pipeline
 from handler.record import source_of
@@ -45,11 +47,11 @@ def handler(event: object, context: LambdaContext | None = None) -> dict[str, An
         context: Lambda's; gives the time left.
 
     Returns:
-        A direct request: the response. SQS: `batchItemFailures`. Other triggers: None.
+        A direct request: the response. SQS: `batchItemFailures`. S3 Batch Operations: a result for each task.
+        Other triggers: None.
 
     Raises:
-        UnknownEventError: the event is of no shape that dropvec takes.
-        RetryableError: S3 should send the event again; the rest of it is done.
+        DropvecError: S3, SNS or EventBridge should send the event again; the rest of it is done.
     """
     deadline = Deadline.of(context)
     request_id = context.aws_request_id if context else None
@@ -58,33 +60,31 @@ def handler(event: object, context: LambdaContext | None = None) -> dict[str, An
         from handler.direct import respond  # noqa: PLC0415 - pydantic is not part of anybody else's cold start
 
         return respond(work.body, _pipeline, deadline)
-    failures: dict[str, DropvecError] = {}
+    return answer(work, list(_reports(work, deadline, request_id)))
+
+
+def _reports(work: Work, deadline: Deadline, request_id: str | None) -> Iterator[Report]:
+    failed_groups: set[str] = set()
     for message in work.messages:
-        error = _run(message, deadline, request_id)
-        if error is not None:
-            failures[message.id] = error
-    return _answer(work, failures)
+        if message.group in failed_groups:
+            yield Report(message, (), RetryableError("an earlier message of its group is to come again first"))
+            continue
+        report = _run(message, deadline, request_id)
+        if report.error is not None and message.group is not None:
+            failed_groups.add(message.group)
+        yield report
 
 
-def _run(message: Message, deadline: Deadline, request_id: str | None) -> DropvecError | None:
-    """Do all of a message's jobs; the first error that makes it worth sending again, if any."""
-    error: DropvecError | None = message.error
-    if error is not None:
-        _log({"level": "ERROR", "request_id": request_id, "message_id": message.id, **_fault(error)})
+def _run(message: Message, deadline: Deadline, request_id: str | None) -> Report:
+    if message.error is not None:
+        _log({"level": "ERROR", "request_id": request_id, "message_id": message.id, **_fault(message.error)})
+    outcomes = []
     for job in message.jobs:
         outcome = _pipeline.process(job, deadline)
         _log(_line(outcome, request_id))
-        if outcome.ending is Ending.FAILED:
-            error = error or outcome.error
-    return error
-
-
-def _answer(work: Work, failures: dict[str, DropvecError]) -> dict[str, Any] | None:
-    if work.trigger is Trigger.SQS:
-        return {"batchItemFailures": [{"itemIdentifier": name} for name in failures]}
-    for error in failures.values():
-        raise error
-    return None
+        outcomes.append(outcome)
+    failed = (outcome.error for outcome in outcomes if outcome.ending is Ending.FAILED)
+    return Report(message, tuple(outcomes), message.error or next(failed, None))
 
 
 def _line(outcome: Outcome, request_id: str | None) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """Any event dict -> the work in it. The only place that knows event shapes and decodes keys.
 
 An event says that a key changed, not what it holds: a job is a bucket, a key and, where the event carries one, the
-sequencer that orders it. Sources of the shapes:
-https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
-https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+sequencer that orders it. Keys are URL-encoded in S3 notifications and S3 Batch Operations (`+` is a space) and raw in
+EventBridge events. Sources of the shapes:
+
+- https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+- https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+- https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html
+- https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html and with-sns.html
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -15,14 +19,23 @@ from urllib.parse import unquote_plus
 
 from handler.errors import UnknownEventError
 
-TAKEN = "an S3 notification (version 2.x), the same inside SQS, or a direct request with input_paths or images"
+TAKEN = (
+    "S3 notifications (version 2.x), EventBridge events of S3, both also inside SQS or SNS, S3 Batch Operations (1.0, "
+    "2.0), and direct requests with input_paths or images"
+)
+
+# SNS inside SQS is the deepest that AWS builds.
+_MAX_DEPTH = 3
 
 
 class Trigger(StrEnum):
     """Who sends the event, and so how it is answered."""
 
     S3 = "s3"
+    EVENTBRIDGE = "eventbridge"
+    SNS = "sns"
     SQS = "sqs"
+    S3_BATCH = "s3_batch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +60,31 @@ class Message:
     Attributes:
         id: the sender's name for it; empty where only the whole event can be sent again.
         jobs: the work in it; none for a test event.
-        error: why it could not be read.
+        error: why some of it, or all, could not be read.
+        group: what must stay in order (FIFO queues).
     """
 
     id: str
     jobs: tuple[Job, ...]
     error: UnknownEventError | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """An event of a trigger."""
+    """An event of a trigger.
+
+    Attributes:
+        trigger: who sent it.
+        messages: in their order.
+        invocation_id: of S3 Batch Operations, wanted back.
+        schema_version: of S3 Batch Operations, wanted back.
+    """
 
     trigger: Trigger
     messages: tuple[Message, ...]
+    invocation_id: str = ""
+    schema_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,68 +95,127 @@ class Direct:
 
 
 def read_event(event: object) -> Work | Direct:
-    """Tell an event by its shape.
-
-    Raises:
-        UnknownEventError: it is a trigger's, but of none that dropvec takes.
-    """
+    """Tell an event by its shape. What cannot be read in a trigger's event is an error in its message."""
     if not isinstance(event, Mapping):
         return Direct(event)
-    records = event.get("Records")
-    if isinstance(records, list):
-        if records and all(_source(record) == "aws:sqs" for record in records):
-            return Work(Trigger.SQS, tuple(_sqs_message(record) for record in records))
-        return Work(Trigger.S3, (Message("", _s3_jobs(event)),))
-    if _is_test(event):
-        return Work(Trigger.S3, (Message("", ()),))
-    if "detail-type" in event or "Records" in event:
-        raise UnknownEventError(f"got {_name(event)}; dropvec takes {TAKEN}")
+    records = _records(event)
+    if "invocationSchemaVersion" in event:
+        return _batch_work(event)
+    if records and all(_source(record) == "aws:sqs" for record in records):
+        return Work(Trigger.SQS, tuple(_sqs_message(record) for record in records))
+    if "detail-type" in event:
+        return Work(Trigger.EVENTBRIDGE, (_message("", [event]),))
+    if "Records" in event or _is_test(event):
+        sns = any(_source(record) == "aws:sns" for record in records)
+        return Work(Trigger.SNS if sns else Trigger.S3, (_message("", [event]),))
     return Direct(event)
 
 
 def _sqs_message(record: Mapping[str, Any]) -> Message:
-    name = str(record.get("messageId", ""))
+    attributes = record.get("attributes")
+    group = attributes.get("MessageGroupId") if isinstance(attributes, Mapping) else None
+    return _message(str(record.get("messageId", "")), [record.get("body")], group)
+
+
+def _batch_work(event: Mapping[str, Any]) -> Work:
+    tasks = event.get("tasks")
+    version = str(event["invocationSchemaVersion"])
+    return Work(
+        Trigger.S3_BATCH,
+        tuple(_batch_message(task, version) for task in (tasks if isinstance(tasks, list) else [])),
+        invocation_id=str(event.get("invocationId", "")),
+        schema_version=version,
+    )
+
+
+def _batch_message(task: object, version: str) -> Message:
+    fields = task if isinstance(task, Mapping) else {}
+    name = str(fields.get("taskId", ""))
     try:
-        return Message(name, _jobs_of_text(record.get("body")))
-    except UnknownEventError as error:
-        return Message(name, (), error)
+        bucket = _text(fields.get("s3Bucket") or str(fields.get("s3BucketArn", "")).rpartition(":")[2])
+        if version.partition(".")[0] not in {"1", "2"}:
+            raise ValueError(version)  # noqa: TRY301 - told to the sender like the task's other faults
+        return Message(name, (Job(bucket, _decoded(fields.get("s3Key")), None),))
+    except ValueError as error:
+        return Message(name, (), UnknownEventError(f"got a task without a readable bucket and key ({error!r})"))
 
 
-def _jobs_of_text(text: object) -> tuple[Job, ...]:
-    try:
-        body = json.loads(text) if isinstance(text, str) else None
-    except ValueError:
-        body = None
-    if not isinstance(body, Mapping):
-        raise UnknownEventError(f"the message's body is not a JSON object: {str(text)[:80]!r}")
-    return _s3_jobs(body)
+def _message(name: str, parts: Iterable[object], group: str | None = None) -> Message:
+    """Read every part; a part that cannot be read does not cost its neighbours."""
+    jobs: list[Job] = []
+    fault: UnknownEventError | None = None
+    for depth, part in _leaves(parts, 0):
+        try:
+            jobs += _jobs(part, depth)
+        except UnknownEventError as error:
+            fault = fault or error
+    return Message(name, tuple(jobs), fault, group)
 
 
-def _s3_jobs(event: Mapping[str, Any]) -> tuple[Job, ...]:
-    if _is_test(event):
-        return ()
-    records = event.get("Records")
-    if not isinstance(records, list):
-        raise UnknownEventError(f"got {_name(event)}; dropvec takes {TAKEN}")
-    return tuple(_s3_job(record) for record in records)
+def _leaves(parts: Iterable[object], depth: int) -> Iterable[tuple[int, object]]:
+    """Open envelopes: JSON text, lists of records, SNS notifications."""
+    for part in parts:
+        inner = _opened(part)
+        if inner is None or depth > _MAX_DEPTH:
+            yield depth, part
+        else:
+            yield from _leaves(inner, depth + 1)
+
+
+def _opened(part: object) -> list[object] | None:
+    if isinstance(part, str):
+        try:
+            body = json.loads(part)
+        except ValueError:
+            return None
+        return [body] if isinstance(body, Mapping) else None
+    if not isinstance(part, Mapping):
+        return None
+    if "Records" in part:
+        return list(_records(part)) if isinstance(part["Records"], list) else None
+    notification = part.get("Sns", part)  # the envelope is bare in a queue, and a record's `Sns` in a function's event
+    if isinstance(notification, Mapping) and isinstance(notification.get("Message"), str):
+        return [notification["Message"]]
+    return None
+
+
+def _jobs(part: object, depth: int) -> list[Job]:
+    if not isinstance(part, Mapping) or depth > _MAX_DEPTH:
+        raise UnknownEventError(f"got {str(part)[:80]!r}; dropvec takes {TAKEN}")
+    if _is_test(part):
+        return []
+    if "detail-type" in part:
+        return [_eventbridge_job(part)]
+    if _source(part) == "aws:s3":
+        return [_s3_job(part)]
+    raise UnknownEventError(f"got {_name(part)}; dropvec takes {TAKEN}")
 
 
 def _s3_job(record: Mapping[str, Any]) -> Job:
-    if _source(record) != "aws:s3":
-        raise UnknownEventError(f"got a record of {_source(record) or 'no source'}; dropvec takes {TAKEN}")
     version = str(record.get("eventVersion", ""))
     if version.partition(".")[0] != "2":
         raise UnknownEventError(f"got an S3 notification of version {version or 'none'}; dropvec takes 2.x")
     try:
         entity = record["s3"]
-        name, thing = entity["bucket"]["name"], entity["object"]
-        return Job(
-            _text(name),
-            unquote_plus(_text(thing["key"]), errors="strict"),
-            _optional_text(thing, "sequencer"),
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        thing = entity["object"]
+        return Job(_text(entity["bucket"]["name"]), _decoded(thing["key"]), _optional_text(thing.get("sequencer")))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UnknownEventError(f"got an S3 record without a readable bucket and key ({error!r})") from None
+
+
+def _eventbridge_job(event: Mapping[str, Any]) -> Job:
+    if event.get("source") != "aws.s3":
+        raise UnknownEventError(f"got {_name(event)}; dropvec takes {TAKEN}")
+    try:
+        detail = event["detail"]
+        thing = detail["object"]
+        return Job(_text(detail["bucket"]["name"]), _text(thing["key"]), _optional_text(thing.get("sequencer")))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UnknownEventError(f"got {_name(event)} without a readable bucket and key ({error!r})") from None
+
+
+def _decoded(key: object) -> str:
+    return unquote_plus(_text(key), errors="strict")
 
 
 def _text(value: object) -> str:
@@ -141,13 +224,19 @@ def _text(value: object) -> str:
     raise ValueError(value)
 
 
-def _optional_text(holder: Mapping[str, Any], name: str) -> str | None:
-    value = holder.get(name)
+def _optional_text(value: object) -> str | None:
     return _text(value) if value else None
 
 
+def _records(event: Mapping[str, Any]) -> list[Any]:
+    records = event.get("Records")
+    return records if isinstance(records, list) else []
+
+
 def _source(record: object) -> str:
-    return str(record.get("eventSource", "")) if isinstance(record, Mapping) else ""
+    if not isinstance(record, Mapping):
+        return ""
+    return str(record.get("eventSource") or record.get("EventSource") or "")  # SNS writes a capital
 
 
 def _is_test(event: Mapping[str, Any]) -> bool:
@@ -155,5 +244,6 @@ def _is_test(event: Mapping[str, Any]) -> bool:
 
 
 def _name(event: Mapping[str, Any]) -> str:
-    kind = event.get("detail-type")
-    return f"an event {kind!r} of {event.get('source')!r}" if kind else f"an object with {sorted(event)[:8]}"
+    if "detail-type" in event:
+        return f"an event {event['detail-type']!r} of {event.get('source')!r}"
+    return f"a record of {_source(event)}" if _source(event) else f"an object with {sorted(map(str, event))[:8]}"
