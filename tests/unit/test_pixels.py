@@ -1,7 +1,11 @@
 import io
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +16,17 @@ from handler.pixels import decode, sniff, to_rgb
 from tests.pictures import encoded, picture
 
 PIXELS = 1_000_000
-KINDS = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tiff", "AVIF": "avif"}
+KINDS = {
+    "JPEG": "jpeg",
+    "PNG": "png",
+    "WEBP": "webp",
+    "GIF": "gif",
+    "BMP": "bmp",
+    "TIFF": "tiff",
+    "AVIF": "avif",
+    "HEIF": "heic",
+}
+pillow_heif.register_heif_opener()
 
 
 def refused(data: bytes, max_pixels: int = PIXELS) -> str:
@@ -140,10 +154,26 @@ def test_damage_is_a_picture_or_a_code_and_never_noise(kind: str, data: st.DataO
 
 @given(st.binary(max_size=80))
 def test_sniffing_never_fails(data: bytes) -> None:
-    assert sniff(data) in {None, *KINDS.values()}
+    assert sniff(data) in {None, "heif", *KINDS.values()}
 
 
 def test_the_name_is_never_asked() -> None:
     named = io.BytesIO(encoded(picture(), "PNG"))
     named.name = "photo.jpg"
     assert decode(named.getvalue(), PIXELS).format == "png"
+
+
+def test_large_pictures_are_converted_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = {mode: to_rgb(source) for mode, (source, _, _) in MODES.items()}
+    monkeypatch.setattr("handler.pixels._STRIP_PIXELS", 640)
+    for mode, (source, _, _) in MODES.items():
+        assert np.array_equal(np.asarray(to_rgb(source)), np.asarray(whole[mode])), mode
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fresh_process_knows_every_format(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "photo"
+    file.write_bytes(encoded(picture(), kind))
+    code = f"from handler.pixels import decode; print(decode(open({str(file)!r}, 'rb').read(), 10**6).format)"
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert finished.stdout.strip() == KINDS[kind]
