@@ -210,10 +210,14 @@ class Pipeline:
         if isinstance(basis, Unsequenced) and basis.seen is None:
             return outcome
         answer = self.store.bury(job.bucket, job.key, basis, deadline)
+        superseded = isinstance(answer, Refused) and answer.superseded
         if isinstance(answer, Refused) and answer.changed:
             return None
-        if isinstance(answer, Refused) and answer.superseded:
-            return replace(outcome, ending=Ending.SUPERSEDED)
+        if superseded:
+            outcome = replace(outcome, ending=Ending.SUPERSEDED)
+        if isinstance(answer, Refused) and not answer.deleted:
+            return outcome
+        # Also below a newer tombstone: whoever worked on this event before may have ended after that one's clean-up.
         return outcome if self.store.clean(job.bucket, job.key, deadline) else None
 
 

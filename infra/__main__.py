@@ -1,0 +1,128 @@
+"""The operator's command line: `python -m infra COMMAND --help`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from infra.errors import OperatorError
+from infra.local.signals import Terminated, terminations_raised
+
+_MODEL_HELP = "a manifest's name in infra/models, or a bundle's directory (default: %(default)s)"
+_DEFAULT_MODEL = "efficientnet-lite0"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0, 1 for a failure told in one line, 2 for wrong usage."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        with terminations_raised():
+            parsed.run(parsed)
+    except OperatorError as error:
+        print(f"dropvec: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("dropvec: stopped", file=sys.stderr)
+        return 130
+    except Terminated as ended:
+        return 128 + ended.signum
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m infra", description="Operator commands of dropvec.")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_bake(commands)
+    _add_demo(commands)
+    _add_up(commands)
+    _add_invoke(commands)
+    return parser
+
+
+def _add_bake(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "bake",
+        help="make a model bundle",
+        description="Make a model bundle: fetch the pinned weights, build the graph, check what it computes. "
+        "MODEL_DIR of the function then names that directory.",
+    )
+    command.add_argument("model", metavar="NAME|MANIFEST", help="a manifest's name in infra/models, or its path")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the bundle goes")
+    command.set_defaults(run=_bake)
+
+
+def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "demo",
+        help="photos to vectors on a local AWS",
+        description="Start a local AWS, deploy infra/template.yaml to it, upload images, wait until every one has "
+        "an outcome, print them, and write build/demo/results.jsonl: one DynamoDB item a line, with its vector.",
+    )
+    command.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="upload every file below DIR but hidden ones (default: a dozen sample photos, fetched once)",
+    )
+    command.add_argument("--model", default=_DEFAULT_MODEL, metavar="NAME|DIR", help=_MODEL_HELP)
+    command.set_defaults(run=_demo)
+
+
+def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "up",
+        help="the same local AWS, left running until Ctrl-C",
+        description="Start a local AWS on 127.0.0.1, deploy infra/template.yaml to it, print commands to try, and "
+        "stay until Ctrl-C. build/up/stack.json tells other programs where it is.",
+    )
+    command.add_argument("--port", type=_port, default=0, metavar="N", help="where to listen (default: a free port)")
+    command.add_argument("--model", default=_DEFAULT_MODEL, metavar="NAME|DIR", help=_MODEL_HELP)
+    command.set_defaults(run=_up)
+
+
+def _add_invoke(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "invoke",
+        help="send one event to the function of `up`",
+        description="Invoke the function of the running `up` directly with an event, and print its JSON answer.",
+    )
+    command.add_argument("event", metavar="EVENT.json", help="a file with the event; - reads standard input")
+    command.set_defaults(run=_invoke)
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{number} is not a port: 1 to 65535, or 0 for a free one")
+    return number
+
+
+# Each command imports what it needs when it runs, so that `--help` is there at once.
+
+
+def _bake(parsed: argparse.Namespace) -> None:
+    from infra.bake import bake  # noqa: PLC0415 - see above
+
+    print(bake(parsed.model, parsed.out))
+
+
+def _demo(parsed: argparse.Namespace) -> None:
+    from infra.local.demo import demo  # noqa: PLC0415 - see above
+
+    demo(parsed.images, parsed.model)
+
+
+def _up(parsed: argparse.Namespace) -> None:
+    from infra.local.up import up  # noqa: PLC0415 - see above
+
+    up(parsed.port, parsed.model)
+
+
+def _invoke(parsed: argparse.Namespace) -> None:
+    from infra.local.up import invoke  # noqa: PLC0415 - see above
+
+    invoke(parsed.event)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""The fingerprint: equal if and only if two bundles make the same vector of the same bytes."""
+
+import hashlib
+from collections.abc import Mapping
+
+import onnx
+import orjson
+
+from handler.pixels import DECODE_POLICY
+
+
+def fingerprint(graph: bytes, preprocess: Mapping[str, object]) -> str:
+    """Hash all that decides what a vector is.
+
+    Args:
+        graph: the ONNX file as the model's makers mean it, before anything is prepared for speed.
+        preprocess: the preprocessing fields of `model.json`.
+
+    Returns:
+        SHA-256, hex, over the graph's content, the preprocessing and the version of the decode policy.
+    """
+    parts = {"graph": content_hash(graph), "preprocess": dict(preprocess), "decode_policy": DECODE_POLICY}
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def content_hash(graph: bytes) -> str:
+    """Hash a graph's operators and weights, but not who wrote the file, when, or with which version of the library."""
+    model = onnx.load_from_string(graph)
+    digest = hashlib.sha256()
+    for opset in sorted(model.opset_import, key=lambda item: item.domain):
+        digest.update(f"opset {opset.domain!r} {opset.version}\n".encode())
+    for node in model.graph.node:
+        digest.update(f"{node.domain!r} {node.op_type!r} {list(node.input)} {list(node.output)}\n".encode())
+        for attribute in sorted(node.attribute, key=lambda item: item.name):
+            digest.update(attribute.SerializeToString(deterministic=True))
+    for tensor in sorted(model.graph.initializer, key=lambda item: item.name):
+        digest.update(f"{tensor.name!r} {tensor.data_type} {list(tensor.dims)}\n".encode())
+        digest.update(onnx.numpy_helper.to_array(tensor).tobytes())
+    for value in (*model.graph.input, *model.graph.output):
+        digest.update(value.name.encode())
+    return digest.hexdigest()

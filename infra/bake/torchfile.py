@@ -1,0 +1,141 @@
+"""Reading a state dict out of torch's old file format, without torch and without running what a pickle says.
+
+The file (`torch.save` before torch 1.6, `_legacy_save` in torch/serialization.py) is five pickles: a magic number, a
+protocol version, facts about the machine, the state dict with a persistent id in place of each storage, and the list
+of the storages' keys; then, for each key in that order, the number of elements as int64 and the elements themselves,
+all in the machine's byte order. A tensor is a storage, an offset, a size and strides, all in elements.
+"""
+
+import io
+import pickle
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+MAGIC = 0x1950A86A20F9469CFC6C
+PROTOCOL = 1001
+
+_DTYPES = {
+    "FloatStorage": "<f4",
+    "DoubleStorage": "<f8",
+    "HalfStorage": "<f2",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ByteStorage": "u1",
+}
+
+
+class TorchFileError(Exception):
+    """The file is not a plain state dict in torch's old format."""
+
+
+@dataclass(frozen=True)
+class _StorageType:
+    dtype: str
+
+
+@dataclass(frozen=True)
+class _Storage:
+    key: str
+    dtype: str
+    elements: int
+
+
+@dataclass(frozen=True)
+class _View:
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def _rebuild_tensor(
+    storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: object
+) -> _View:
+    return _View(storage, offset, shape, strides)
+
+
+# All that a state dict needs; to be asked for anything else is to be attacked.
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    **{("torch", name): _StorageType(dtype) for name, dtype in _DTYPES.items()},
+}
+
+
+class _StateDictUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - the base class's own signature
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise TorchFileError(f"it asks for {module}.{name}, which no state dict needs") from None
+
+    def persistent_load(self, pid: Any) -> _Storage:  # noqa: ANN401 - the base class's own signature
+        kind, storage_type, key, _location, elements, view = pid
+        if kind != "storage" or not isinstance(storage_type, _StorageType) or view is not None:
+            raise TorchFileError(f"it refers to {kind!r}, not to a plain storage")
+        return _Storage(str(key), storage_type.dtype, int(elements))
+
+
+def read_state_dict(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Read every tensor of a state dict, as arrays of their own dtype, contiguous.
+
+    Raises:
+        TorchFileError: the file is damaged, in another format, or holds more than a state dict.
+    """
+    try:
+        with path.open("rb") as file:
+            views, storages = _read(file)
+        return {name: _array(view, storages) for name, view in views.items()}
+    except TorchFileError as error:
+        raise TorchFileError(f"{path.name} is not a state dict in torch's old format: {error}") from None
+    except Exception as error:  # noqa: BLE001 - a damaged pickle raises nearly anything
+        reason = f"{type(error).__name__}: {error}"
+        raise TorchFileError(f"{path.name} is not a state dict in torch's old format: {reason}") from None
+
+
+def _read(file: io.BufferedReader) -> tuple[dict[str, _View], dict[str, npt.NDArray[Any]]]:
+    if (_load(file), _load(file)) != (MAGIC, PROTOCOL):
+        raise TorchFileError("it does not start with the format's magic number and version")
+    machine = _load(file)
+    if not machine["little_endian"]:
+        raise TorchFileError("it was written on a big-endian machine")
+    views = _load(file)
+    if not isinstance(views, dict) or not all(isinstance(view, _View) for view in views.values()):
+        raise TorchFileError("it holds something else than tensors by name")
+    types = {view.storage.key: view.storage for view in views.values()}
+    storages = {key: _storage(file, types[key]) for key in _load(file)}
+    return views, storages
+
+
+def _load(file: io.BufferedReader) -> Any:  # noqa: ANN401 - whatever was pickled
+    return _StateDictUnpickler(file).load()
+
+
+def _storage(file: io.BufferedReader, storage: _Storage) -> npt.NDArray[Any]:
+    elements = int.from_bytes(file.read(8), "little", signed=True)
+    if elements != storage.elements:
+        raise TorchFileError(f"storage {storage.key} has {elements} elements where {storage.elements} are announced")
+    dtype = np.dtype(storage.dtype)
+    data = file.read(elements * dtype.itemsize)
+    if len(data) != elements * dtype.itemsize:
+        raise TorchFileError("it is cut short")
+    return np.frombuffer(data, dtype)
+
+
+def _array(view: _View, storages: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Lay a view over its storage; the convolutions' weights are permuted views, so the strides matter."""
+    elements = storages[view.storage.key]
+    inside = all(size >= 0 for size in view.shape) and all(stride >= 0 for stride in view.strides)
+    last = view.offset + sum((size - 1) * stride for size, stride in zip(view.shape, view.strides, strict=True))
+    if not inside or view.offset < 0 or (0 not in view.shape and last >= len(elements)):
+        raise TorchFileError(f"a tensor reaches outside storage {view.storage.key}")
+    if 0 in view.shape:
+        return np.empty(view.shape, elements.dtype)
+    strides = tuple(stride * elements.itemsize for stride in view.strides)
+    shown = np.lib.stride_tricks.as_strided(elements[view.offset :], view.shape, strides, writeable=False)
+    return np.ascontiguousarray(shown).reshape(view.shape)

@@ -1,0 +1,85 @@
+"""The main job on this machine: photos in, vectors out, a table at the end."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+
+from infra.local import report
+from infra.local.images import collect, samples
+from infra.local.items import Item, nearest
+from infra.local.model import bundle_for
+from infra.local.outcomes import check_function, upload_and_await
+from infra.local.paths import DEMO, shown
+from infra.local.progress import progress
+from infra.local.server import local_aws
+from infra.local.stack import SWAPPED, Stack, deploy
+
+RESULTS = DEMO / "results.jsonl"
+
+_PIPED_COLUMNS = 120
+
+
+def demo(images: Path | None, model: str) -> None:
+    """Upload images to a local AWS, wait for every outcome, print them and write `build/demo/results.jsonl`.
+
+    Args:
+        images: a folder; None takes the sample photos.
+        model: a manifest's name or a bundle's directory.
+
+    Raises:
+        OperatorError: it cannot be done, or some image gets no outcome.
+    """
+    console = _console()
+    uploads = samples() if images is None else collect(images)
+    bundle = bundle_for(model)
+    RESULTS.unlink(missing_ok=True)  # an older run's would pass for this one's
+    with local_aws(DEMO / "aws.log") as aws:
+        console.print(f"A local AWS is running at {aws.endpoint}; its log: {shown(aws.log)}")
+        stack = deploy(aws, bundle)
+        console.print(SWAPPED.format(names=", ".join(stack.swapped)))
+        check_function(aws, stack)
+        started = time.perf_counter()
+        with progress(console, len(uploads)) as watch:
+            found = upload_and_await(aws, stack, uploads, watch)
+        seconds = time.perf_counter() - started
+        items = [found[source] for source in sorted(found)]
+        milliseconds = _milliseconds(stack, report.shown_rows(items))
+    report.write_jsonl(items, RESULTS)
+    console.print(report.table(items, stack.source(""), milliseconds, nearest(items)))
+    _print_summary(console, stack, items, seconds)
+
+
+def _console() -> Console:
+    console = Console(highlight=False, soft_wrap=True)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=_PIPED_COLUMNS)
+
+
+def _print_summary(console: Console, stack: Stack, items: Sequence[Item], seconds: float) -> None:
+    console.print(
+        f"{len(items)} images, {report.counts(items)}: {seconds:.1f} s from the first upload to the last outcome, "
+        f"{len(items) / seconds:.1f} images/s"
+    )
+    console.print(f"Every item, with its vector, is a line of {shown(RESULTS)}; this local AWS has stopped.")
+    console.print(
+        "To read one item from a table (on AWS, or on `make up` with the --endpoint-url that it prints): "
+        "aws dynamodb get-item --table-name TABLE --key "
+        f'\'{{"source": {{"S": "s3://{stack.uploads_bucket}/KEY"}}}}\'',
+        markup=False,
+    )
+
+
+def _milliseconds(stack: Stack, items: Sequence[Item]) -> dict[str, float]:
+    """The function's own time for each item, from the result JSON that the item names."""
+    with ThreadPoolExecutor(4) as executor:
+        totals = executor.map(lambda item: _total(stack, item["result"]), items)
+        return {item["source"]: total for item, total in zip(items, totals, strict=True)}
+
+
+def _total(stack: Stack, result: str) -> float:
+    bucket, _, key = result.removeprefix("s3://").partition("/")
+    body = stack.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    return float(orjson.loads(body)["timings_ms"]["total"])

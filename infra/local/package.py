@@ -1,0 +1,44 @@
+"""The function as a zip: the `handler` package and a bootstrap that runs it under the real runtime client."""
+
+import io
+import shlex
+import sys
+import zipfile
+from pathlib import Path
+
+ENTRY_POINT = "handler.app.handler"
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same code makes the same bytes
+
+
+def function_zip(package: Path, bundle: Path, python: str = sys.executable) -> bytes:
+    """Pack a Python package as a custom-runtime function.
+
+    Args:
+        package: the package's folder; the zip holds it under its own name.
+        bundle: the model bundle, which stays where it is: MODEL_DIR points there, unless the function sets it.
+        python: interpreter that has the function's dependencies.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        _add(archive, "bootstrap", bootstrap(bundle, python).encode(), 0o755)
+        for path in sorted(package.rglob("*.py")):
+            _add(archive, f"{package.name}/{path.relative_to(package).as_posix()}", path.read_bytes(), 0o644)
+    return buffer.getvalue()
+
+
+def bootstrap(bundle: Path, python: str) -> str:
+    """The shell script that Lambda starts: what a container image's entry point would do."""
+    return (
+        "#!/bin/sh\n"
+        f'[ -n "$MODEL_DIR" ] || MODEL_DIR={shlex.quote(str(bundle.absolute()))}\n'
+        "export MODEL_DIR\n"
+        f"exec {shlex.quote(python)} -m awslambdaric {ENTRY_POINT}\n"
+    )
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes, mode: int) -> None:
+    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = (0o100000 | mode) << 16
+    archive.writestr(entry, data)

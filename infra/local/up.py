@@ -1,0 +1,126 @@
+"""The local AWS, left running to try things on; and a direct invocation of it from another terminal."""
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.errors import OperatorError
+from infra.local.images import samples
+from infra.local.model import bundle_for
+from infra.local.outcomes import check_function
+from infra.local.paths import UP, shown
+from infra.local.server import ACCESS_KEY, LocalAws, local_aws
+from infra.local.signals import Terminated
+from infra.local.stack import SWAPPED, Stack, deploy
+
+STACK_FILE = UP / "stack.json"
+
+_LOOK_SECONDS = 0.5
+
+
+def up(port: int, model: str) -> None:
+    """Run the local AWS with the stack on it until Ctrl-C or SIGTERM, which are its proper end.
+
+    Args:
+        port: on 127.0.0.1; 0 takes a free one.
+        model: a manifest's name or a bundle's directory.
+
+    Raises:
+        OperatorError: the port is taken, it cannot be deployed, or it ends by itself.
+    """
+    bundle = bundle_for(model)
+    with local_aws(UP / "aws.log", port) as aws:
+        stack = deploy(aws, bundle)
+        check_function(aws, stack)
+        STACK_FILE.write_text(stack.to_json(), encoding="utf-8")
+        print(_help(aws, stack), flush=True)
+        try:
+            while True:
+                aws.check_alive()
+                time.sleep(_LOOK_SECONDS)
+        except (KeyboardInterrupt, Terminated):
+            print("\nStopping the local AWS.", flush=True)
+        finally:
+            STACK_FILE.unlink(missing_ok=True)
+
+
+def _help(aws: LocalAws, stack: Stack) -> str:
+    photo = _photo()
+    key = photo.name
+    aws_cli = f"aws --endpoint-url {stack.endpoint}"
+    item_key = orjson.dumps({"source": {"S": stack.source(key)}}).decode()
+    request = orjson.dumps({"input_paths": [stack.source(key)]}).decode()
+    return f"""\
+A local AWS is running at {stack.endpoint} until Ctrl-C; its log: {shown(aws.log)}
+{SWAPPED.format(names=", ".join(stack.swapped))}
+
+  uploads bucket   {stack.uploads_bucket}
+  results bucket   {stack.results_bucket}
+  table            {stack.table}
+  function         {stack.function}
+
+To try in another terminal:
+
+  export AWS_ACCESS_KEY_ID={ACCESS_KEY} AWS_SECRET_ACCESS_KEY={ACCESS_KEY} AWS_DEFAULT_REGION={stack.region}
+  {aws_cli} s3 cp {shlex.quote(shown(photo))} s3://{stack.uploads_bucket}/
+  {aws_cli} dynamodb get-item --table-name {stack.table} --key {shlex.quote(item_key)}
+  {aws_cli} s3 ls --recursive s3://{stack.results_bucket}/
+  {aws_cli} lambda invoke --function-name {stack.function} --cli-binary-format raw-in-base64-out \\
+      --payload {shlex.quote(request)} /dev/stdout
+
+or, without the aws command: make invoke EVENT=FILE.json
+"""
+
+
+def _photo() -> Path:
+    """A photo to try with; a made-up name when the samples cannot be had."""
+    try:
+        return next(upload.path for upload in samples() if upload.key == "chelsea.png")
+    except OperatorError:
+        return Path("photo.jpg")
+
+
+def invoke(event: str) -> None:
+    """Invoke the running stack's function directly, and print its answer as JSON.
+
+    Args:
+        event: a JSON file; `-` reads standard input.
+
+    Raises:
+        OperatorError: the file is not JSON, nothing is running, or the function failed.
+    """
+    payload = _payload(event)
+    stack = _running()
+    try:
+        answer = stack.lambda_.invoke(FunctionName=stack.function, Payload=orjson.dumps(payload))
+        said: Any = orjson.loads(answer["Payload"].read() or b"null")
+    except (ClientError, BotoCoreError) as error:
+        raise OperatorError(f"could not invoke the function at {stack.endpoint}: {error}") from None
+    if answer.get("FunctionError"):
+        detail = said.get("errorMessage", said) if isinstance(said, dict) else said
+        raise OperatorError(f"the function failed: {detail}")
+    print(orjson.dumps(said, option=orjson.OPT_INDENT_2).decode())
+
+
+def _payload(event: str) -> object:
+    try:
+        text = sys.stdin.buffer.read() if event == "-" else Path(event).read_bytes()
+    except OSError as error:
+        raise OperatorError(f"cannot read {event}: {error.strerror}; name a JSON file with an event") from None
+    try:
+        payload: object = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise OperatorError(f"{event} is not JSON: {error}") from None
+    return payload
+
+
+def _running() -> Stack:
+    try:
+        return Stack.from_json(STACK_FILE.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise OperatorError("no local AWS is running: start one in another terminal with `make up`") from None
