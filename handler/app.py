@@ -53,34 +53,39 @@ def handler(event: object, context: LambdaContext | None = None) -> dict[str, An
     Raises:
         DropvecError: S3, SNS or EventBridge should send the event again; the rest of it is done.
     """
+    return serve(event, context, _pipeline)
+
+
+def serve(event: object, context: LambdaContext | None, pipeline: Pipeline) -> dict[str, Any] | None:
+    """Do what `handler` says, with the parts that are given."""
     deadline = Deadline.of(context)
     request_id = context.aws_request_id if context else None
     work = read_event(event)
     if isinstance(work, Direct):
         from handler.direct import respond  # noqa: PLC0415 - pydantic is not part of anybody else's cold start
 
-        return respond(work.body, _pipeline, deadline)
-    return answer(work, list(_reports(work, deadline, request_id)))
+        return respond(work.body, pipeline, deadline)
+    return answer(work, list(_reports(work, pipeline, deadline, request_id)))
 
 
-def _reports(work: Work, deadline: Deadline, request_id: str | None) -> Iterator[Report]:
+def _reports(work: Work, pipeline: Pipeline, deadline: Deadline, request_id: str | None) -> Iterator[Report]:
     failed_groups: set[str] = set()
     for message in work.messages:
         if message.group in failed_groups:
             yield Report(message, (), RetryableError("an earlier message of its group is to come again first"))
             continue
-        report = _run(message, deadline, request_id)
+        report = _run(message, pipeline, deadline, request_id)
         if report.error is not None and message.group is not None:
             failed_groups.add(message.group)
         yield report
 
 
-def _run(message: Message, deadline: Deadline, request_id: str | None) -> Report:
+def _run(message: Message, pipeline: Pipeline, deadline: Deadline, request_id: str | None) -> Report:
     if message.error is not None:
         _log({"level": "ERROR", "request_id": request_id, "message_id": message.id, **_fault(message.error)})
     outcomes = []
     for job in message.jobs:
-        outcome = _pipeline.process(job, deadline)
+        outcome = pipeline.process(job, deadline)
         _log(_line(outcome, request_id))
         outcomes.append(outcome)
     failed = (outcome.error for outcome in outcomes if outcome.ending is Ending.FAILED)

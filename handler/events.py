@@ -24,8 +24,10 @@ TAKEN = (
     "2.0), and direct requests with input_paths or images"
 )
 
-# SNS inside SQS is the deepest that AWS builds.
-_MAX_DEPTH = 3
+# SNS inside SQS is the deepest that AWS builds: body, envelope, message, notification, record.
+_MAX_DEPTH = 4
+
+_HEX = frozenset("0123456789abcdefABCDEF")
 
 
 class Trigger(StrEnum):
@@ -61,7 +63,7 @@ class Message:
         id: the sender's name for it; empty where only the whole event can be sent again.
         jobs: the work in it; none for a test event.
         error: why some of it, or all, could not be read.
-        group: what must stay in order (FIFO queues).
+        group: what must stay in order; only of FIFO queues (in others a group is a tenant, without an order).
     """
 
     id: str
@@ -113,7 +115,8 @@ def read_event(event: object) -> Work | Direct:
 
 def _sqs_message(record: Mapping[str, Any]) -> Message:
     attributes = record.get("attributes")
-    group = attributes.get("MessageGroupId") if isinstance(attributes, Mapping) else None
+    is_fifo = str(record.get("eventSourceARN", "")).endswith(".fifo")
+    group = attributes.get("MessageGroupId") if is_fifo and isinstance(attributes, Mapping) else None
     return _message(str(record.get("messageId", "")), [record.get("body")], group)
 
 
@@ -137,7 +140,7 @@ def _batch_message(task: object, version: str) -> Message:
             raise ValueError(version)  # noqa: TRY301 - told to the sender like the task's other faults
         return Message(name, (Job(bucket, _decoded(fields.get("s3Key")), None),))
     except ValueError as error:
-        return Message(name, (), UnknownEventError(f"got a task without a readable bucket and key ({error!r})"))
+        return Message(name, (), UnknownEventError(f"got a task that cannot be read ({_why(error)})"))
 
 
 def _message(name: str, parts: Iterable[object], group: str | None = None) -> Message:
@@ -166,7 +169,7 @@ def _opened(part: object) -> list[object] | None:
     if isinstance(part, str):
         try:
             body = json.loads(part)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return [body] if isinstance(body, Mapping) else None
     if not isinstance(part, Mapping):
@@ -181,7 +184,7 @@ def _opened(part: object) -> list[object] | None:
 
 def _jobs(part: object, depth: int) -> list[Job]:
     if not isinstance(part, Mapping) or depth > _MAX_DEPTH:
-        raise UnknownEventError(f"got {str(part)[:80]!r}; dropvec takes {TAKEN}")
+        raise UnknownEventError(f"got {_shown(part)}; dropvec takes {TAKEN}")
     if _is_test(part):
         return []
     if "detail-type" in part:
@@ -192,15 +195,15 @@ def _jobs(part: object, depth: int) -> list[Job]:
 
 
 def _s3_job(record: Mapping[str, Any]) -> Job:
-    version = str(record.get("eventVersion", ""))
-    if version.partition(".")[0] != "2":
-        raise UnknownEventError(f"got an S3 notification of version {version or 'none'}; dropvec takes 2.x")
+    version = record.get("eventVersion")
+    if not isinstance(version, str) or version.partition(".")[0] != "2":
+        raise UnknownEventError(f"got an S3 notification of version {_shown(version)}; dropvec takes 2.x")
     try:
         entity = record["s3"]
         thing = entity["object"]
-        return Job(_text(entity["bucket"]["name"]), _decoded(thing["key"]), _optional_text(thing.get("sequencer")))
+        return Job(_text(entity["bucket"]["name"]), _decoded(thing["key"]), _sequencer(thing.get("sequencer")))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UnknownEventError(f"got an S3 record without a readable bucket and key ({error!r})") from None
+        raise UnknownEventError(f"got an S3 record that cannot be read ({_why(error)})") from None
 
 
 def _eventbridge_job(event: Mapping[str, Any]) -> Job:
@@ -209,23 +212,29 @@ def _eventbridge_job(event: Mapping[str, Any]) -> Job:
     try:
         detail = event["detail"]
         thing = detail["object"]
-        return Job(_text(detail["bucket"]["name"]), _text(thing["key"]), _optional_text(thing.get("sequencer")))
+        return Job(_text(detail["bucket"]["name"]), _text(thing["key"]), _sequencer(thing.get("sequencer")))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UnknownEventError(f"got {_name(event)} without a readable bucket and key ({error!r})") from None
+        raise UnknownEventError(f"got {_name(event)} that cannot be read ({_why(error)})") from None
 
 
 def _decoded(key: object) -> str:
-    return unquote_plus(_text(key), errors="strict")
+    return _text(unquote_plus(_text(key), errors="strict"))
 
 
 def _text(value: object) -> str:
-    if isinstance(value, str) and value:
-        return value
-    raise ValueError(value)
+    if not isinstance(value, str) or not value:
+        raise ValueError(_shown(value))
+    value.encode()  # half a surrogate pair is JSON, but no text that a service would take
+    return value
 
 
-def _optional_text(value: object) -> str | None:
-    return _text(value) if value else None
+def _sequencer(value: object) -> str | None:
+    if not value:
+        return None
+    sequencer = _text(value)
+    if not _HEX.issuperset(sequencer):  # would outrank every later event of its key
+        raise ValueError(_shown(value))
+    return sequencer
 
 
 def _records(event: Mapping[str, Any]) -> list[Any]:
@@ -236,7 +245,8 @@ def _records(event: Mapping[str, Any]) -> list[Any]:
 def _source(record: object) -> str:
     if not isinstance(record, Mapping):
         return ""
-    return str(record.get("eventSource") or record.get("EventSource") or "")  # SNS writes a capital
+    source = record.get("eventSource") or record.get("EventSource")  # SNS writes a capital
+    return source if isinstance(source, str) and source.isprintable() else ""
 
 
 def _is_test(event: Mapping[str, Any]) -> bool:
@@ -245,5 +255,16 @@ def _is_test(event: Mapping[str, Any]) -> bool:
 
 def _name(event: Mapping[str, Any]) -> str:
     if "detail-type" in event:
-        return f"an event {event['detail-type']!r} of {event.get('source')!r}"
-    return f"a record of {_source(event)}" if _source(event) else f"an object with {sorted(map(str, event))[:8]}"
+        return f"an event {_shown(event['detail-type'])} of {_shown(event.get('source'))}"
+    if _source(event):
+        return f"a record of {_source(event)[:80]}"
+    return f"an object with {sorted(str(name)[:20] for name in event)[:8]}"
+
+
+def _shown(value: object) -> str:
+    """A stranger's value as part of one printable line, however long or deep it is."""
+    return type(value).__name__ if isinstance(value, Mapping | list) else repr(value)[:80]
+
+
+def _why(error: Exception) -> str:
+    return repr(error)[:120]

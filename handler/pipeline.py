@@ -65,6 +65,11 @@ class Outcome:
     embedding: Embedding | None
     timings_ms: dict[str, float]
 
+    @property
+    def status(self) -> str:
+        """The `status` of an item that says the same."""
+        return {Ending.SUCCESS: "success", Ending.REJECTED: "error"}.get(self.ending, self.ending.value)
+
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
@@ -144,7 +149,7 @@ class Pipeline:
         record = self._record(job, stored, found, watch)
         outcome = _outcome(job, found)
         if self._says_so_already(basis, record):
-            return outcome
+            return outcome if self.store.settle_result(record, deadline) else None
         return self._write(record, basis, outcome, deadline, watch)
 
     def _basis(self, job: Job, deadline: Deadline) -> Basis:
@@ -193,17 +198,19 @@ class Pipeline:
     ) -> Outcome | None:
         result = self.store.write_result(record, deadline)
         watch.lap("write")
-        answer = self.store.commit(record, result, basis, deadline)
-        if isinstance(answer, Committed) and answer.result_in_doubt:
-            self.store.write_result(record, deadline)
-        withdrawn = isinstance(answer, Refused) and answer.deleted
-        still_deleted = withdrawn and self.store.withdraw(record, deadline)
+        answer = self.store.commit(record, result.address, basis, deadline)
         watch.lap("commit")
         if isinstance(answer, Committed):
-            return outcome
-        if answer.changed or (withdrawn and not still_deleted):
+            in_doubt = result.existed or answer.result_in_doubt
+            return outcome if not in_doubt or self.store.settle_result(record, deadline) else None
+        if answer.deleted:
+            still_deleted = self.store.withdraw(record, deadline)
+            return replace(outcome, ending=Ending.SUPERSEDED) if still_deleted and not answer.changed else None
+        if answer.changed:
             return None
-        return replace(outcome, ending=Ending.SUPERSEDED) if answer.superseded else outcome
+        if answer.superseded:
+            return replace(outcome, ending=Ending.SUPERSEDED)
+        return outcome if answer.status != outcome.status or self.store.settle_result(record, deadline) else None
 
     def _bury(self, job: Job, basis: Basis, error: MissingObjectError, deadline: Deadline) -> Outcome | None:
         outcome = Outcome(job, Ending.DELETED, error, None, {})

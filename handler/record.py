@@ -72,6 +72,11 @@ class Record:
         """The table's key: `s3://bucket/key`, the key as it is, not encoded."""
         return source_of(self.bucket, self.key)
 
+    @property
+    def error_code(self) -> str | None:
+        """Of a rejection; None with an embedding."""
+        return self.outcome.code if isinstance(self.outcome, RejectedError) else None
+
 
 def source_of(bucket: str, key: str) -> str:
     """`s3://bucket/key`."""
@@ -104,8 +109,7 @@ def file_entry(path: str, outcome: Embedding | Exception, code: str | None) -> d
 
 def result_json(record: Record) -> bytes:
     """The immutable JSON of the results bucket, UTF-8."""
-    code = record.outcome.code if isinstance(record.outcome, RejectedError) else None
-    result = file_entry(record.source, record.outcome, code) | {
+    result = file_entry(record.source, record.outcome, record.error_code) | {
         "source": record.source,
         "etag": record.etag,
         "version_id": record.version_id,

@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
+import orjson
 from botocore.exceptions import ClientError
 
 from handler.aws import Clients, attempt, error_code
@@ -26,9 +27,21 @@ from handler.timing import Deadline
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, PutItemInputTypeDef
+    from types_boto3_s3.type_defs import PutObjectRequestTypeDef
 
 
 T = TypeVar("T")
+
+
+DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenResult:
+    """Where a JSON is, and whether there was one already."""
+
+    address: str
+    existed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +62,17 @@ class Refused:
     Attributes:
         superseded: it stands for a newer event; otherwise it says already what we would have said.
         changed: it is not the one that was read first; what was found may be out of date.
-        deleted: it is a tombstone.
+        status: its own status; None when it is gone.
     """
 
     superseded: bool
     changed: bool
-    deleted: bool
+    status: str | None
+
+    @property
+    def deleted(self) -> bool:
+        """Whether it is a tombstone."""
+        return self.status == DELETED
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,26 +95,60 @@ class Store:
         )
         return answer.get("Item")
 
-    def write_result(self, record: Record, deadline: Deadline) -> str:
-        """Write the JSON if it is not there yet; give its `s3://` address."""
+    def write_result(self, record: Record, deadline: Deadline) -> WrittenResult:
+        """Write the JSON if there is none yet."""
+        key = result_key(self.settings.results_prefix, record)
+        created = self._put_result(key, result_json(record), deadline, replace=False)
+        return WrittenResult(source_of(self.settings.results_bucket, key), existed=not created)
+
+    def settle_result(self, record: Record, deadline: Deadline) -> bool:
+        """Make sure that the JSON is there and says what the committed item says; whether the item still says so.
+
+        One JSON name can stand for two outcomes: an archived object is rejected first, and embedded once it is
+        restored, with one ETag. And a clean-up may have taken the JSON between its writing and the commit.
+        """
         key = result_key(self.settings.results_prefix, record)
         body = result_json(record)
+        if not self._put_result(key, body, deadline, replace=False):
+            if self._result_code(key, deadline) == (record.error_code or ""):
+                return True
+            self._put_result(key, body, deadline, replace=True)
+        item = self.read(record.bucket, record.key, deadline)
+        return (text_of(item, "etag"), text_of(item, "error_code")) == (record.etag, record.error_code) and (
+            text_of(item, "status") != DELETED
+        )
 
-        def put() -> None:
-            try:
-                self.clients.s3.put_object(
-                    Bucket=self.settings.results_bucket,
-                    Key=key,
-                    Body=body,
-                    ContentType="application/json",
-                    IfNoneMatch="*",
-                )
-            except ClientError as error:
-                if error_code(error) not in {"PreconditionFailed", "412"}:
-                    raise
+    def _put_result(self, key: str, body: bytes, deadline: Deadline, *, replace: bool) -> bool:
+        """Whether it was written; it is not when there is one already and it is not to be replaced."""
+        request: PutObjectRequestTypeDef = {
+            "Bucket": self.settings.results_bucket,
+            "Key": key,
+            "Body": body,
+            "ContentType": "application/json",
+        }
+        if not replace:
+            request["IfNoneMatch"] = "*"
+        try:
+            attempt(lambda: self.clients.s3.put_object(**request), deadline)
+        except ClientError as error:
+            if error_code(error) in {"PreconditionFailed", "412"}:
+                return False
+            raise RetryableError(f"PutObject: {error}"[:300]) from error
+        return True
 
-        _call(put, deadline)
-        return source_of(self.settings.results_bucket, key)
+    def _result_code(self, key: str, deadline: Deadline) -> str | None:
+        """The error code in a JSON, empty for a success; None when it is gone."""
+
+        def get() -> bytes:
+            return self.clients.s3.get_object(Bucket=self.settings.results_bucket, Key=key)["Body"].read()
+
+        try:
+            body = attempt(get, deadline)
+        except ClientError as error:
+            if error_code(error) == "NoSuchKey":
+                return None
+            raise RetryableError(f"GetObject: {error}"[:300]) from error
+        return str(orjson.loads(body)["error_code"] or "")
 
     def commit(self, record: Record, result: str, basis: Basis, deadline: Deadline) -> Committed | Refused:
         """Make the record the item of its key, if nothing newer is."""
@@ -114,12 +166,12 @@ class Store:
         for prefix in result_prefixes(self.settings.results_prefix, bucket, key):
             for child in _call(partial(self._children, prefix), deadline):
                 self._remove(child, deadline)
-        return text_of(self.read(bucket, key, deadline), "status") == "deleted"
+        return text_of(self.read(bucket, key, deadline), "status") == DELETED
 
     def withdraw(self, record: Record, deadline: Deadline) -> bool:
         """Remove the JSON of a record that lost to a tombstone; whether the item is still a tombstone afterwards."""
         self._remove(result_key(self.settings.results_prefix, record), deadline)
-        return text_of(self.read(record.bucket, record.key, deadline), "status") == "deleted"
+        return text_of(self.read(record.bucket, record.key, deadline), "status") == DELETED
 
     def _children(self, prefix: str) -> list[str]:
         pages = self.clients.s3.get_paginator("list_objects_v2").paginate(
@@ -156,7 +208,7 @@ class Store:
             if error_code(error) != "ConditionalCheckFailedException":
                 raise RetryableError(f"PutItem: {error}"[:300]) from error
             return self._refused(cast("Item | None", error.response.get("Item")), item, basis, tries, deadline)
-        return Committed(result_in_doubt=text_of(replaced, "status") == "deleted" or tries > 1)
+        return Committed(result_in_doubt=text_of(replaced, "status") == DELETED or tries > 1)
 
     def _refused(
         self,
@@ -167,16 +219,16 @@ class Store:
         deadline: Deadline,
     ) -> Committed | Refused:
         if winner is None:
-            return Refused(superseded=False, changed=True, deleted=False)
+            return Refused(superseded=False, changed=True, status=None)
         if tries > 1 and winner == item:  # the first try arrived, only its answer did not
             return Committed(result_in_doubt=True)
-        deleted = text_of(winner, "status") == "deleted"
+        status = text_of(winner, "status")
         if isinstance(basis, Unsequenced):
-            return Refused(superseded=False, changed=True, deleted=deleted)
+            return Refused(superseded=False, changed=True, status=status)
         if is_superseded(basis, winner):
-            return Refused(superseded=True, changed=False, deleted=deleted)
+            return Refused(superseded=True, changed=False, status=status)
         stamped = "sequencer" in winner or self._stamp(winner, basis, deadline)
-        return Refused(superseded=False, changed=not stamped, deleted=deleted)
+        return Refused(superseded=False, changed=not stamped, status=status)
 
     def _stamp(self, item: Item, basis: Sequenced, deadline: Deadline) -> bool:
         """Give an item that says the right thing already the sequencer it lacks, so that older events stay behind."""

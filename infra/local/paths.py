@@ -1,11 +1,12 @@
-"""Where things are: the repository, and the one folder that commands write to."""
+"""Where things are: the repository, and the one folder that commands write to (DROPVEC_BUILD moves it)."""
 
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "infra" / "template.yaml"
 HANDLER = ROOT / "handler"
-BUILD = ROOT / "build"
+BUILD = Path(os.environ.get("DROPVEC_BUILD", ROOT / "build")).absolute()
 SAMPLES = BUILD / "samples"
 MODELS = BUILD / "models"
 DEMO = BUILD / "demo"

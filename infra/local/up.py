@@ -37,9 +37,10 @@ def up(port: int, model: str) -> None:
     with local_aws(UP / "aws.log", port) as aws:
         stack = deploy(aws, bundle)
         check_function(aws, stack)
-        STACK_FILE.write_text(stack.to_json(), encoding="utf-8")
-        print(_help(aws, stack), flush=True)
+        text = _help(aws, stack)
         try:
+            STACK_FILE.write_text(stack.to_json(), encoding="utf-8")
+            print(text, flush=True)
             while True:
                 aws.check_alive()
                 time.sleep(_LOOK_SECONDS)
@@ -100,7 +101,9 @@ def invoke(event: str) -> None:
         answer = stack.lambda_.invoke(FunctionName=stack.function, Payload=orjson.dumps(payload))
         said: Any = orjson.loads(answer["Payload"].read() or b"null")
     except (ClientError, BotoCoreError) as error:
-        raise OperatorError(f"could not invoke the function at {stack.endpoint}: {error}") from None
+        raise OperatorError(
+            f"could not invoke the function at {stack.endpoint} ({error}): is `make up` running?"
+        ) from None
     if answer.get("FunctionError"):
         detail = said.get("errorMessage", said) if isinstance(said, dict) else said
         raise OperatorError(f"the function failed: {detail}")
@@ -108,10 +111,12 @@ def invoke(event: str) -> None:
 
 
 def _payload(event: str) -> object:
+    if not event:
+        raise OperatorError("no event given: name a JSON file (make invoke EVENT=events/FILE.json)")
     try:
         text = sys.stdin.buffer.read() if event == "-" else Path(event).read_bytes()
     except OSError as error:
-        raise OperatorError(f"cannot read {event}: {error.strerror}; name a JSON file with an event") from None
+        raise OperatorError(f"cannot read {event}: {error.strerror}: name a JSON file with an event") from None
     try:
         payload: object = orjson.loads(text)
     except orjson.JSONDecodeError as error:

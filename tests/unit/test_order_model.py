@@ -26,5 +26,12 @@ def test_item_json_and_vector_end_at_what_the_key_holds(tiny_bundle: Path, monke
         checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
         run_state_machine_as_test(
             machine,
-            settings=settings(max_examples=CASES, stateful_step_count=40, deadline=None, suppress_health_check=checks, phases=[Phase.generate], print_blob=False),
+            settings=settings(
+                max_examples=CASES,
+                stateful_step_count=40,
+                deadline=None,
+                suppress_health_check=checks,
+                phases=[Phase.reuse, Phase.generate],
+                print_blob=False,
+            ),
         )

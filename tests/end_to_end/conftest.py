@@ -1,0 +1,20 @@
+from collections.abc import Iterator
+
+import pytest
+
+from infra.local.model import bundle_for
+from infra.local.server import LocalAws, local_aws
+from infra.local.stack import Stack, deploy
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """A local AWS of this test run's own."""
+    with local_aws(tmp_path_factory.mktemp("local-aws") / "aws.log") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stack(aws: LocalAws) -> Stack:
+    """The deployed template, with the embedded model (baked once, kept in build/models)."""
+    return deploy(aws, bundle_for("efficientnet-lite0"))

@@ -1,0 +1,119 @@
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.errors import OperatorError
+from infra.local.images import collect, samples
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1).filter(
+    lambda name: not name.startswith(".") and len(name.encode()) <= 80
+)
+
+
+def put(path: Path, data: bytes = b"x") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def keys(folder: Path) -> list[str]:
+    return [upload.key for upload in collect(folder)]
+
+
+@given(st.sets(st.tuples(NAMES, NAMES), min_size=1, max_size=5))
+def test_every_name_becomes_the_key_of_its_file(names: set[tuple[str, str]]) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for parent, name in names:
+            put(folder / parent / name, f"{parent}/{name}".encode())
+        found = collect(folder)
+        assert {upload.key for upload in found} == {f"{parent}/{name}" for parent, name in names}
+        assert all(upload.path.read_bytes().decode() == upload.key for upload in found)
+
+
+def test_names_that_need_care(tmp_path: Path) -> None:
+    expected = ["a b+c.jpg", "ein/Ü 100%25.png", "日本/~$&?#'\".gif"]
+    for name in expected:
+        put(tmp_path / name)
+    assert keys(tmp_path) == sorted(expected)
+
+
+def test_hidden_ones_and_what_is_no_file_are_left_out(tmp_path: Path) -> None:
+    put(tmp_path / "a.jpg")
+    put(tmp_path / ".DS_Store")
+    put(tmp_path / ".git/b.jpg")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    assert keys(tmp_path) == ["a.jpg"]
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    outside = put(tmp_path / "outside/c.jpg")
+    images = tmp_path / "images"
+    put(images / "a/b.jpg")
+    (images / "a/up").symlink_to(images)
+    (images / "a/self").symlink_to(images / "a")
+    (images / "linked").symlink_to(outside.parent)
+    (images / "d.jpg").symlink_to(outside)
+    assert keys(images) == ["a/b.jpg", "d.jpg", "linked/c.jpg"]
+
+
+def test_a_folder_that_is_a_link(tmp_path: Path) -> None:
+    put(tmp_path / "real/a.jpg")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert keys(tmp_path / "link") == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("missing", r"cannot read .*missing \(No such file"),
+        ("file", r"cannot read .*file \(Not a dir"),
+        ("empty", "no files in"),
+    ],
+)
+def test_folders_that_cannot_be_meant(tmp_path: Path, name: str, said: str) -> None:
+    put(tmp_path / "file")
+    (tmp_path / "empty" / ".git").mkdir(parents=True)
+    with pytest.raises(OperatorError, match=said) as raised:
+        collect(tmp_path / name)
+    assert "IMAGES=DIR" in str(raised.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("name", ["a.jpg", "folder", ""])
+def test_what_may_not_be_read(tmp_path: Path, name: str) -> None:
+    put(tmp_path / "a.jpg")
+    put(tmp_path / "folder/b.jpg")
+    (tmp_path / name).chmod(0)
+    try:
+        with pytest.raises(OperatorError, match="Permission denied"):
+            collect(tmp_path)
+    finally:
+        (tmp_path / name).chmod(0o700)
+
+
+def test_a_name_that_no_key_can_have(tmp_path: Path) -> None:
+    try:
+        put(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    with pytest.raises(OperatorError, match=r"'\\udcff.jpg' is not named in UTF-8"):
+        collect(tmp_path)
+
+
+def test_a_path_too_long_for_a_key(tmp_path: Path) -> None:
+    put(tmp_path / "/".join(["x" * 200] * 5) / ("y" * 30))
+    with pytest.raises(OperatorError, match="S3 key of 1035 bytes, more than 1024"):
+        collect(tmp_path)
+
+
+def test_the_samples_are_photos() -> None:
+    found = samples()
+    assert len(found) >= 8
+    assert {upload.path.read_bytes()[:2] for upload in found} == {b"\x89P", b"\xff\xd8"}

@@ -1,0 +1,82 @@
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from infra.local.items import Item
+from infra.local.report import counts, printable, shown_rows, table, write_jsonl
+
+PREFIX = "s3://uploads/"
+
+
+def success(name: str) -> Item:
+    return {
+        "source": PREFIX + name,
+        "status": "success",
+        "embedding": np.array([0.1, 1 / 3], dtype=np.float32),
+        "embedding_dim": 2,
+        "normalized": True,
+    }
+
+
+def rejected(name: str) -> Item:
+    return {"source": PREFIX + name, "status": "error", "error_code": "corrupt_image", "error": "…"}
+
+
+def render(items: list[Item], near: dict[str, tuple[str, float]] | None = None) -> list[str]:
+    out = io.StringIO()
+    console = Console(file=out, width=120)
+    console.print(table(items, PREFIX, {item["source"]: 12.4 for item in items}, near or {}))
+    return out.getvalue().splitlines()
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("│").split("│")]
+
+
+def test_a_row_for_each_outcome() -> None:
+    items = [success("a b.jpg"), rejected("c.txt")]
+    lines = render(items, {PREFIX + "a b.jpg": (PREFIX + "d.jpg", 0.98765)})
+    assert [cell.strip() for cell in lines[1].strip("┃").split("┃")] == [
+        "file",
+        "status",
+        "dim",
+        "ms",
+        "nearest neighbour",
+    ]
+    assert cells(lines[3]) == ["a b.jpg", "success", "2", "12", "d.jpg  0.988"]
+    assert cells(lines[4]) == ["c.txt", "corrupt_image", "—", "12", "—"]
+
+
+def test_names_are_text_not_markup() -> None:
+    lines = render([success("[red]x[/red].jpg")])
+    assert cells(lines[3])[0] == "[red]x[/red].jpg"
+
+
+def test_names_cannot_move_the_cursor() -> None:
+    assert printable("a\x1b[2J\nb é日😀.jpg") == "a�[2J�b é日😀.jpg"
+
+
+def test_of_many_the_ends_are_shown() -> None:
+    items = [success(f"{number:03}.jpg") for number in range(41)]
+    assert [item["source"][-7:-4] for item in shown_rows(items)] == [f"{n:03}" for n in [*range(20), *range(36, 41)]]
+    lines = render(items)
+    assert cells(lines[3 + 20])[0] == "… 16 more …"
+    assert len(lines) == 3 + 26 + 1
+    assert shown_rows(items[:40]) == items[:40]
+
+
+def test_counts() -> None:
+    assert counts([rejected("a"), success("b"), success("c")]) == "2 success, 1 corrupt_image"
+
+
+def test_one_line_for_each_item(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "results.jsonl"
+    write_jsonl([success("é.jpg"), rejected("b")], path)
+    first, second = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    assert first["source"] == "s3://uploads/é.jpg"
+    assert np.array_equal(np.array(first["embedding"], dtype=np.float32), success("x")["embedding"])
+    assert second == rejected("b")
+    assert [entry.name for entry in path.parent.iterdir()] == ["results.jsonl"]

@@ -1,0 +1,38 @@
+"""Which processes of a group are alive, as the system sees it; for tests that nothing is left behind."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+def alive(group: int) -> list[int]:
+    """Ids of the processes of a group, without those that are dead and only not yet buried."""
+    return [pid for pid, pgid, state in _all() if pgid == group and not state.startswith(("Z", "X"))]
+
+
+def _all() -> Iterator[tuple[int, int, str]]:
+    if not (PROC / "self" / "stat").exists():
+        command = ["ps", "-A", "-o", "pid=,pgid=,stat="]  # macOS
+        for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
+            pid, pgid, state = line.split()
+            yield int(pid), int(pgid), state
+        return
+    for path in PROC.glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()  # the name before it may hold anything
+        except OSError:  # ended meanwhile
+            continue
+        yield int(path.parent.name), int(fields[2]), fields[0]
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 20) -> bool:
+    """Whether a condition comes true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
