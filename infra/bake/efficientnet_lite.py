@@ -4,8 +4,8 @@ The architecture is Tan and Le's EfficientNet (arXiv 1905.11946) in its Lite var
 (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite): no squeeze-and-excitation, ReLU6
 instead of swish, stem and head of fixed width. Everything but the strides can be read off the weights' shapes. Batch
 normalisation (epsilon 1e-3) is folded into the convolution before it: w' = w g / sqrt(v + e) and
-b' = b - m g / sqrt(v + e). Padding is TensorFlow's "SAME": the output has ceil(n / stride) rows, and of an odd amount of padding the smaller half
-comes first.
+b' = b - m g / sqrt(v + e). Padding is TensorFlow's "SAME": the output has ceil(n / stride) rows, and of an odd amount
+of padding the smaller half comes first.
 """
 
 from collections.abc import Mapping

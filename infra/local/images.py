@@ -60,7 +60,8 @@ def collect(folder: Path) -> list[Upload]:
         found = sorted(Upload(_key(folder, path), path) for path in _files(folder, frozenset()))
     except OSError as error:
         raise OperatorError(
-            f"cannot read {shown(Path(error.filename))} ({error.strerror}): name a folder with images (make demo IMAGES=DIR)"
+            f"cannot read {shown(Path(error.filename))} ({error.strerror}): "
+            "name a folder with images (make demo IMAGES=DIR)"
         ) from None
     if not found:
         raise OperatorError(f"no files in {shown(folder)}: name a folder with images (make demo IMAGES=DIR)")
