@@ -1,5 +1,7 @@
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from infra.local.images import collect, samples
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1).filter(
     lambda name: not name.startswith(".") and len(name.encode()) <= 80
 )
+NOBODY = 65534
 
 
 def put(path: Path, data: bytes = b"x") -> Path:
@@ -85,17 +88,30 @@ def test_folders_that_cannot_be_meant(tmp_path: Path, name: str, said: str) -> N
     assert "IMAGES=DIR" in str(raised.value)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.fixture
+def own_folder() -> Iterator[Path]:
+    """A folder of a user to whom permissions matter: root may read everything, so root becomes another one."""
+    folder = Path(tempfile.mkdtemp())
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.chown(folder, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+    yield folder
+    if is_root:
+        os.seteuid(0)
+    shutil.rmtree(folder)
+
+
 @pytest.mark.parametrize("name", ["a.jpg", "folder", ""])
-def test_what_may_not_be_read(tmp_path: Path, name: str) -> None:
-    put(tmp_path / "a.jpg")
-    put(tmp_path / "folder/b.jpg")
-    (tmp_path / name).chmod(0)
+def test_what_may_not_be_read(own_folder: Path, name: str) -> None:
+    put(own_folder / "a.jpg")
+    put(own_folder / "folder/b.jpg")
+    (own_folder / name).chmod(0)
     try:
         with pytest.raises(OperatorError, match="Permission denied"):
-            collect(tmp_path)
+            collect(own_folder)
     finally:
-        (tmp_path / name).chmod(0o700)
+        (own_folder / name).chmod(0o700)
 
 
 def test_a_name_that_no_key_can_have(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_item_json_and_vector_end_at_what_the_key_holds(tiny_bundle: Path, monke
             machine,
             settings=settings(
                 max_examples=CASES,
-                stateful_step_count=40,
+                stateful_step_count=25,
                 deadline=None,
                 suppress_health_check=checks,
                 phases=[Phase.reuse, Phase.generate],
