@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from PIL import Image
 
 from handler.errors import BundleError
@@ -47,24 +47,27 @@ def bake(name_or_path: str, out: Path, *, progress: bool = True) -> Path:
         progress: whether to print a line a step.
 
     Returns:
-        `out`.
+        `out`, resolved.
 
     Raises:
         OperatorError: one line that says what is wrong and what to do; nothing half-made stays.
     """
     say = print if progress else _say_nothing
-    manifest = read_manifest(find_manifest(name_or_path))
+    manifest, out = read_manifest(find_manifest(name_or_path)), out.resolve()
     _check_place(out)
     say(f"{manifest.name}: fetching {manifest.source.requirement} ({manifest.licence.spdx})")
     files = _fetch(manifest)
     say(f"{manifest.name}: building the graph")
-    graph = _build(manifest, files.weights)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".bake-") as scratch:
-        made = Path(scratch) / "bundle"
-        cosine = _write(manifest, files, graph, made)
-        say(f"{manifest.name}: proved against its reference, cosine {cosine:.7f}")
-        _move(made, out)
+    graph = build_graph(manifest, files.weights)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".bake-") as scratch:
+            made = Path(scratch) / "bundle"
+            cosine = _write(manifest, files, graph, made)
+            say(f"{manifest.name}: proved against its reference, cosine {cosine:.7f}")
+            _move(made, out)
+    except OSError as error:
+        raise OperatorError(f"cannot write {out} ({error.strerror}); make room, or choose another --out") from None
     say(f"{manifest.name}: {out}")
     return out
 
@@ -74,8 +77,22 @@ def _say_nothing(_line: str) -> None:
 
 
 def _check_place(out: Path) -> None:
-    if out.exists() and not (out / SPEC_FILE).is_file() and (not out.is_dir() or any(out.iterdir())):
+    try:
+        free = not out.exists() or _is_bundle(out) or not any(out.iterdir())
+    except OSError:
+        free = False
+    # The working directory cannot be swapped for another one.
+    if not free or out == Path.cwd():
         raise OperatorError(f"{out} is there and is not a bundle; choose another --out, or remove it first")
+
+
+def _is_bundle(folder: Path) -> bool:
+    # The name alone proves nothing: a TensorFlow.js model has a model.json too, and would be deleted.
+    try:
+        spec = json.loads((folder / SPEC_FILE).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(spec, dict) and {"format", "fingerprint"} <= spec.keys()
 
 
 def _fetch(manifest: Manifest) -> Files:
@@ -87,20 +104,31 @@ def _fetch(manifest: Manifest) -> Files:
     return Files(weights, licence)
 
 
-def _build(manifest: Manifest, weights: Path) -> bytes:
+def build_graph(manifest: Manifest, weights: Path) -> bytes:
+    """Make the graph that a manifest asks for.
+
+    Raises:
+        OperatorError: the file does not hold its weights.
+    """
+    """Make the graph that a manifest asks for.
+
+    Raises:
+        OperatorError: the file does not hold its weights.
+    """
     try:
         return efficientnet_lite.build(read_state_dict(weights))
     except TorchFileError as error:
         raise OperatorError(f"{error}; remove it and bake again") from None
-    except (KeyError, ValueError) as error:
-        raise OperatorError(f"{weights.name} does not hold the weights of {manifest.graph.builder}: {error}") from None
+    except (LookupError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        reason = str(error).splitlines()[0]
+        raise OperatorError(f"{weights.name} does not hold the weights of {manifest.graph.builder}: {reason}") from None
 
 
 def _write(manifest: Manifest, files: Files, graph: bytes, bundle: Path) -> float:
     """Write a bundle and prove it; gives the cosine to the reference."""
     bundle.mkdir()
     (bundle / GRAPH_FILE).write_bytes(graph)
-    shutil.copyfile(files.licence, bundle / LICENCE_FILE)
+    (bundle / LICENCE_FILE).write_bytes(_licence(manifest, files.licence))
     spec = _spec(manifest, graph)
     _write_spec(bundle, spec | {"canonical_vector": [0.0] * manifest.embedding_dim})
     try:
@@ -112,13 +140,25 @@ def _write(manifest: Manifest, files: Files, graph: bytes, bundle: Path) -> floa
     return cosine
 
 
+def _licence(manifest: Manifest, notice: Path) -> bytes:
+    """The licence as it came with the weights; below it the full text, where the manifest adds one."""
+    parts = [notice.read_bytes()]
+    if manifest.licence.text:
+        path = manifest.path.parent / manifest.licence.text
+        try:
+            parts.append(path.read_bytes())
+        except OSError as error:
+            raise OperatorError(f"{manifest.path}: [licence] text {path}: {error.strerror}") from None
+    return b"\n\n".join(parts)
+
+
 def _spec(manifest: Manifest, graph: bytes) -> dict[str, Any]:
     preprocess = asdict(manifest.preprocess)
     return {
         "format": BUNDLE_FORMAT,
         "decode_policy": DECODE_POLICY,
         "name": manifest.name,
-        "fingerprint": fingerprint(graph, preprocess),
+        "fingerprint": fingerprint(graph, preprocess, manifest.graph.output),
         "embedding_dim": manifest.embedding_dim,
         "file": GRAPH_FILE,
         "bytes": len(graph),

@@ -42,7 +42,7 @@ class _Graph:
         return output
 
     def constant(self, name: str, value: npt.NDArray[Any]) -> str:
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value, dtype=np.float32), name))
+        self.initializers.append(numpy_helper.from_array(np.asarray(value, dtype=np.float32, order="C"), name))
         return name
 
     def convolution(self, source: str, conv: str, norm: str, size: int, stride: int = 1) -> tuple[str, int]:

@@ -1,8 +1,10 @@
 """A model's manifest: the TOML that says where its weights come from and how it wants its pixels."""
 
+import math
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -43,11 +45,13 @@ class Licence:
         spdx: its SPDX identifier.
         member: the licence file's path inside the wheel.
         sha256: of that file, hex.
+        text: the licence's full text beside the manifest, for a wheel that holds a mere notice.
     """
 
     spdx: str
     member: str
     sha256: str
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,8 @@ def read_manifest(path: Path) -> Manifest:
         table = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise OperatorError(f"{path} is not a manifest: {error}") from None
+    if "path" in table:
+        raise OperatorError(f"{path}: has an unknown key 'path'")
     sections = {"source": Source, "licence": Licence, "graph": Graph, "preprocess": Pixels, "canonical": Canonical}
     values: dict[str, Any] = {"path": path}
     for name, kind in sections.items():
@@ -140,22 +146,30 @@ def _section(kind: type[T], table: object, where: str) -> T:
     if not isinstance(table, Mapping):
         raise OperatorError(f"{where} is missing")
     hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type] # every caller passes a dataclass
-    for name in [*table, *names]:
+    known = fields(kind)  # type: ignore[arg-type] # every caller passes a dataclass
+    names = [field.name for field in known]
+    for name in [*table, *(field.name for field in known if field.default is MISSING)]:
         if name not in names:
             raise OperatorError(f"{where} has an unknown key {name!r}; known are {', '.join(names)}")
         if name not in table:
             raise OperatorError(f"{where} lacks the key {name!r}")
         if not _fits(table[name], hints[name]):
             raise OperatorError(f"{where} {name} is {table[name]!r}, not of type {_type_name(hints[name])}")
-    return kind(**table)
+    return kind(**{name: _exact(value, hints[name]) for name, value in table.items()})
+
+
+def _exact(value: Any, hint: object) -> Any:  # noqa: ANN401 - whatever TOML holds
+    """Make floats of the whole numbers that stand for some, so that 1 and 1.0 are the same model."""
+    if hint == list[float]:
+        return [float(number) for number in value]
+    return float(value) if hint is float else value
 
 
 def _fits(value: object, hint: object) -> bool:
     if hint == list[float]:
         return isinstance(value, list) and len(value) == 3 and all(_fits(number, float) for number in value)
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return isinstance(hint, type) and isinstance(value, hint) and not isinstance(value, bool)
 
 
@@ -175,3 +189,15 @@ def _check(manifest: Manifest) -> None:
     for where, (value, known) in allowed.items():
         if value not in known:
             raise OperatorError(f"{manifest.path}: {where} is {value!r}; known are {', '.join(known)}")
+    # The name becomes part of paths and of result keys.
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", manifest.name):
+        raise OperatorError(f"{manifest.path}: name is {manifest.name!r}; it takes a-z, 0-9, '.', '_' and '-'")
+    how = manifest.preprocess
+    for where, number in {
+        "embedding_dim": manifest.embedding_dim,
+        "[preprocess] input_size": how.input_size,
+        "[preprocess] divisor": how.divisor,
+        "[preprocess] std": min(how.std),
+    }.items():
+        if number <= 0:
+            raise OperatorError(f"{manifest.path}: {where} must be positive")

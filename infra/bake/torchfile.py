@@ -10,6 +10,7 @@ import io
 import pickle
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,6 @@ class TorchFileError(Exception):
 
 
 @dataclass(frozen=True)
-class _StorageType:
-    dtype: str
-
-
-@dataclass(frozen=True)
 class _Storage:
     key: str
     dtype: str
@@ -59,16 +55,18 @@ def _rebuild_tensor(
     return _View(storage, offset, shape, strides)
 
 
-# All that a state dict needs; to be asked for anything else is to be attacked.
+# All that a state dict needs; to be asked for anything else is to be attacked. A pickle can also write attributes to
+# what it is given (BUILD), and this table outlives it: so all in it is immutable, or made anew for each pickle.
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-    **{("torch", name): _StorageType(dtype) for name, dtype in _DTYPES.items()},
+    **{("torch", name): dtype for name, dtype in _DTYPES.items()},
 }
 
 
 class _StateDictUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - the base class's own signature
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return partial(_rebuild_tensor)
         try:
             return _ALLOWED[module, name]
         except KeyError:
@@ -76,13 +74,13 @@ class _StateDictUnpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> _Storage:  # noqa: ANN401 - the base class's own signature
         kind, storage_type, key, _location, elements, view = pid
-        if kind != "storage" or not isinstance(storage_type, _StorageType) or view is not None:
+        if kind != "storage" or storage_type not in _DTYPES.values() or view is not None:
             raise TorchFileError(f"it refers to {kind!r}, not to a plain storage")
-        return _Storage(str(key), storage_type.dtype, int(elements))
+        return _Storage(str(key), storage_type, int(elements))
 
 
 def read_state_dict(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Read every tensor of a state dict, as arrays of their own dtype, contiguous.
+    """Read every tensor of a state dict, as read-only arrays of their own dtype, strided as the tensors were.
 
     Raises:
         TorchFileError: the file is damaged, in another format, or holds more than a state dict.
@@ -107,7 +105,10 @@ def _read(file: io.BufferedReader) -> tuple[dict[str, _View], dict[str, npt.NDAr
     views = _load(file)
     if not isinstance(views, dict) or not all(isinstance(view, _View) for view in views.values()):
         raise TorchFileError("it holds something else than tensors by name")
-    types = {view.storage.key: view.storage for view in views.values()}
+    used = {view.storage for view in views.values()}
+    types = {storage.key: storage for storage in used}
+    if len(types) != len(used):
+        raise TorchFileError("its tensors disagree about a storage that they share")
     storages = {key: _storage(file, types[key]) for key in _load(file)}
     return views, storages
 
@@ -117,12 +118,12 @@ def _load(file: io.BufferedReader) -> Any:  # noqa: ANN401 - whatever was pickle
 
 
 def _storage(file: io.BufferedReader, storage: _Storage) -> npt.NDArray[Any]:
-    elements = int.from_bytes(file.read(8), "little", signed=True)
-    if elements != storage.elements:
-        raise TorchFileError(f"storage {storage.key} has {elements} elements where {storage.elements} are announced")
+    count, elements = file.read(8), storage.elements
+    if len(count) == 8 and int.from_bytes(count, "little", signed=True) != elements:
+        raise TorchFileError(f"storage {storage.key} has not the {elements} elements that are announced")
     dtype = np.dtype(storage.dtype)
     data = file.read(elements * dtype.itemsize)
-    if len(data) != elements * dtype.itemsize:
+    if len(count) != 8 or len(data) != elements * dtype.itemsize:
         raise TorchFileError("it is cut short")
     return np.frombuffer(data, dtype)
 
@@ -137,5 +138,5 @@ def _array(view: _View, storages: dict[str, npt.NDArray[Any]]) -> npt.NDArray[An
     if 0 in view.shape:
         return np.empty(view.shape, elements.dtype)
     strides = tuple(stride * elements.itemsize for stride in view.strides)
-    shown = np.lib.stride_tricks.as_strided(elements[view.offset :], view.shape, strides, writeable=False)
-    return np.ascontiguousarray(shown).reshape(view.shape)
+    # No copy: a stride of 0 can make a few bytes look like terabytes.
+    return np.lib.stride_tricks.as_strided(elements[view.offset :], view.shape, strides, writeable=False)

@@ -1,0 +1,170 @@
+"""The embedded model, baked for real and loaded as the function loads it."""
+
+import hashlib
+import json
+import stat
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import orjson
+import pytest
+
+from handler.model import load_encoder
+from handler.preprocess import to_tensor
+from infra.bake import bake
+from infra.bake.bundle import CACHE, build_graph
+from infra.bake.manifest import read_manifest
+from infra.bake.torchfile import read_state_dict
+from infra.errors import OperatorError
+from tests.manifests import MODELS, changed_manifest
+from tests.pictures import card, picture
+from tests.torch_writer import View, torch_file
+
+MODEL = "efficientnet-lite0"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bake(MODEL, tmp_path_factory.mktemp("bake") / "deep" / MODEL, progress=False)
+
+
+@pytest.fixture(scope="module")
+def session(bundle: Path) -> ort.InferenceSession:
+    return ort.InferenceSession(bundle / "image.onnx", providers=["CPUExecutionProvider"])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_vector_is_that_of_an_implementation_not_ours(bundle: Path) -> None:
+    encoder = load_encoder(bundle)
+    vector = encoder.embed(to_tensor(card(), encoder.spec.preprocess))
+    reference = np.array(json.loads((MODELS / f"{MODEL}.vector.json").read_bytes()))
+    assert vector.shape == reference.shape == (1280,)
+    assert np.abs(vector - reference).max() < 1e-4
+    assert np.allclose(vector, encoder.spec.canonical_vector, atol=1e-5)
+
+
+def test_model_json_tells_the_truth_about_the_files(bundle: Path) -> None:
+    spec = orjson.loads((bundle / "model.json").read_bytes())
+    graph = (bundle / spec["file"]).read_bytes()
+    assert (spec["bytes"], spec["sha256"]) == (len(graph), hashlib.sha256(graph).hexdigest())
+    assert (spec["name"], spec["embedding_dim"], spec["input_size"]) == (MODEL, 1280, 224)
+    assert (spec["mean"], spec["std"], spec["divisor"]) == ([127] * 3, [128] * 3, 1)
+    assert spec["licence"] == "Apache-2.0"
+    licence = (bundle / spec["licence_file"]).read_text("utf-8")
+    assert "ML Illustrated" in licence
+    assert "TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION" in licence
+    assert {path.name for path in bundle.iterdir()} == {"model.json", spec["file"], spec["licence_file"]}
+
+
+def test_others_may_read_it(bundle: Path) -> None:
+    # A container's user is not the one who baked.
+    assert all(stat.S_IMODE(path.stat().st_mode) & 0o044 for path in (bundle, *bundle.iterdir()))
+
+
+def test_a_batch_of_three_agrees_with_three_of_one(bundle: Path, session: ort.InferenceSession) -> None:
+    how = load_encoder(bundle).spec.preprocess
+    tensors = [to_tensor(picture(250, 300, seed=seed), how) for seed in range(3)]
+    alone = np.concatenate([session.run(["features"], {"image": tensor})[0] for tensor in tensors])
+    (together,) = session.run(["features"], {"image": np.concatenate(tensors)})
+    assert together.shape == (3, 1280)
+    assert np.allclose(together, alone, atol=1e-5)
+    assert not np.allclose(alone[0], alone[1], atol=1e-2)
+
+
+def test_the_graph_is_plain_folded_and_headless(bundle: Path) -> None:
+    model = onnx.load(bundle / "image.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    operators = [node.op_type for node in model.graph.node]
+    assert [list(tensor.dims) for tensor in model.graph.initializer if tensor.name in {"zero", "six"}] == [[], []]
+    assert set(operators) == {"Conv", "Clip", "Add", "GlobalAveragePool", "Flatten"}
+    # 1 + 16 * 3 - 1 + 1 convolutions, of which the 16 projections have no ReLU6; 9 blocks have a shortcut.
+    assert (operators.count("Conv"), operators.count("Clip"), operators.count("Add")) == (49, 33, 9)
+    assert sum(np.prod(tensor.dims, dtype=int) for tensor in model.graph.initializer) < 3_400_000
+
+
+def test_baking_again_gives_the_same_bytes_in_place_of_the_old_ones(bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    bake(MODEL, out, progress=False)
+    (out / "image.onnx").write_bytes(b"damaged")
+    bake(MODEL, out, progress=False)
+    assert contents(out) == contents(bundle)
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_an_empty_directory_is_taken(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    bake(MODEL, tmp_path / "model", progress=False)
+    assert contents(tmp_path / "model") == contents(bundle)
+
+
+def test_a_directory_that_is_no_bundle_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_bytes(b"precious")
+    (tmp_path / "file").write_bytes(b"precious")
+    # As TensorFlow.js writes it.
+    (tmp_path / "photos" / "model.json").write_text('{"format": "graph-model"}')
+    for out in (tmp_path / "photos", tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OperatorError, match="--out"):
+            bake(MODEL, out, progress=False)
+    assert (tmp_path / "photos" / "cat.jpg").read_bytes() == (tmp_path / "file").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("mean = [127, 127, 127]", "mean = [0, 0, 0]"),
+        ('channel_order = "rgb"', 'channel_order = "bgr"'),
+        ("input_size = 224", "input_size = 240"),
+        ("embedding_dim = 1280", "embedding_dim = 1000"),
+        ('output = "features"', 'output = "vector"'),
+        ('vector.json"', 'vector.nowhere.json"'),
+        ("57934424.pth", "57934425.pth"),
+        ('sha256 = "5793', 'sha256 = "0000'),
+    ],
+)
+def test_what_does_not_prove_itself_leaves_what_was_there(bundle: Path, tmp_path: Path, old: str, new: str) -> None:
+    own = changed_manifest(tmp_path / "models", old, new)
+    out = tmp_path / "model"
+    bake(MODEL, out, progress=False)
+    with pytest.raises(OperatorError) as error:
+        bake(str(own), out, progress=False)
+    assert "\n" not in str(error.value)
+    assert contents(out) == contents(bundle)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "models"]
+
+
+def row_major(shape: tuple[int, ...]) -> list[int]:
+    return [int(np.prod(shape[axis + 1 :], dtype=int)) for axis in range(len(shape))]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "shape"),
+    [
+        ("_blocks.3._project_conv.weight", (20, 144, 1, 1)),
+        ("_blocks.3._project_conv.weight", (24, 143, 1, 1)),
+        ("_conv_head.weight", (3,)),
+    ],
+)
+def test_other_weights_are_told_in_one_line(bundle: Path, tmp_path: Path, tensor: str, shape: tuple[int, ...]) -> None:
+    right = read_state_dict(CACHE / MODEL / "efficientnet-lite0-57934424.pth")
+    weights = right | {tensor: np.zeros(shape, np.float32)}
+    views = {name: View(name, 0, array.shape, row_major(array.shape)) for name, array in weights.items()}
+    path = tmp_path / "weights.pth"
+    path.write_bytes(torch_file(views, {name: np.array(array).reshape(-1) for name, array in weights.items()}))
+    with pytest.raises(OperatorError, match="does not hold the weights") as error:
+        build_graph(read_manifest(MODELS / f"{MODEL}.toml"), path)
+    assert "\n" not in str(error.value)
+
+
+def test_progress_is_a_line_a_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bake(MODEL, tmp_path / "quiet", progress=False)
+    assert capsys.readouterr().out == ""
+    bake(MODEL, tmp_path / "model")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 3
+    assert all(line.startswith(MODEL) for line in lines)
