@@ -149,7 +149,8 @@ class Pipeline:
         record = self._record(job, stored, found, watch)
         outcome = _outcome(job, found)
         if self._says_so_already(basis, record):
-            return outcome if self.store.settle_result(record, deadline) else None
+            settled = record.error_code is not None or self.store.settle_result(record, deadline)
+            return outcome if settled else None
         return self._write(record, basis, outcome, deadline, watch)
 
     def _basis(self, job: Job, deadline: Deadline) -> Basis:
@@ -181,16 +182,22 @@ class Pipeline:
         )
 
     def _says_so_already(self, basis: Basis, record: Record) -> bool:
-        """Whether work without a sequencer would write what its item says already."""
-        if isinstance(basis, Sequenced) or basis.seen is None or not isinstance(record.outcome, Embedding):
+        """Whether work without a sequencer finds nothing to change.
+
+        An object that was embedded and is archived again, when its restored copy expires, keeps its vector.
+        """
+        if isinstance(basis, Sequenced) or basis.seen is None:
             return False
         seen = basis.seen
+        if (text_of(seen, "status"), text_of(seen, "etag")) != ("success", record.etag):
+            return False
+        if text_of(seen, "fingerprint") != record.fingerprint:
+            return False
+        if record.error_code is not None:
+            return record.error_code == Rejection.ARCHIVED_OBJECT
         return (
-            text_of(seen, "status") == "success"
-            and text_of(seen, "etag") == record.etag
-            and text_of(seen, "fingerprint") == record.fingerprint
-            and text_of(seen, "embedding_dtype") == self.settings.embedding_dtype
-            and seen["normalized"].get("BOOL") == record.outcome.normalized
+            text_of(seen, "embedding_dtype") == self.settings.embedding_dtype
+            and seen["normalized"].get("BOOL") == self.settings.normalize
         )
 
     def _write(

@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from handler.settings import read_settings
 from handler.store import Store
 from handler.timing import Deadline
 from tests.bundles import write_tiny_bundle
+
+clients_once = cache(make_clients)  # they cost more than all that a test does with them
 
 UPLOADS, RESULTS, TABLE = "uploads", "results", "vectors"
 
@@ -52,7 +55,7 @@ class World:
 
 def build_world(bundle: Path, **environment: str) -> World:
     settings = read_settings({"RESULTS_BUCKET": RESULTS, "TABLE_NAME": TABLE, **environment})
-    clients = make_clients()
+    clients = clients_once()
     return World(Pipeline(settings, load_encoder(bundle), clients, Store(clients, settings)))
 
 
@@ -63,7 +66,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with mock_aws():
-        clients = make_clients()
+        clients = clients_once()
         for bucket in (UPLOADS, RESULTS):
             clients.s3.create_bucket(Bucket=bucket)
         clients.dynamodb.create_table(

@@ -238,7 +238,7 @@ def test_event_becomes_its_jobs(file: str) -> None:
     work = read_event(load(file))
     assert isinstance(work, Work)
     read = [
-        Told(message.id, message.jobs, message.error and str(message.error).partition(";")[0], message.group)
+        Told(message.id, message.jobs, str(message.error).partition(";")[0] if message.error else None, message.group)
         for message in work.messages
     ]
     assert (work.trigger, read) == TRIGGERS[file]

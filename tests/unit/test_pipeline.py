@@ -9,7 +9,7 @@ from handler.order import normalize_sequencer
 from handler.pipeline import Ending
 from handler.preprocess import to_tensor
 from tests.pictures import encoded, picture
-from tests.unit.conftest import RESULTS, World, build_world
+from tests.unit.conftest import RESULTS, UPLOADS, World, build_world
 
 PHOTO = encoded(picture(64, 48))
 OTHER = encoded(picture(48, 80, seed=1))
@@ -201,3 +201,25 @@ def test_fault_of_the_store_is_handed_back(world: World) -> None:
     world.pipeline.clients.dynamodb.delete_table(TableName="vectors")
     outcome = world.process("a")
     assert (outcome.ending, outcome.error and outcome.error.retryable) == (Ending.FAILED, True)
+
+
+def test_archived_again_keeps_its_vector(world: World) -> None:
+    world.put("a", PHOTO)
+    world.process("a", "05")
+    before = world.item("a")
+    world.pipeline.clients.s3.put_object(Bucket=UPLOADS, Key="a", Body=PHOTO, StorageClass="GLACIER")
+    assert world.process("a", None).ending is Ending.REJECTED
+    assert world.item("a") == before
+    assert world.process("a", "06").ending is Ending.REJECTED
+    assert world.item("a")["error_code"] == "archived_object"
+
+
+def test_restored_from_archive(world: World) -> None:
+    world.pipeline.clients.s3.put_object(Bucket=UPLOADS, Key="a", Body=PHOTO, StorageClass="GLACIER")
+    assert world.process("a", "05").ending is Ending.REJECTED
+    world.pipeline.clients.s3.restore_object(Bucket=UPLOADS, Key="a", RestoreRequest={"Days": 1})
+    assert world.process("a", None).ending is Ending.SUCCESS
+    item = world.item("a")
+    assert (item["status"], item["sequencer"]) == ("success", normalize_sequencer("05"))
+    (key,) = world.results()
+    assert orjson.loads(world.result(key))["status"] == "success"
