@@ -27,7 +27,9 @@ _BATCH = 100  # DynamoDB's own limit for a batch of keys
 Watch = Callable[[int, int], None]
 
 
-def upload_and_await(aws: LocalAws, stack: Stack, uploads: Sequence[Upload], watch: Watch) -> dict[str, Item]:
+def upload_and_await(
+    aws: LocalAws, stack: Stack, uploads: Sequence[Upload], watch: Watch, patience: float = STALL_SECONDS
+) -> dict[str, Item]:
     """Upload all files, and wait until each has an item.
 
     Args:
@@ -35,12 +37,13 @@ def upload_and_await(aws: LocalAws, stack: Stack, uploads: Sequence[Upload], wat
         stack: whose uploads bucket they go to.
         uploads: distinct keys.
         watch: told now and then how many are uploaded, and how many have an outcome.
+        patience: seconds to wait for news.
 
     Returns:
         `source` to plain item.
 
     Raises:
-        OperatorError: an upload fails, the local AWS ends, or no new outcome comes for `STALL_SECONDS`.
+        OperatorError: an upload fails, the local AWS ends, or there is no news for too long.
     """
     waiting = deque(stack.source(upload.key) for upload in uploads)
     found: dict[str, Item] = {}
@@ -53,8 +56,8 @@ def upload_and_await(aws: LocalAws, stack: Stack, uploads: Sequence[Upload], wat
             watch(uploaded, len(found))
             now = time.monotonic()
             last_news = now if news or uploaded < len(uploads) else last_news
-            if now - last_news > STALL_SECONDS:
-                raise aws.failure(_stalled(stack, waiting, len(uploads)))
+            if now - last_news > patience:
+                raise aws.failure(f"no new outcome for {patience:.0f} s; {_missing(stack, waiting, len(uploads))}")
             if len(news) < _LOOK_AT // 2:
                 time.sleep(_LOOK_SECONDS)
     return found
@@ -110,13 +113,13 @@ def _items(stack: Stack, sources: Sequence[str]) -> dict[str, Item]:
     return {item["source"]: item for item in items}
 
 
-def _stalled(stack: Stack, waiting: Sequence[str], total: int) -> str:
+def _missing(stack: Stack, waiting: Sequence[str], total: int) -> str:
     attributes = stack.sqs.get_queue_attributes(
         QueueUrl=stack.dead_letter_queue_url, AttributeNames=["ApproximateNumberOfMessages"]
     )["Attributes"]
     names = sorted(source.removeprefix(stack.source("")) for source in waiting)
     return (
-        f"no new outcome for {STALL_SECONDS:.0f} s; {len(names)} of {total} have none: {', '.join(names[:3])}"
+        f"{len(names)} of {total} have none: {', '.join(names[:3])}"
         f"{', …' if len(names) > 3 else ''}; in the dead-letter queue: {attributes['ApproximateNumberOfMessages']}"
     )
 

@@ -55,12 +55,14 @@ class LocalAws:
 
 
 @contextmanager
-def local_aws(log: Path, port: int = 0) -> Iterator[LocalAws]:
+def local_aws(log: Path, port: int = 0, *, enforce_iam: bool = False) -> Iterator[LocalAws]:
     """Run a local AWS while inside; nothing of it is left outside, however this process ends.
 
     Args:
         log: file for its output; the folder is made, and its scratch files live next to it.
         port: where to listen on 127.0.0.1; 0 takes a free one.
+        enforce_iam: check every call against its caller's policies, instead of allowing all. Mind that the
+            template denies what comes without TLS, as everything here does.
 
     Raises:
         OperatorError: the port is taken, or it does not start.
@@ -72,7 +74,8 @@ def local_aws(log: Path, port: int = 0) -> Iterator[LocalAws]:
         endpoint = f"http://{HOST}:{listener.getsockname()[1]}"
         process: subprocess.Popen[bytes] | None = None
         try:
-            process = _start(listener, scratch, endpoint, log)
+            environment = _environment(scratch, endpoint) | {"AUTH": str(enforce_iam).lower()}
+            process = _start(listener, scratch, environment, log)
             listener.close()  # the child's copy is the only one now: no child, no answer
             aws = LocalAws(endpoint, log, process.pid)
             _await_ready(aws)
@@ -100,13 +103,13 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-def _start(listener: socket.socket, scratch: Path, endpoint: str, log: Path) -> subprocess.Popen[bytes]:
+def _start(listener: socket.socket, scratch: Path, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
     descriptor = listener.fileno()
     with log.open("wb") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "infra.local.guard", str(descriptor), str(scratch)],
             cwd=ROOT,
-            env=_environment(scratch, endpoint),
+            env=environment,
             stdin=subprocess.PIPE,  # held open as long as this process lives; see the guard
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -99,7 +99,7 @@ def test_an_error_inside_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_however_its_parent_ends_nothing_is_left(parent: Parent, tmp_path: Path, signum: signal.Signals) -> None:
-    assert len(alive(parent.group)) == 2  # the server and one worker
+    assert len(alive(parent.group)) >= 2  # the server and a worker
     parent.process.send_signal(signum)
     parent.process.communicate(timeout=20)
     assert_nothing_left(parent.group, parent.endpoint, tmp_path / "run")
