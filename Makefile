@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PY     := .venv/bin/python
 MODEL  ?= efficientnet-lite0
+export MODEL IMAGES PORT EVENT # recipes read them from the environment, so that no name needs quoting
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up invoke test check format lock clean
@@ -13,13 +14,13 @@ help: ## this list
 	@sh infra/venv.sh $(PYTHON)
 
 demo: .venv/.ready ## photos to vectors on a local AWS: make demo [IMAGES=DIR]
-	@$(PY) -m infra demo --model '$(MODEL)' $(if $(IMAGES),--images '$(IMAGES)')
+	@$(PY) -m infra demo --model "$$MODEL" $${IMAGES:+--images "$$IMAGES"}
 
 up: .venv/.ready ## the same local AWS, left running until Ctrl-C: make up [PORT=N]
-	@$(PY) -m infra up --model '$(MODEL)' $(if $(PORT),--port '$(PORT)')
+	@$(PY) -m infra up --model "$$MODEL" $${PORT:+--port "$$PORT"}
 
 invoke: .venv/.ready ## send one event to the running local AWS: make invoke EVENT=events/FILE.json
-	@$(PY) -m infra invoke '$(EVENT)'
+	@$(PY) -m infra invoke "$$EVENT"
 
 test: .venv/.ready ## every test
 	@$(PY) -m pytest

@@ -95,10 +95,9 @@ def _add_invoke(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _port(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 65535:
-        raise argparse.ArgumentTypeError(f"{number} is not a port: 1 to 65535, or 0 for a free one")
-    return number
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 1 to 65535, or 0 for a free one")
+    return int(text)
 
 
 # Each command imports what it needs when it runs, so that `--help` is there at once.
