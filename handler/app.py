@@ -16,7 +16,7 @@ from handler.pipeline import Ending, Outcome, Pipeline
 from handler.record import source_of
 from handler.settings import read_settings
 from handler.store import Store
-from handler.timing import Deadline, LambdaContext
+from handler.timing import START_SECONDS, Deadline, LambdaContext
 
 
 def start() -> Pipeline:
@@ -70,7 +70,10 @@ def serve(event: object, context: LambdaContext | None, pipeline: Pipeline) -> d
 
 def _reports(work: Work, pipeline: Pipeline, deadline: Deadline, request_id: str | None) -> Iterator[Report]:
     failed_groups: set[str] = set()
-    for message in work.messages:
+    for number, message in enumerate(work.messages):
+        if number > 0 and deadline.left() < START_SECONDS:
+            yield Report(message, (), RetryableError("too little time is left to begin with it"))
+            continue
         if message.group in failed_groups:
             yield Report(message, (), RetryableError("an earlier message of its group is to come again first"))
             continue

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError
 from urllib3.exceptions import HTTPError
 
 from handler.errors import AccessDeniedError, RetryableError, SettingsError
@@ -96,7 +96,8 @@ def attempt(operation: Callable[[], T], deadline: Deadline) -> T:
             if fault is None:
                 raise
             pause = random.uniform(0, min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2**number))  # noqa: S311 - jitter
-            if isinstance(fault, AccessDeniedError) or number == MAX_ATTEMPTS or pause >= deadline.left():
+            hopeless = isinstance(fault, AccessDeniedError) or isinstance(error, ParamValidationError)
+            if hopeless or number == MAX_ATTEMPTS or pause >= deadline.left():
                 raise fault from None
             time.sleep(pause)
     raise AssertionError("unreachable: the last attempt returns or raises")
@@ -111,7 +112,7 @@ def translate(error: Exception) -> RetryableError | None:
         return error
     if not isinstance(error, ClientError):
         kind = "the network" if isinstance(error, (HTTPClientError, HTTPError, OSError)) else "the AWS SDK"
-        return RetryableError(f"{kind}: {str(error)[:300]}")
+        return RetryableError(" ".join(f"{kind}: {error}".split())[:300])
     code = error_code(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     text = f"{error.operation_name}: {code}: {error.response.get('Error', {}).get('Message', '')}"[:300]

@@ -1,21 +1,33 @@
 """Direct invoke: request -> response. Imported only when such a request arrives, for pydantic's sake."""
 
 import base64
+import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from handler.errors import DropvecError, RejectedError, Rejection, RequestError, RetryableError
 from handler.events import Job
 from handler.pipeline import Pipeline, contained
-from handler.record import Embedding, file_entry
+from handler.record import MAX_KEY_BYTES, Embedding, file_entry
 from handler.timing import Deadline, Stopwatch
 
 MAX_FILES = 200
+
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
 _STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _unicode(text: str) -> str:
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("half a surrogate pair is not text")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_unicode)]
 
 
 class InlineImage(BaseModel):
@@ -23,7 +35,7 @@ class InlineImage(BaseModel):
 
     model_config = _STRICT
 
-    id: str
+    id: Text
     data: str = Field(description="base64")
 
 
@@ -32,7 +44,7 @@ class Request(BaseModel):
 
     model_config = _STRICT
 
-    input_paths: list[str] = []
+    input_paths: list[Text] = []
     images: list[InlineImage] = []
     normalize: bool | None = None
     output_paths: list[str] = Field(default=[], description="accepted, unused")
@@ -56,10 +68,13 @@ def respond(body: object, pipeline: Pipeline, deadline: Deadline) -> dict[str, A
         return {"status": "error", "error": str(error), "error_code": error.code}
     wanted = pipeline.settings.normalize if request.normalize is None else request.normalize
     files = [
-        _entry(path, partial(_embed_path, path, request, pipeline, deadline), normalized=wanted)
+        _entry(path, partial(_embed_path, path, request, pipeline, deadline), deadline, normalized=wanted)
         for path in request.input_paths
     ]
-    files += [_entry(image.id, partial(_embed_image, image, pipeline), normalized=wanted) for image in request.images]
+    files += [
+        _entry(image.id, partial(_embed_image, image, pipeline), deadline, normalized=wanted)
+        for image in request.images
+    ]
     response = {
         "status": "ok",
         "task_output": {
@@ -93,10 +108,8 @@ def parse(body: object) -> Request:
 
 def _embed_path(path: str, request: Request, pipeline: Pipeline, deadline: Deadline) -> Embedding:
     bucket, _, key = path.removeprefix("s3://").partition("/")
-    if not path.startswith("s3://") or not bucket or not key:
-        raise RequestError(f"{path!r} is not of the form s3://bucket/key")
-    if deadline.left() <= 0:
-        raise RetryableError("no time left in this invocation; ask for fewer files at once")
+    if not path.startswith("s3://") or not _BUCKET.fullmatch(bucket) or not 1 <= len(key.encode()) <= MAX_KEY_BYTES:
+        raise RequestError(f"{path[:200]!r} is not of the form s3://bucket/key")
     if not request.store:
         return pipeline.embed_object(bucket, key, deadline)
     outcome = pipeline.process(Job(bucket, key, sequencer=None), deadline)
@@ -113,8 +126,10 @@ def _embed_image(image: InlineImage, pipeline: Pipeline) -> Embedding:
     return pipeline.embed_bytes(data, Stopwatch())
 
 
-def _entry(name: str, embed: Callable[[], Embedding], *, normalized: bool) -> dict[str, Any]:
+def _entry(name: str, embed: Callable[[], Embedding], deadline: Deadline, *, normalized: bool) -> dict[str, Any]:
     try:
+        if deadline.left() <= 0:
+            raise RetryableError("no time left in this invocation; ask for fewer files at once")
         found = contained(embed)
     except DropvecError as error:
         return file_entry(name, error, error.code)

@@ -3,6 +3,7 @@
 A bundle is a directory: `model.json` says all that decides what a vector is, `image.onnx` holds the graph and weights.
 """
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ class ModelSpec:
         input_name: the graph's input, float32 (N, 3, input_size, input_size).
         output_name: the graph's output, float32 (N, embedding_dim).
         graph_bytes: size of `image.onnx`.
+        graph_sha256: of `image.onnx`, hex.
         preprocess: pixels to tensor.
         canonical_vector: what the untouched model makes of the test card, not normalised.
     """
@@ -45,6 +47,7 @@ class ModelSpec:
     input_name: str
     output_name: str
     graph_bytes: int
+    graph_sha256: str
     preprocess: Preprocess
     canonical_vector: tuple[float, ...]
 
@@ -109,6 +112,7 @@ def _spec(fields: dict[str, Any]) -> ModelSpec:
         input_name=str(fields["input_name"]),
         output_name=str(fields["output_name"]),
         graph_bytes=int(fields["bytes"]),
+        graph_sha256=str(fields["sha256"]),
         preprocess=preprocess,
         canonical_vector=tuple(fields["canonical_vector"]),
     )
@@ -132,6 +136,9 @@ def load_encoder(bundle: Path) -> Encoder:
     path = bundle / GRAPH_FILE
     if not path.is_file() or path.stat().st_size != spec.graph_bytes:
         raise BundleError(f"{path} is absent or not the {spec.graph_bytes} bytes of {SPEC_FILE}; bake the bundle again")
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != spec.graph_sha256:
+            raise BundleError(f"{path} is not the file that {SPEC_FILE} describes (SHA-256); bake the bundle again")
     try:
         session = ort.InferenceSession(path, _session_options(), providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen unrelated types for a file it cannot load

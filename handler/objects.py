@@ -77,7 +77,7 @@ def _stored(answer: "GetObjectOutputTypeDef", data: bytes | None, refusal: Rejec
 def _refused(s3: "S3Client", bucket: str, key: str, error: ClientError, deadline: Deadline) -> StoredObject:
     code = error_code(error)
     message = error.response.get("Error", {}).get("Message", "")
-    if code in {"NoSuchKey", "NoSuchBucket", "404"}:
+    if code in {"NoSuchKey", "NoSuchBucket", "InvalidBucketName", "KeyTooLongError", "404"}:
         raise MissingObjectError(f"s3://{bucket}/{key} holds nothing ({code})") from None
     if code == "InvalidObjectState":
         refusal = RejectedError(Rejection.ARCHIVED_OBJECT, "the object is archived; it is embedded once it is restored")

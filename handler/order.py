@@ -31,14 +31,20 @@ class Sequenced:
 
 @dataclass(frozen=True, slots=True)
 class Unsequenced:
-    """Work without a sequencer, on top of the item it read first (None: there was none)."""
+    """Work that compares and swaps: on top of the item that it read before it read the object.
+
+    Attributes:
+        seen: that item; None when there was none.
+        floor: the normalised sequencer of the event that it works for, if it has one.
+    """
 
     seen: Item | None
+    floor: str | None = None
 
     @property
     def sequencer(self) -> str | None:
-        """The sequencer that the item had: kept, so that older events stay superseded."""
-        return text_of(self.seen, "sequencer")
+        """What the item keeps or gets, so that older events stay superseded."""
+        return max(text_of(self.seen, "sequencer") or "", self.floor or "") or None
 
 
 Basis = Sequenced | Unsequenced
@@ -67,32 +73,19 @@ def text_of(item: Item | None, name: str) -> str | None:
     return item[name].get("S") if item and name in item else None
 
 
-def may_replace(basis: Basis, etag: str | None, fingerprint: str, *, tombstone: bool) -> Condition:
+def may_replace(basis: Basis) -> Condition:
     """The condition under which work on this basis may write its outcome.
 
-    Args:
-        basis: on whose behalf the write is made.
-        etag: of the object that was read; None when there was none to read.
-        fingerprint: of the model.
-        tombstone: the outcome is `deleted`.
+    An event's write stands over nothing and over older events. Over an item of its own sequencer, or of none, it is
+    refused: which of the two looked at the object later is then settled by comparing and swapping.
     """
     if isinstance(basis, Unsequenced):
         return _unchanged(basis.seen)
-    names = {"#source": "source", "#sequencer": "sequencer"}
-    values: dict[str, AttributeValueTypeDef] = {":sequencer": {"S": basis.sequencer}}
-    if tombstone:
-        names["#status"] = "status"
-        values[":deleted"] = {"S": "deleted"}
-        same = "#status = :deleted"
-    elif etag is None:
-        same = "attribute_not_exists(#source)"
-    else:
-        names |= {"#etag": "etag", "#fingerprint": "fingerprint"}
-        values |= {":etag": {"S": etag}, ":fingerprint": {"S": fingerprint}}
-        same = "#etag = :etag AND #fingerprint = :fingerprint"
-    newer = "attribute_not_exists(#source) OR #sequencer < :sequencer"
-    level = "(attribute_not_exists(#sequencer) OR #sequencer = :sequencer)"
-    return Condition(f"{newer} OR ({level} AND NOT ({same}))", names, values)
+    return Condition(
+        "attribute_not_exists(#source) OR #sequencer < :sequencer",
+        {"#source": "source", "#sequencer": "sequencer"},
+        {":sequencer": {"S": basis.sequencer}},
+    )
 
 
 def _unchanged(seen: Item | None) -> Condition:

@@ -65,11 +65,6 @@ class Outcome:
     embedding: Embedding | None
     timings_ms: dict[str, float]
 
-    @property
-    def status(self) -> str:
-        """The `status` of an item that says the same."""
-        return {Ending.SUCCESS: "success", Ending.REJECTED: "error"}.get(self.ending, self.ending.value)
-
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
@@ -126,17 +121,17 @@ class Pipeline:
     def _settle(self, job: Job, deadline: Deadline, watch: Stopwatch) -> Outcome:
         if job.bucket == self.settings.results_bucket:
             return Outcome(job, Ending.IGNORED, None, None, {})
-        for _ in range(MAX_ROUNDS):
+        for number in range(MAX_ROUNDS):
             if deadline.left() <= 0:
                 raise RetryableError("no time left in this invocation")
-            outcome = self._round(job, deadline, watch)
+            basis = self._basis(job, deadline, contended=number > 0)
+            outcome = self._round(job, basis, deadline, watch)
             if outcome is not None:
                 return outcome
         raise RetryableError(f"{source_of(job.bucket, job.key)} kept changing while it was worked on")
 
-    def _round(self, job: Job, deadline: Deadline, watch: Stopwatch) -> Outcome | None:
+    def _round(self, job: Job, basis: Basis, deadline: Deadline, watch: Stopwatch) -> Outcome | None:
         """Work on the key once; None when the world has changed meanwhile and it must be looked at again."""
-        basis = self._basis(job, deadline)
         try:
             stored = read_object(self.clients.s3, job.bucket, job.key, self.settings.max_image_bytes, deadline)
         except MissingObjectError as error:
@@ -153,10 +148,15 @@ class Pipeline:
             return outcome if settled else None
         return self._write(record, basis, outcome, deadline, watch)
 
-    def _basis(self, job: Job, deadline: Deadline) -> Basis:
-        if job.sequencer:
-            return Sequenced(normalize_sequencer(job.sequencer))
-        return Unsequenced(self.store.read(job.bucket, job.key, deadline))
+    def _basis(self, job: Job, deadline: Deadline, *, contended: bool) -> Basis:
+        """What the outcome will be written on: an event's word first, and where that was not enough, the item."""
+        floor = normalize_sequencer(job.sequencer) if job.sequencer else None
+        if floor is not None and not contended:
+            return Sequenced(floor)
+        seen = self.store.read(job.bucket, job.key, deadline)
+        if floor is not None and (text_of(seen, "sequencer") or "") > floor:
+            return Sequenced(floor)  # will be told that it is superseded
+        return Unsequenced(seen, floor)
 
     def _embed_stored(self, stored: StoredObject, watch: Stopwatch) -> Embedding | RejectedError:
         if stored.refusal is not None or stored.data is None:
@@ -189,14 +189,14 @@ class Pipeline:
         if isinstance(basis, Sequenced) or basis.seen is None:
             return False
         seen = basis.seen
-        if (text_of(seen, "status"), text_of(seen, "etag")) != ("success", record.etag):
-            return False
-        if text_of(seen, "fingerprint") != record.fingerprint:
+        said = [text_of(seen, name) for name in ("status", "etag", "fingerprint", "sequencer")]
+        if said != ["success", record.etag, record.fingerprint, basis.sequencer]:
             return False
         if record.error_code is not None:
             return record.error_code == Rejection.ARCHIVED_OBJECT
         return (
-            text_of(seen, "embedding_dtype") == self.settings.embedding_dtype
+            text_of(seen, "version_id") == record.version_id
+            and text_of(seen, "embedding_dtype") == self.settings.embedding_dtype
             and seen["normalized"].get("BOOL") == self.settings.normalize
         )
 
@@ -210,14 +210,15 @@ class Pipeline:
         if isinstance(answer, Committed):
             in_doubt = result.existed or answer.result_in_doubt
             return outcome if not in_doubt or self.store.settle_result(record, deadline) else None
-        if answer.deleted:
-            still_deleted = self.store.withdraw(record, deadline)
-            return replace(outcome, ending=Ending.SUPERSEDED) if still_deleted and not answer.changed else None
+        lost = answer.deleted or (answer.superseded and not result.existed)
+        if lost and not answer.names(result.address) and not self.store.withdraw(record, deadline):
+            return None
         if answer.changed:
             return None
         if answer.superseded:
             return replace(outcome, ending=Ending.SUPERSEDED)
-        return outcome if answer.status != outcome.status or self.store.settle_result(record, deadline) else None
+        agrees = text_of(answer.item, "error_code") == record.error_code
+        return outcome if not agrees or self.store.settle_result(record, deadline) else None
 
     def _bury(self, job: Job, basis: Basis, error: MissingObjectError, deadline: Deadline) -> Outcome | None:
         outcome = Outcome(job, Ending.DELETED, error, None, {})

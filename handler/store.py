@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from handler.aws import Clients, attempt, error_code
 from handler.errors import RetryableError
-from handler.order import Basis, Condition, Item, Sequenced, Unsequenced, is_superseded, may_replace, text_of
+from handler.order import Basis, Item, Sequenced, Unsequenced, is_superseded, may_replace, text_of
 from handler.record import (
     Record,
     item_of,
@@ -62,17 +62,21 @@ class Refused:
     Attributes:
         superseded: it stands for a newer event; otherwise it says already what we would have said.
         changed: it is not the one that was read first; what was found may be out of date.
-        status: its own status; None when it is gone.
+        item: the item; None when it is gone.
     """
 
     superseded: bool
     changed: bool
-    status: str | None
+    item: Item | None
 
     @property
     def deleted(self) -> bool:
         """Whether it is a tombstone."""
-        return self.status == DELETED
+        return text_of(self.item, "status") == DELETED
+
+    def names(self, result: str) -> bool:
+        """Whether the item names this JSON."""
+        return text_of(self.item, "result") == result
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ class Store:
         key = result_key(self.settings.results_prefix, record)
         body = result_json(record)
         if not self._put_result(key, body, deadline, replace=False):
-            if self._result_code(key, deadline) == (record.error_code or ""):
+            if self._gist(key, deadline) == _gist(body):
                 return True
             self._put_result(key, body, deadline, replace=True)
         item = self.read(record.bucket, record.key, deadline)
@@ -136,30 +140,26 @@ class Store:
             raise RetryableError(f"PutObject: {error}"[:300]) from error
         return True
 
-    def _result_code(self, key: str, deadline: Deadline) -> str | None:
-        """The error code in a JSON, empty for a success; None when it is gone."""
-
+    def _gist(self, key: str, deadline: Deadline) -> tuple[object, object] | None:
         def get() -> bytes:
             return self.clients.s3.get_object(Bucket=self.settings.results_bucket, Key=key)["Body"].read()
 
         try:
-            body = attempt(get, deadline)
+            return _gist(attempt(get, deadline))
         except ClientError as error:
             if error_code(error) == "NoSuchKey":
                 return None
             raise RetryableError(f"GetObject: {error}"[:300]) from error
-        return str(orjson.loads(body)["error_code"] or "")
 
     def commit(self, record: Record, result: str, basis: Basis, deadline: Deadline) -> Committed | Refused:
         """Make the record the item of its key, if nothing newer is."""
         item = item_of(record, basis.sequencer, result, self.settings.embedding_dtype, self.now())
-        condition = may_replace(basis, record.etag, record.fingerprint, tombstone=False)
-        return self._put(item, condition, basis, deadline)
+        return self._put(item, basis, deadline)
 
     def bury(self, bucket: str, key: str, basis: Basis, deadline: Deadline) -> Committed | Refused:
         """Make a tombstone the item of a key that holds nothing, if nothing newer is there."""
         item = tombstone_of(source_of(bucket, key), basis.sequencer, self.now())
-        return self._put(item, may_replace(basis, None, "", tombstone=True), basis, deadline)
+        return self._put(item, basis, deadline)
 
     def clean(self, bucket: str, key: str, deadline: Deadline) -> bool:
         """Remove every result of a key; whether its item is still a tombstone afterwards."""
@@ -169,9 +169,11 @@ class Store:
         return text_of(self.read(bucket, key, deadline), "status") == DELETED
 
     def withdraw(self, record: Record, deadline: Deadline) -> bool:
-        """Remove the JSON of a record that lost to a tombstone; whether the item is still a tombstone afterwards."""
-        self._remove(result_key(self.settings.results_prefix, record), deadline)
-        return text_of(self.read(record.bucket, record.key, deadline), "status") == DELETED
+        """Remove the JSON of a record that lost; whether the item, looked at afterwards, does not name it."""
+        key = result_key(self.settings.results_prefix, record)
+        self._remove(key, deadline)
+        item = self.read(record.bucket, record.key, deadline)
+        return text_of(item, "result") != source_of(self.settings.results_bucket, key)
 
     def _children(self, prefix: str) -> list[str]:
         pages = self.clients.s3.get_paginator("list_objects_v2").paginate(
@@ -182,10 +184,9 @@ class Store:
     def _remove(self, key: str, deadline: Deadline) -> None:
         _call(lambda: self.clients.s3.delete_object(Bucket=self.settings.results_bucket, Key=key), deadline)
 
-    def _put(
-        self, item: "dict[str, AttributeValueTypeDef]", condition: Condition, basis: Basis, deadline: Deadline
-    ) -> Committed | Refused:
+    def _put(self, item: "dict[str, AttributeValueTypeDef]", basis: Basis, deadline: Deadline) -> Committed | Refused:
         tries = 0
+        condition = may_replace(basis)
         request: PutItemInputTypeDef = {
             "TableName": self.settings.table_name,
             "Item": item,
@@ -218,21 +219,21 @@ class Store:
         tries: int,
         deadline: Deadline,
     ) -> Committed | Refused:
-        if winner is None:
-            return Refused(superseded=False, changed=True, status=None)
         if tries > 1 and winner == item:  # the first try arrived, only its answer did not
             return Committed(result_in_doubt=True)
-        status = text_of(winner, "status")
-        if isinstance(basis, Unsequenced):
-            return Refused(superseded=False, changed=True, status=status)
+        if winner is None or isinstance(basis, Unsequenced):
+            return Refused(superseded=False, changed=True, item=winner)
         if is_superseded(basis, winner):
-            return Refused(superseded=True, changed=False, status=status)
-        stamped = "sequencer" in winner or self._stamp(winner, basis, deadline)
-        return Refused(superseded=False, changed=not stamped, status=status)
+            return Refused(superseded=True, changed=False, item=winner)
+        same = all(text_of(winner, name) == text_of(item, name) for name in ("etag", "fingerprint"))
+        repeated = same and (text_of(winner, "status") == DELETED) == (text_of(item, "status") == DELETED)
+        if repeated and "sequencer" not in winner:
+            repeated = self._stamp(winner, basis, deadline)
+        return Refused(superseded=False, changed=not repeated, item=winner)
 
     def _stamp(self, item: Item, basis: Sequenced, deadline: Deadline) -> bool:
         """Give an item that says the right thing already the sequencer it lacks, so that older events stay behind."""
-        unchanged = may_replace(Unsequenced(item), None, "", tombstone=False)
+        unchanged = may_replace(Unsequenced(item))
 
         def update() -> None:
             self.clients.dynamodb.update_item(
@@ -259,3 +260,12 @@ def _call(operation: Callable[[], T], deadline: Deadline) -> T:
         return attempt(operation, deadline)
     except ClientError as error:
         raise RetryableError(str(error)[:300]) from error
+
+
+def _gist(body: bytes) -> tuple[object, object] | None:
+    """What two results of one name may differ in: the error, and whether the vector is normalised."""
+    try:
+        result = orjson.loads(body)
+        return result["error_code"], (result["embedding"] or {}).get("normalized")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None  # whatever lies there is no result

@@ -8,6 +8,11 @@ from typing import Protocol
 RESERVE_SECONDS = 1.5
 
 
+# What a large picture may take: with less time left no further message of a batch is begun, lest the platform cut
+# it off, and with it all that was done before.
+START_SECONDS = 8.0
+
+
 class LambdaContext(Protocol):
     """What is used of the object that the runtime client passes."""
 

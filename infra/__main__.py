@@ -8,6 +8,7 @@ from pathlib import Path
 
 from infra.errors import OperatorError
 from infra.local.signals import Terminated, terminations_raised
+from infra.setup import ensure_packages
 
 _MODEL_HELP = "a manifest's name in infra/models, or a bundle's directory (default: %(default)s)"
 _DEFAULT_MODEL = "efficientnet-lite0"
@@ -128,4 +129,5 @@ def _invoke(parsed: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    ensure_packages()
     sys.exit(main())

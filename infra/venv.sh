@@ -11,7 +11,7 @@ fail() {
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
     fail "needs Python 3.11 or newer as \`$python\`; name another one with: make PYTHON=/path/to/python3"
-[ -x .venv/bin/python ] || "$python" -m venv .venv >/dev/null 2>&1 ||
+.venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv >/dev/null 2>&1 ||
     fail "could not make .venv with \`$python -m venv\`; on Debian and Ubuntu: apt-get install python3-venv"
 
 echo "Installing the pinned packages into .venv (once, about a minute) ..."

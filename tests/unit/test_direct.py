@@ -61,6 +61,8 @@ def test_store_writes_as_an_upload_would(world: World) -> None:
         ("s3://nowhere/a.png", "not_found"),
         ("https://example.com/a.png", "invalid_request"),
         ("s3://uploads/", "invalid_request"),
+        ("s3://Bad_Bucket!/a.png", "invalid_request"),
+        ("s3://uploads/" + "k" * 1025, "invalid_request"),
     ],
 )
 @pytest.mark.parametrize("store", [True, False])
@@ -101,6 +103,8 @@ def test_broken_inline_image(world: World, data: str) -> None:
         {"images": [INLINE], "store": True},
         {"images": [INLINE], "normalize": "yes"},
         {"images": [INLINE], "surprise": 1},
+        {"images": [{"id": "\ud800", "data": ""}]},
+        {"input_paths": ["s3://uploads/\udfff"]},
     ],
 )
 def test_a_request_that_does_not_validate(world: World, body: object) -> None:

@@ -223,3 +223,51 @@ def test_restored_from_archive(world: World) -> None:
     assert (item["status"], item["sequencer"]) == ("success", normalize_sequencer("05"))
     (key,) = world.results()
     assert orjson.loads(world.result(key))["status"] == "success"
+
+
+def test_superseded_leaves_no_json_behind(world: World) -> None:
+    world.put("a", PHOTO)
+    world.process("a", "09")
+    before = world.results()
+    world.put("a", OTHER)
+    assert world.process("a", "05").ending is Ending.SUPERSEDED
+    assert world.results() == before
+
+
+def test_a_repeat_that_read_early_does_not_undo_what_was_read_later(world: World) -> None:
+    """Event 01 comes again and reads; then the key is emptied, and work without a sequencer finds that."""
+    world.put("a", PHOTO)
+    world.process("a", "01")
+    left = ["once"]
+
+    def then_emptied(**_: object) -> None:
+        if left:
+            left.clear()
+            world.delete("a")
+            world.process("a", None)
+
+    world.pipeline.clients.s3.meta.events.register("after-call.s3.GetObject", then_emptied, unique_id="once")
+    try:
+        assert world.process("a", "01").ending is Ending.DELETED
+    finally:
+        world.pipeline.clients.s3.meta.events.unregister("after-call.s3.GetObject", unique_id="once")
+    assert (world.item("a")["status"], world.results()) == ("deleted", [])
+
+
+def test_a_foreign_object_in_the_json_s_place_is_replaced(world: World) -> None:
+    world.put("a", PHOTO)
+    world.process("a", "01")
+    (key,) = world.results()
+    world.put(key, b"", bucket=RESULTS)
+    assert world.process("a", "01").ending is Ending.SUCCESS
+    assert orjson.loads(world.result(key))["status"] == "success"
+
+
+def test_another_limit_does_not_change_a_repeat(aws: None, tiny_bundle: Path) -> None:
+    first = build_world(tiny_bundle)
+    first.put("a", PHOTO[:300])
+    first.process("a", "01")
+    before = first.item("a"), first.result(first.results()[0])
+    second = build_world(tiny_bundle, MAX_IMAGE_BYTES="10")
+    second.process("a", "01")
+    assert (second.item("a"), second.result(second.results()[0])) == before
