@@ -65,9 +65,8 @@ def _print_summary(console: Console, stack: Stack, items: Sequence[Item], second
     )
     console.print(f"Every item, with its vector, is a line of {shown(RESULTS)}; this local AWS has stopped.")
     console.print(
-        "To read one item from a table (on AWS, or on `make up` with the --endpoint-url that it prints): "
-        "aws dynamodb get-item --table-name TABLE --key "
-        f'\'{{"source": {{"S": "s3://{stack.uploads_bucket}/KEY"}}}}\'',
+        "To read an item yourself: `make up`, and then, as it prints: "
+        f'aws dynamodb get-item --table-name {stack.table} --key \'{{"source": {{"S": "{items[0]["source"]}"}}}}\'',
         markup=False,
     )
 

@@ -23,11 +23,12 @@ def _raise(signum: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def terminations_raised() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into `Terminated` while inside."""
-    kept = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGHUP)}
+    """Turn SIGTERM and SIGHUP into `Terminated`, and SIGINT into `KeyboardInterrupt`, while inside."""
+    kept = {signum: signal.getsignal(signum) for signum in _POLITE}
     for signum, handler in kept.items():
         if handler is not signal.SIG_IGN:  # started with nohup: stays deaf to it
             signal.signal(signum, _raise)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a script's `&` has it ignored
     try:
         yield
     finally:

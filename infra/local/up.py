@@ -20,6 +20,8 @@ from infra.local.stack import SWAPPED, Stack, deploy
 
 STACK_FILE = UP / "stack.json"
 
+EXAMPLE_ACCOUNT = b"123456789012"  # AWS's own, in documentation
+
 _LOOK_SECONDS = 0.5
 
 
@@ -33,6 +35,7 @@ def up(port: int, model: str) -> None:
     Raises:
         OperatorError: the port is taken, it cannot be deployed, or it ends by itself.
     """
+    _refuse_a_second_one()
     bundle = bundle_for(model)
     with local_aws(UP / "aws.log", port) as aws:
         stack = deploy(aws, bundle)
@@ -50,10 +53,19 @@ def up(port: int, model: str) -> None:
             STACK_FILE.unlink(missing_ok=True)
 
 
+def _refuse_a_second_one() -> None:
+    """Two would share one log, and `invoke` could reach only one of them."""
+    try:
+        stack = Stack.from_json(STACK_FILE.read_text(encoding="utf-8"))
+        stack.lambda_.list_functions()
+    except (OSError, ValueError, KeyError, TypeError, BotoCoreError, ClientError):
+        return  # none, or one that has crashed
+    raise OperatorError(f"a local AWS of this folder is running at {stack.endpoint}: use it, or stop it with Ctrl-C")
+
+
 def _help(aws: LocalAws, stack: Stack) -> str:
     photo = _photo()
     key = photo.name
-    aws_cli = f"aws --endpoint-url {stack.endpoint}"
     item_key = orjson.dumps({"source": {"S": stack.source(key)}}).decode()
     request = orjson.dumps({"input_paths": [stack.source(key)]}).decode()
     return f"""\
@@ -67,12 +79,13 @@ A local AWS is running at {stack.endpoint} until Ctrl-C; its log: {shown(aws.log
 
 To try in another terminal:
 
-  export AWS_ACCESS_KEY_ID={ACCESS_KEY} AWS_SECRET_ACCESS_KEY={ACCESS_KEY} AWS_DEFAULT_REGION={stack.region}
-  {aws_cli} s3 cp {shlex.quote(shown(photo))} s3://{stack.uploads_bucket}/
-  {aws_cli} dynamodb get-item --table-name {stack.table} --key {shlex.quote(item_key)}
-  {aws_cli} s3 ls --recursive s3://{stack.results_bucket}/
-  {aws_cli} lambda invoke --function-name {stack.function} --cli-binary-format raw-in-base64-out \\
-      --payload {shlex.quote(request)} /dev/stdout
+  export AWS_ENDPOINT_URL={stack.endpoint} AWS_DEFAULT_REGION={stack.region}
+  export AWS_ACCESS_KEY_ID={ACCESS_KEY} AWS_SECRET_ACCESS_KEY={ACCESS_KEY}
+  aws s3 cp {shlex.quote(shown(photo))} s3://{stack.uploads_bucket}/
+  aws dynamodb get-item --table-name {stack.table} --key {shlex.quote(item_key)}
+  aws s3 ls --recursive s3://{stack.results_bucket}/
+  echo {shlex.quote(request)} |
+    aws lambda invoke --function-name {stack.function} --payload fileb:///dev/stdin /dev/stdout
 
 or, without the aws command: make invoke EVENT=FILE.json
 """
@@ -89,6 +102,8 @@ def _photo() -> Path:
 def invoke(event: str) -> None:
     """Invoke the running stack's function directly, and print its answer as JSON.
 
+    The account of the example events becomes the local one, so that they name the local buckets.
+
     Args:
         event: a JSON file; `-` reads standard input.
 
@@ -97,8 +112,10 @@ def invoke(event: str) -> None:
     """
     payload = _payload(event)
     stack = _running()
+    account = stack.uploads_bucket.split("-")[-4]  # NAME-uploads-ACCOUNT-us-east-1
     try:
-        answer = stack.lambda_.invoke(FunctionName=stack.function, Payload=orjson.dumps(payload))
+        local = orjson.dumps(payload).replace(EXAMPLE_ACCOUNT, account.encode())
+        answer = stack.lambda_.invoke(FunctionName=stack.function, Payload=local)
         said: Any = orjson.loads(answer["Payload"].read() or b"null")
     except (ClientError, BotoCoreError) as error:
         raise OperatorError(

@@ -172,11 +172,24 @@ def test_up_stays_until_it_is_told_to_stop(up: Up, signum: signal.Signals) -> No
         assert client.connect_ex(("127.0.0.1", int(up.stack["endpoint"].rpartition(":")[2])))
 
 
-def test_a_port_in_use_is_one_line(up: Up) -> None:
-    port = up.stack["endpoint"].rpartition(":")[2]
-    done = up.commands.run("up", "--port", port, "--model", up.commands.bundle)
+def test_a_port_in_use_is_one_line(commands: Commands) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = commands.run("up", "--port", str(port), "--model", commands.bundle)
     assert_one_line(done, rf"127\.0\.0\.1:{port}.*in use.*--port")
+
+
+def test_a_second_one_is_refused_and_the_first_stays_reachable(up: Up) -> None:
+    done = up.commands.run("up", "--model", up.commands.bundle)
+    assert_one_line(done, f"is running at {up.stack['endpoint']}")
     assert json.loads(up.file.read_text()) == up.stack
+
+
+def test_example_events_name_the_local_buckets(up: Up) -> None:
+    done = up.commands.run("invoke", ROOT / "events" / "direct-paths.json")
+    files = json.loads(done.stdout)["task_output"]["files"]
+    assert {file["error_code"] for file in files} == {"not_found"}
+    assert all(file["file_path"].startswith(f"s3://{up.stack['uploads_bucket']}/") for file in files)
 
 
 def test_invoke_finds_what_is_running(up: Up, tmp_path: Path) -> None:
