@@ -114,8 +114,8 @@ def decode(data: bytes, max_pixels: int) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a decoder's remarks about a stranger's file are nobody's business
             image = _decode(data, name, max_pixels)
-    except RejectedError:
-        raise
+    except (RejectedError, MemoryError, ImportError):
+        raise  # the last two are no fault of the file's: another try may succeed
     except Exception as error:  # noqa: BLE001 - on hostile bytes Pillow's decoders raise whatever their parsers met
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise RejectedError(Rejection.CORRUPT_IMAGE, f"the {name} does not decode ({reason})") from None
