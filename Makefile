@@ -5,7 +5,7 @@ MODEL  ?= efficientnet-lite0
 export MODEL IMAGES PORT EVENT # recipes read them from the environment, so that no name needs quoting
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up invoke test check format lock clean
+.PHONY: help demo up invoke test soak fuzz check format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -24,6 +24,14 @@ invoke: .venv/.ready ## send one event to the running local AWS: make invoke EVE
 
 test: .venv/.ready ## every test
 	@$(PY) -m pytest
+
+soak: .venv/.ready ## many more cases of the order model than `make test` runs: make soak [CASES=20000]
+	@$(PY) -m tests.soak --cases $(or $(CASES),20000)
+
+fuzz: .venv/.ready ## coverage-guided fuzzing of events and decoding: make fuzz [SECONDS=300]
+	@$(PY) -m pip install --quiet --disable-pip-version-check --group fuzz
+	@$(PY) -m tests.fuzz.fuzz_events -max_total_time=$(or $(SECONDS),300)
+	@$(PY) -m tests.fuzz.fuzz_decode -max_total_time=$(or $(SECONDS),300)
 
 check: .venv/.ready ## the fast gates: format, lint, types, template
 	@$(PY) -m ruff format --check .

@@ -4,7 +4,8 @@
 |---|---|
 | format | sniffed from the first bytes; the file's name and content type are never looked at |
 | size | pixels are counted from the header and refused before anything is decoded |
-| orientation | EXIF orientation applied once; HEIF's own rotation is its decoder's, and its EXIF is not asked |
+| orientation | EXIF orientation applied once; HEIF's own rotation is its decoder's, and its EXIF is not asked; EXIF \
+that is damaged, or larger than 1 MiB, is not asked either |
 | frames | the first one (GIF, APNG, WebP, TIFF, MPO) |
 | alpha | composed over white, also for a palette's or a PNG's transparent colour |
 | 16 bits | the upper 8 are kept |
@@ -12,13 +13,17 @@
 | floats | 0..1 when nothing is above 1, else 0..255, clipped; not-a-number is 0 |
 | CMYK, YCbCr, Lab, HSV, 1 bit, palette | Pillow's conversion to RGB |
 | ICC profiles | ignored, as in the reference pipelines that the models were trained and measured with |
-| damage | an error of the decoder is `corrupt_image`; nothing is guessed from half a file |
+| damage | whatever a checksum, the file's structure or the decoder shows is `corrupt_image` (`handler.intact`), \
+nothing is guessed from half a file; what follows the first picture does not matter |
+| memory, time | a picture of `MAX_IMAGE_PIXELS` = 100 million takes less than 1 GiB and 5 s. Decoders that need more \
+per pixel may have fewer: WebP, AVIF, HEIC, HEIF, and JPEG that is progressive without subsampling, half as many, \
+run-length BMP a twentieth |
 """
 
 import importlib
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +32,8 @@ import numpy.typing as npt
 from PIL import ExifTags, Image
 
 from handler.errors import RejectedError, Rejection
+from handler.intact import MOST_METADATA_BYTES, first_picture
+from handler.limits import refuse_too_many, weight_of
 
 # Part of every fingerprint: raise it when a change here or in `preprocess` can change a stored vector.
 DECODE_POLICY = 1
@@ -36,8 +43,8 @@ Image.MAX_IMAGE_PIXELS = None
 
 _HEAD_BYTES = 64
 
-# Conversions go strip by strip, so that a picture is in memory twice at the most: as decoded and as RGB.
-_STRIP_PIXELS = 4_000_000
+# Conversions go strip by strip: a picture is in memory twice at the most, as decoded and as RGB; a strip fits a cache.
+_STRIP_PIXELS = 500_000
 
 # EXIF orientation -> what turns the stored picture upright (CIPA DC-008, section 4.6.4, tag 0x0112).
 _UPRIGHT = {
@@ -123,35 +130,59 @@ def decode(data: bytes, max_pixels: int) -> Picture:
 
 
 def _decode(data: bytes, name: str, max_pixels: int) -> Image.Image:
-    with Image.open(io.BytesIO(data), formats=[_pillow_format(name)]) as opened:
-        pixels = opened.width * opened.height
-        if pixels > max_pixels:
-            size = f"{opened.width} x {opened.height} is {pixels} pixels"
-            raise RejectedError(Rejection.TOO_MANY_PIXELS, f"{size}, more than the {max_pixels} allowed")
-        opened.load()
+    picture = first_picture(data, name)
+    if name in {"heic", "heif"}:
+        return to_rgb(_decode_heif(picture, name, max_pixels))
+    with Image.open(io.BytesIO(picture), formats=[_pillow_format(name)]) as opened:
+        refuse_too_many(opened.size, weight_of(name, opened, picture), max_pixels)
+        if name == "tiff":
+            _load_tiff(opened)
+        else:
+            opened.load()
         orientation = _orientation(opened)
         rgb = to_rgb(opened)
+        if rgb is not opened:
+            opened.close()  # frees its pixels
     return rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb
+
+
+def _decode_heif(data: bytes, name: str, max_pixels: int) -> Image.Image:
+    import pillow_heif  # noqa: PLC0415 - a large library
+
+    for extra in ("THUMBNAILS", "DEPTH_IMAGES", "AUX_IMAGES"):
+        setattr(pillow_heif.options, extra, False)
+    opened = pillow_heif.open_heif(data)
+    primary = opened[opened.primary_index]
+    refuse_too_many(primary.size, weight_of(name, None, data), max_pixels)
+    return primary.to_pillow()
+
+
+def _load_tiff(opened: Image.Image) -> None:
+    from handler import libtiff  # noqa: PLC0415 - few need it
+
+    libtiff.forget_errors()
+    try:
+        opened.load()
+    finally:
+        libtiff.raise_for_errors()
 
 
 def _pillow_format(name: str) -> str:
     """Pillow's name of a format, its decoder loaded: nobody pays for one that never comes."""
     if name in _PLUGINS:
         importlib.import_module(_PLUGINS[name])
-    elif name in {"heic", "heif"}:
-        import pillow_heif  # noqa: PLC0415 - a large library
-
-        pillow_heif.register_heif_opener()
-        return "HEIF"
     return name.upper()
 
 
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation still to be applied; the decoders of TIFF and HEIF have done it and say 1."""
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        if len(image.info.get("exif", b"")) > MOST_METADATA_BYTES:
+            return 1
+        found = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # noqa: BLE001 - a picture is still a picture when only its EXIF block is damaged
         return 1
+    return found if isinstance(found, int) else 1
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -159,29 +190,41 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     convert = _conversion(image)
-    rows = max(1, _STRIP_PIXELS // image.width)
-    if rows >= image.height:
+    boxes = list(_boxes(image.size))
+    if len(boxes) == 1:
         return convert(image)
     rgb = Image.new("RGB", image.size)
-    for top in range(0, image.height, rows):
-        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
-        rgb.paste(convert(strip), (0, top))
+    for box in boxes:
+        rgb.paste(convert(image.crop(box)), box)
     return rgb
+
+
+def _boxes(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
+    """Cut a picture up: in strips, or where even one row is too long, in parts of rows."""
+    columns = min(size[0], _STRIP_PIXELS)
+    rows = max(1, _STRIP_PIXELS // columns)
+    for top in range(0, size[1], rows):
+        for left in range(0, size[0], columns):
+            yield left, top, min(left + columns, size[0]), min(top + rows, size[1])
 
 
 def _conversion(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
     if image.mode.startswith("I;16"):
         return lambda strip: _grey(np.asarray(strip).astype(np.uint16) >> 8)
     if image.mode == "I":
-        peak = int(np.asarray(image).max())
+        peak = _peak(image)
         shift = 0 if peak < 1 << 8 else 8 if peak < 1 << 16 else 23
         return lambda strip: _grey(np.maximum(np.asarray(strip), 0) >> shift)
     if image.mode == "F":
-        scale = 255.0 if np.nanmax(np.asarray(image), initial=0) <= 1 else 1.0
-        return lambda strip: _grey(np.rint(np.clip(np.nan_to_num(np.asarray(strip)) * scale, 0, 255)))
+        top = 1 if _peak(image) <= 1 else 255
+        return lambda strip: _grey(np.rint(np.clip(np.nan_to_num(np.asarray(strip)), 0, top) * (255 // top)))
     if image.has_transparency_data:
         return _over_white
     return lambda strip: strip.convert("RGB")
+
+
+def _peak(image: Image.Image) -> float:
+    return max(float(np.nanmax(np.asarray(image.crop(box)), initial=0)) for box in _boxes(image.size))
 
 
 def _grey(values: npt.NDArray[Any]) -> Image.Image:

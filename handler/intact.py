@@ -1,0 +1,151 @@
+"""What of a file makes its first picture: checked, and freed of everything else, before a decoder sees it.
+
+Decoders fill in what a damaged file lacks, and read metadata that nobody here asks for at a cost which a hostile file
+can make minutes or gigabytes. So the first picture is cut out, byte for byte, and looked at:
+
+| format | kept | refused |
+|---|---|---|
+| JPEG | see `handler.jpeg` | data that ends before the picture does, even under an end marker; missing scans |
+| PNG | header, palette, transparency, image data; EXIF (also as text) and XMP | a wrong checksum |
+| GIF | header, palette, the first frame and its control block | |
+| TIFF | everything | more tags, or longer lists of numbers, than a picture has any use for |
+| AVIF, HEIC, HEIF | everything but EXIF: what turns them is in boxes of their own | |
+| BMP, WebP | everything | |
+
+What comes after the first picture may be missing, or be anything. Damage that no checksum covers and that a decoder
+cannot tell from a picture (another bit in a JPEG, zeros in a BMP) stays unseen.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+from handler.jpeg import first_jpeg
+
+# Chunks, blocks, tags: more than real files have, and few enough to walk through in an instant.
+MOST_PARTS = 50_000
+
+# EXIF is at most 64 KiB where cameras write it; other containers set no limit.
+MOST_METADATA_BYTES = 1 << 20
+
+_PNG_PICTURE = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_PNG_TEXTS = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
+
+_GIF_EXTENSION, _GIF_CONTROL, _GIF_IMAGE = 0x21, 0xF9, 0x2C
+
+_TIFF_LISTS_MOST = 200_000  # a palette of 16 bits has 196,608 numbers
+_TIFF_DIRECTORIES = {34665, 34853, 40965}  # EXIF, GPS, interoperability
+_TIFF_BYTE_TYPES = {1, 2, 6, 7}
+
+
+def first_picture(data: bytes, name: str) -> bytes:
+    """The file of the first picture alone.
+
+    Raises:
+        ValueError: it is damaged.
+        IndexError: it ends too early.
+        struct.error: likewise.
+    """
+    if name == "jpeg":
+        return first_jpeg(data)
+    if name == "png":
+        return b"".join([data[:8], *_png_chunks(data)])
+    if name == "gif":
+        return _first_gif(data)
+    if name == "tiff":
+        _check_tiff(data)
+    if name in {"avif", "heic", "heif"}:
+        return _without_exif(data)
+    return data
+
+
+def _png_chunks(data: bytes) -> Iterator[bytes]:
+    at, seen, last, behind = 8, set(), b"", False
+    for _ in range(MOST_PARTS):
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        stop = at + 12 + length
+        behind = behind or (last == b"IDAT" and kind != b"IDAT")
+        if not behind and stop <= len(data):
+            _check_png(data, at + 4, stop - 4)
+        about = _png_metadata(data, at) if kind not in _PNG_PICTURE else b""
+        if kind in _PNG_PICTURE or (about and about not in seen):
+            yield data[at:stop]
+        seen.add(about)
+        if kind == b"IEND" or stop >= len(data):
+            return
+        at, last = stop, kind
+    raise ValueError(f"more than {MOST_PARTS} chunks")
+
+
+def _check_png(data: bytes, start: int, stop: int) -> None:
+    if zlib.crc32(memoryview(data)[start:stop]) != int.from_bytes(data[stop : stop + 4], "big"):
+        raise ValueError(f"a chunk {data[start : start + 4]!r} with a wrong checksum")
+
+
+def _png_metadata(data: bytes, at: int) -> bytes:
+    """What a chunk tells about the picture's orientation; empty when it does not."""
+    if int.from_bytes(data[at : at + 4], "big") > MOST_METADATA_BYTES:
+        return b""
+    if data[at + 4 : at + 8] == b"eXIf":
+        return b"eXIf"
+    is_text = data[at + 4 : at + 8] in {b"tEXt", b"zTXt", b"iTXt"}
+    return next((key for key in _PNG_TEXTS if is_text and data.startswith(key, at + 8)), b"")
+
+
+def _first_gif(data: bytes) -> bytes:
+    flags = data[10]
+    at = palette_end = 13 + ((6 << (flags & 7)) if flags & 0x80 else 0)
+    control = b""
+    for _ in range(MOST_PARTS):
+        if data[at] == _GIF_IMAGE:
+            return b"".join([data[:palette_end], control, data[at:]])
+        if data[at] != _GIF_EXTENSION:
+            at += 1  # padding
+            continue
+        start, at = at, at + 2
+        while data[at]:
+            at += 1 + data[at]
+        at += 1
+        if data[start + 1] == _GIF_CONTROL:
+            control = data[start:at]
+    raise ValueError(f"more than {MOST_PARTS} blocks before the first frame")
+
+
+def _check_tiff(data: bytes) -> None:
+    order = "<" if data[:2] == b"II" else ">"
+    big = data[2:4] in {b"+\0", b"\0+"}
+    (first,) = struct.unpack_from(order + ("Q" if big else "L"), data, 8 if big else 4)
+    waiting, seen = [first], set()
+    while waiting:
+        directory = waiting.pop()
+        if directory not in seen:
+            seen.add(directory)
+            waiting += _tiff_directories(data, directory, order, big=big)
+
+
+def _tiff_directories(data: bytes, at: int, order: str, *, big: bool) -> list[int]:
+    """Check one directory of tags; the offsets of those that hang on it."""
+    counted, entry = (f"{order}Q", f"{order}HHQQ") if big else (f"{order}H", f"{order}HHLL")
+    if at + struct.calcsize(counted) > len(data):
+        return []
+    (tags,) = struct.unpack_from(counted, data, at)
+    if tags > MOST_PARTS:
+        raise ValueError(f"{tags} tags")
+    at += struct.calcsize(counted)
+    below = []
+    for number in range(tags):
+        tag, kind, count, value = struct.unpack_from(entry, data, at + number * struct.calcsize(entry))
+        if count > _TIFF_LISTS_MOST and kind not in _TIFF_BYTE_TYPES:
+            raise ValueError(f"tag {tag} with {count} numbers")
+        if tag in _TIFF_DIRECTORIES:
+            below.append(value)
+    return below
+
+
+def _without_exif(data: bytes) -> bytes:
+    """Give the EXIF item a type that no reader knows (`infe` in the `iinf` box of ISO 14496-12)."""
+    start = data.find(b"iinf") - 4
+    if start < 0:
+        return data
+    stop = start + int.from_bytes(data[start : start + 4], "big")
+    return b"".join([data[:start], data[start:stop].replace(b"Exif", b"none"), data[stop:]])

@@ -1,0 +1,48 @@
+"""Coverage-guided fuzzing of the decoder: any bytes are a picture or a known code, in under 5 s and 1 GiB.
+
+python -m tests.fuzz.fuzz_decode [-max_total_time=SECONDS] [any option of libFuzzer]
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+import atheris
+
+from tests.fuzz.setup import prepare
+
+with atheris.instrument_imports(include=["handler", "PIL", "pillow_heif"]):
+    for plugin in ("Avif", "Bmp", "Gif", "Jpeg", "Mpo", "Png", "Tiff", "WebP"):
+        importlib.import_module(f"PIL.{plugin}ImagePlugin")
+    importlib.import_module("pillow_heif")
+    from handler.errors import RejectedError, Rejection
+    from handler.pixels import decode
+
+MAX_PIXELS = 4_000_000
+CODES = {Rejection.UNSUPPORTED_FORMAT, Rejection.CORRUPT_IMAGE, Rejection.TOO_MANY_PIXELS}
+MOST_SEED_BYTES = 20_000
+
+
+def test_one_input(data: bytes) -> None:
+    try:
+        picture = decode(data, MAX_PIXELS)
+    except RejectedError as error:
+        assert error.code in CODES, error.code
+        assert "\n" not in str(error)
+    else:
+        assert picture.image.mode == "RGB"
+        assert 0 < picture.width * picture.height <= MAX_PIXELS
+
+
+def write_seeds(folder: Path) -> None:
+    from tests.corpus import corpus
+
+    for number, sample in enumerate(corpus()):
+        if "limit" not in sample.name and len(data := sample.make()) <= MOST_SEED_BYTES:
+            (folder / f"{number:04}").write_bytes(data)
+
+
+if __name__ == "__main__":
+    options = ["-timeout=5", "-rss_limit_mb=1024", f"-max_len={2 * MOST_SEED_BYTES}"]
+    atheris.Setup(prepare("decode", write_seeds, [*options, *sys.argv[1:]]), test_one_input)
+    atheris.Fuzz()

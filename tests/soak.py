@@ -1,0 +1,74 @@
+"""Long runs of the order model: many cases over all processors, with progress and a count at the end.
+
+python -m tests.soak [--cases 20000] [--seed N]
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+import traceback
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+from moto import mock_aws
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+import handler.aws
+from handler.aws import make_clients
+from handler.model import load_encoder
+from handler.settings import read_settings
+from tests.bundles import write_tiny_bundle
+from tests.order_model import RESULTS, TABLE, prepare, set_environment
+
+PORTION = 100
+STEPS = 25
+
+
+def run_portion(number: int, cases: int) -> str:
+    """Run some cases in a new in-process AWS; what diverged, or nothing."""
+    set_environment()
+    handler.aws.FIRST_BACKOFF_SECONDS = 0
+    with mock_aws(), tempfile.TemporaryDirectory() as folder:
+        encoder = load_encoder(write_tiny_bundle(Path(folder) / "tiny"))
+        machine = prepare(make_clients(), encoder, read_settings({"RESULTS_BUCKET": RESULTS, "TABLE_NAME": TABLE}))
+        how = settings(
+            max_examples=cases,
+            stateful_step_count=STEPS,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        try:
+            run_state_machine_as_test(seed(number)(machine), settings=how)
+        except Exception:  # noqa: BLE001 - whatever it is, it is a divergence to be told
+            return traceback.format_exc()
+    return ""
+
+
+def main() -> int:
+    """Run the cases; exit code 1 when any diverged."""
+    parser = argparse.ArgumentParser(description="Run many cases of the order model.")
+    parser.add_argument("--cases", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parsed = parser.parse_args()
+    portions = range(parsed.seed, parsed.seed + -(-parsed.cases // PORTION))
+    found: list[str] = []
+    bar = Progress("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with bar, ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        task = bar.add_task("order model", total=parsed.cases)
+        for future in as_completed([pool.submit(run_portion, number, PORTION) for number in portions]):
+            found += [future.result()] if future.result() else []
+            bar.advance(task, PORTION)
+    told = [*found, f"{len(portions) * PORTION} cases from seed {parsed.seed}: {len(found)} divergences"]
+    sys.stdout.write("\n".join(told) + "\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
