@@ -32,6 +32,7 @@ _PNG_PICTURE = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _PNG_TEXTS = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
 
 _GIF_EXTENSION, _GIF_CONTROL, _GIF_IMAGE = 0x21, 0xF9, 0x2C
+_GIF_NO_DISPOSAL = 0b11100011  # what becomes of the frame is the next one's affair; Pillow would draw it at once
 
 _TIFF_LISTS_MOST = 200_000  # a palette of 16 bits has 196,608 numbers
 _TIFF_DIRECTORIES = {34665, 34853, 40965}  # EXIF, GPS, interoperability
@@ -107,7 +108,7 @@ def _first_gif(data: bytes) -> bytes:
             at += 1 + data[at]
         at += 1
         if data[start + 1] == _GIF_CONTROL:
-            control = data[start:at]
+            control = data[start : start + 3] + bytes([data[start + 3] & _GIF_NO_DISPOSAL]) + data[start + 4 : at]
     raise ValueError(f"more than {MOST_PARTS} blocks before the first frame")
 
 

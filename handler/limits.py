@@ -18,8 +18,8 @@ _FULL_COLOUR_SCANS_WEIGHT, _MOST_SAMPLES = 2, 2
 _RUN_LENGTH_WEIGHT = 20
 _RUN_LENGTH_MOST_BYTES, _RUN_LENGTH_EXTRA = 4, 1 << 16  # a pixel; header and palette
 
-# However few pixels they have: each row has a cost of its own.
-_MOST_ROWS = 10_000_000
+# However few pixels there are: a row has a cost of its own, and Pillow counts the bits in one with 31.
+_MOST_SIDE = 10_000_000
 
 
 def refuse_too_many(size: tuple[int, int], weight: int, max_pixels: int) -> None:
@@ -29,10 +29,10 @@ def refuse_too_many(size: tuple[int, int], weight: int, max_pixels: int) -> None
         RejectedError: `too_many_pixels`.
     """
     width, height = size
-    if width * height * weight > max_pixels or height > _MOST_ROWS:
+    if width * height * weight > max_pixels or max(size) > _MOST_SIDE:
         found = f"{width} x {height} is {width * height} pixels"
-        allowed = f"{max_pixels // weight} allowed{' for its kind' if weight > 1 else ''}, in {_MOST_ROWS} rows"
-        raise RejectedError(Rejection.TOO_MANY_PIXELS, f"{found}, more than the {allowed}")
+        allowed = f"{max_pixels // weight}{' of its kind' if weight > 1 else ''}, or {_MOST_SIDE} to a side,"
+        raise RejectedError(Rejection.TOO_MANY_PIXELS, f"{found}, more than the {allowed} allowed")
 
 
 def weight_of(name: str, opened: ImageFile.ImageFile | None, data: bytes) -> int:

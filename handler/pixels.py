@@ -22,6 +22,7 @@ run-length BMP a twentieth |
 
 import importlib
 import io
+import logging
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -40,6 +41,10 @@ DECODE_POLICY = 1
 
 # Sizes are checked here, against the setting, before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
+
+# A decoder's remarks about a stranger's file are nobody's business.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+logging.getLogger("PIL").propagate = False
 
 _HEAD_BYTES = 64
 
@@ -119,7 +124,7 @@ def decode(data: bytes, max_pixels: int) -> Picture:
         raise RejectedError(Rejection.UNSUPPORTED_FORMAT, f"not an image that dropvec reads: starts with {data[:8]!r}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a decoder's remarks about a stranger's file are nobody's business
+            warnings.simplefilter("ignore")
             image = _decode(data, name, max_pixels)
     except (RejectedError, MemoryError, ImportError):
         raise  # the last two are no fault of the file's: another try may succeed

@@ -83,6 +83,14 @@ def gif_with(blocks: bytes) -> bytes:
     return data[:at] + blocks + data[at:]
 
 
+def disposing_gif() -> bytes:
+    """A GIF whose small first frame claims 65,535 squared, to be wiped out when it has been shown."""
+    data = gif_with(b"!\xf9\4\x08\0\0\0\0")
+    return patched(
+        data, b"," + struct.pack("<HHHH", 0, 0, *photo().size), b"," + struct.pack("<HHHH", 0, 0, 65535, 65535)
+    )
+
+
 def listed_tiff(tag: int, numbers: int) -> bytes:
     """A TIFF one tag of which is a long list."""
     tags = {256: (4, [64]), 257: (4, [64]), 258: (3, [8]), 262: (3, [1]), 273: (4, [0]), 278: (4, [1])}
@@ -121,10 +129,10 @@ def _large() -> Mapping[str, tuple[Callable[[], bytes], str]]:
         "PNG of 16 bits and alpha": partial(black_png, UNDER, 16, 6),
         "PNG with alpha, turned": partial(black_png, UNDER, 8, 6, before=turned),
         "PNG of grey with alpha": partial(black_png, UNDER, 8, 4),
-        "PNG row": partial(black_png, (50_000_000, 2), 1, 0),
+        "PNG row": partial(black_png, (9_990_000, 10), 16, 6),
         "PNG column": partial(black_png, (10, 9_990_000), 1, 0),
         "TIFF of floats": partial(black_tiff, UNDER, bits=32, form=3),
-        "TIFF of long rows of floats": partial(black_tiff, (20_000_000, 4), bits=32, form=3),
+        "TIFF of long rows of floats": partial(black_tiff, (9_990_000, 10), bits=32, form=3),
         "TIFF in CMYK": partial(black_tiff, UNDER, samples=4, photometric=5),
         "TIFF for a fax": partial(flat, "TIFF", UNDER, "1", compression="group4"),
         "GIF": partial(flat, "GIF", UNDER, "L"),
@@ -143,7 +151,9 @@ def _large() -> Mapping[str, tuple[Callable[[], bytes], str]]:
         **{f"{name}, just under the limit": (make, GOOD) for name, make in under.items()},
         "BMP in runs, just under the limit": (lambda: bmp_runs(runs, bmp_rows(runs)), GOOD),
         "BMP in runs, just over the limit": (lambda: bmp_runs((2_500, 2_001), bmp_rows((2_500, 2_001))), TOO_LARGE),
-        "PNG column of too many rows": (partial(black_png, (2, 49_000_000), 1, 0), TOO_LARGE),
+        "PNG of too many rows": (partial(black_png, (2, 49_000_000), 1, 0), TOO_LARGE),
+        "PNG of too long a row": (partial(black_png, (99_000_000, 1), 16, 6), TOO_LARGE),
+        "TIFF of too long a row": (partial(black_tiff, (90_000_000, 1), bits=32, form=3), TOO_LARGE),
         "PNG just over the limit": (partial(black_png, OVER, 1, 0), TOO_LARGE),
         "TIFF just over the limit": (partial(black_tiff, OVER), TOO_LARGE),
         "BMP just over the limit": (partial(flat, "BMP", OVER, "1"), TOO_LARGE),
@@ -179,12 +189,14 @@ BOMBS: Mapping[str, tuple[Callable[[], bytes], str]] = {
     "JPEG of 100,000 scans": (partial(jpeg_of_scans, 100_000), CORRUPT),
     "GIF of a million blocks": (lambda: gif_with(b"!\xfe" + b"\1a" * 4_000_000 + b"\0"), GOOD),
     "GIF of a million comments": (lambda: gif_with(b"!\xfe\1a\0" * 1_000_000), CORRUPT),
+    "GIF that wipes out a bomb": (disposing_gif, REFUSED),
     "GIF with padding": (lambda: gif_with(bytes(10_000_000)), CORRUPT),
     "BMP of runs that go nowhere": (lambda: bmp_runs((2_000, 2_000), b"\0\2\0\0" * 12_000_000), CORRUPT),
     "BMP of runs without an end": (lambda: bmp_runs((2_000, 2_000), b"\1\1" * 7_000_000), f"{GOOD} {CORRUPT}"),
     "BMP of short rows": (lambda: bmp_runs((2_500, 2_000), b"\1\1\0\0" * 2_000), GOOD),
     "TIFF of 8 million strips": (partial(listed_tiff, 273, 8_000_000), CORRUPT),
     "TIFF of 190,000 strips": (partial(listed_tiff, 273, 190_000), REFUSED + " " + GOOD),
+    "TIFF of 74 samples a pixel": (partial(encoded, photo(), "TIFF", tiffinfo={277: 74}), CORRUPT),
     "TIFF with a long list": (partial(listed_tiff, 258, 8_000_000), CORRUPT),
     "TIFF with a tag nobody knows": (partial(listed_tiff, 65_000, 8_000_000), CORRUPT),
     "TIFF of more data than pixels": (

@@ -4,12 +4,13 @@ python -m tests.fuzz.fuzz_decode [-max_total_time=SECONDS] [any option of libFuz
 """
 
 import importlib
+import resource
 import sys
 from pathlib import Path
 
 import atheris
 
-from tests.fuzz.setup import prepare
+from tests.fuzz.setup import kept, prepare
 
 with atheris.instrument_imports(include=["handler", "PIL", "pillow_heif"]):
     for plugin in ("Avif", "Bmp", "Gif", "Jpeg", "Mpo", "Png", "Tiff", "WebP"):
@@ -18,12 +19,21 @@ with atheris.instrument_imports(include=["handler", "PIL", "pillow_heif"]):
     from handler.errors import RejectedError, Rejection
     from handler.pixels import decode
 
-MAX_PIXELS = 4_000_000
+MAX_PIXELS = 2_000_000
 CODES = {Rejection.UNSUPPORTED_FORMAT, Rejection.CORRUPT_IMAGE, Rejection.TOO_MANY_PIXELS}
 MOST_SEED_BYTES = 20_000
+# In the measure of 1 GiB for 100 million, and what a library takes when it is first used.
+MOST_KILOBYTES = 100 << 10
 
 
 def test_one_input(data: bytes) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    _decode(data)
+    more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert more < MOST_KILOBYTES, f"{more} KiB for {MAX_PIXELS} pixels"
+
+
+def _decode(data: bytes) -> None:
     try:
         picture = decode(data, MAX_PIXELS)
     except RejectedError as error:
@@ -44,5 +54,5 @@ def write_seeds(folder: Path) -> None:
 
 if __name__ == "__main__":
     options = ["-timeout=5", "-rss_limit_mb=1024", f"-max_len={2 * MOST_SEED_BYTES}"]
-    atheris.Setup(prepare("decode", write_seeds, [*options, *sys.argv[1:]]), test_one_input)
+    atheris.Setup(prepare("decode", write_seeds, [*options, *sys.argv[1:]]), kept("decode", test_one_input))
     atheris.Fuzz()

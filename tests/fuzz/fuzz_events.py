@@ -11,7 +11,7 @@ from typing import Any
 import atheris
 import numpy as np
 
-from tests.fuzz.setup import prepare
+from tests.fuzz.setup import kept, prepare
 
 with atheris.instrument_imports(include=["handler"]):
     from handler.errors import UnknownEventError
@@ -91,5 +91,5 @@ def write_seeds(folder: Path) -> None:
 if __name__ == "__main__":
     options = ["-timeout=5", "-max_len=20000"]
     arguments = prepare("events", write_seeds, [*options, *sys.argv[1:]])
-    atheris.Setup(arguments, test_one_input, custom_mutator=mutate)
+    atheris.Setup(arguments, kept("events", test_one_input), custom_mutator=mutate)
     atheris.Fuzz()

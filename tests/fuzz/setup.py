@@ -1,9 +1,26 @@
 """Folders and options that the fuzzers share."""
 
+import hashlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 BUILD = Path(__file__).parents[2] / "build" / "fuzz"
+
+
+def kept(name: str, test: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    """A test whose failing input is kept: libFuzzer itself keeps only what crashes or hangs."""
+
+    def test_and_keep(data: bytes) -> None:
+        try:
+            test(data)
+        except BaseException:
+            path = BUILD / name / f"failed-{hashlib.sha256(data).hexdigest()[:16]}"
+            path.write_bytes(data)
+            sys.stderr.write(f"kept as {path}\n")
+            raise
+
+    return test_and_keep
 
 
 def prepare(name: str, write_seeds: Callable[[Path], None], options: list[str]) -> list[str]:
