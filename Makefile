@@ -25,8 +25,9 @@ invoke: .venv/.ready ## send one event to the running local AWS: make invoke EVE
 test: .venv/.ready ## every test
 	@$(PY) -m pytest
 
-soak: .venv/.ready ## many more cases of the order model than `make test` runs: make soak [CASES=20000]
-	@$(PY) -m tests.soak --cases $(or $(CASES),20000)
+soak: .venv/.ready ## the order model and a failing AWS, at length: make soak [CASES=20000] [UPLOADS=1000]
+	@$(PY) -m tests.soak.soak_faults --uploads $(or $(UPLOADS),1000)
+	@$(PY) -m tests.soak.soak_order --cases $(or $(CASES),20000)
 
 fuzz: .venv/.ready ## coverage-guided fuzzing of events and decoding: make fuzz [SECONDS=300]
 	@$(PY) -m pip install --quiet --disable-pip-version-check --group fuzz

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError
+from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from handler.errors import AccessDeniedError, RetryableError, SettingsError
@@ -91,7 +92,7 @@ def attempt(operation: Callable[[], T], deadline: Deadline) -> T:
     for number in range(1, MAX_ATTEMPTS + 1):
         try:
             return operation()
-        except (RetryableError, BotoCoreError, ClientError, HTTPError, OSError) as error:
+        except (RetryableError, BotoCoreError, ClientError, ResponseParserError, HTTPError, OSError) as error:
             fault = translate(error)
             if fault is None:
                 raise

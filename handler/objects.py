@@ -48,6 +48,8 @@ def read_object(s3: "S3Client", bucket: str, key: str, max_bytes: int, deadline:
 
 def _get(s3: "S3Client", bucket: str, key: str, max_bytes: int) -> StoredObject:
     answer = s3.get_object(Bucket=bucket, Key=key)
+    if "ContentLength" not in answer or "ETag" not in answer:
+        raise RetryableError("S3's answer came without its length or its ETag")
     size = answer["ContentLength"]
     with answer["Body"] as body:
         if size > max_bytes:

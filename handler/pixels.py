@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from handler.errors import RejectedError, Rejection
 from handler.intact import MOST_METADATA_BYTES, first_picture
@@ -130,6 +130,8 @@ def decode(data: bytes, max_pixels: int) -> Picture:
         raise  # the last two are no fault of the file's: another try may succeed
     except Exception as error:  # noqa: BLE001 - on hostile bytes Pillow's decoders raise whatever their parsers met
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        if isinstance(error, UnidentifiedImageError):
+            reason = "its header does not parse"  # its own text names a buffer's address
         raise RejectedError(Rejection.CORRUPT_IMAGE, f"the {name} does not decode ({reason})") from None
     return Picture(image, image.width, image.height, name)
 

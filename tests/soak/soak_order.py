@@ -1,6 +1,6 @@
 """Long runs of the order model: many cases over all processors, with progress and a count at the end.
 
-python -m tests.soak [--cases 20000] [--seed N]
+python -m tests.soak.soak_order [--cases 20000] [--seed N]
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from moto import mock_aws
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 import handler.aws
@@ -59,12 +60,17 @@ def main() -> int:
     parsed = parser.parse_args()
     portions = range(parsed.seed, parsed.seed + -(-parsed.cases // PORTION))
     found: list[str] = []
-    bar = Progress("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(highlight=False)
+    columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=console)
     with bar, ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         task = bar.add_task("order model", total=parsed.cases)
-        for future in as_completed([pool.submit(run_portion, number, PORTION) for number in portions]):
+        futures = [pool.submit(run_portion, number, PORTION) for number in portions]
+        for done, future in enumerate(as_completed(futures), start=1):
             found += [future.result()] if future.result() else []
             bar.advance(task, PORTION)
+            if done % 10 == 0 and not console.is_terminal:
+                console.print(f"{done * PORTION} of {parsed.cases} cases, {len(found)} divergences")
     told = [*found, f"{len(portions) * PORTION} cases from seed {parsed.seed}: {len(found)} divergences"]
     sys.stdout.write("\n".join(told) + "\n")
     return 1 if found else 0
