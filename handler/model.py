@@ -140,14 +140,15 @@ def load_encoder(bundle: Path) -> Encoder:
         if hashlib.file_digest(file, "sha256").hexdigest() != spec.graph_sha256:
             raise BundleError(f"{path} is not the file that {SPEC_FILE} describes (SHA-256); bake the bundle again")
     try:
-        session = ort.InferenceSession(path, _session_options(), providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(path, session_options(), providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen unrelated types for a file it cannot load
         raise BundleError(f"onnxruntime cannot load {path}: {str(error).splitlines()[0]}") from None
     _check_signature(session, spec)
     return Encoder(spec, session)
 
 
-def _session_options() -> ort.SessionOptions:
+def session_options() -> ort.SessionOptions:
+    """As many threads as there are processors, none of which spins."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
     options.inter_op_num_threads = 1

@@ -1,0 +1,299 @@
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto
+from tokenizers import Tokenizer
+
+from handler.errors import BundleError
+from handler.text import TextEncoder, TextSpec, load_text_encoder, token_ids
+from tests import clip_bpe
+from tests.clip_bpe import END, START
+from tests.clip_tokenizer import write_tokenizer
+from tests.texts import KNOWN, TEXTS
+from tests.towers import CONTEXT, DIM, Tower, make_tower
+
+SPEC = TextSpec("text.onnx", "tokenizer.json", "input_ids", "text_embeds", CONTEXT, 0)
+WIDE = replace(SPEC, context_length=8_000)  # long enough to see every token of a long text
+TEXT = "A photo of a cat, isn't it? 猫 👩‍👩‍👧"
+
+
+@pytest.fixture(scope="module")
+def tower() -> Tower:
+    return make_tower()
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory, tower: Tower) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "text"
+    folder.mkdir()
+    write_tokenizer(folder / SPEC.tokenizer_file)
+    tower.write(folder / SPEC.graph_file)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder(bundle: Path) -> TextEncoder:
+    return load_text_encoder(bundle, SPEC, DIM)
+
+
+@pytest.fixture
+def broken(bundle: Path, tmp_path: Path) -> Path:
+    """A bundle to break: the good tokenizer, and room for another graph."""
+    (tmp_path / SPEC.tokenizer_file).symlink_to(bundle / SPEC.tokenizer_file)
+    return tmp_path
+
+
+def ids(encoder: TextEncoder, text: str, spec: TextSpec = SPEC) -> list[int]:
+    found: list[int] = token_ids(encoder.tokenizer, text, spec).tolist()
+    return found
+
+
+def refusal(bundle: Path, spec: TextSpec = SPEC, dim: int = DIM) -> str:
+    with pytest.raises(BundleError) as caught:
+        load_text_encoder(bundle, spec, dim)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_there_are_a_thousand_texts_to_compare() -> None:
+    assert len({text for group in TEXTS.values() for text in group}) >= 1_000
+
+
+@pytest.mark.parametrize("group", TEXTS)
+def test_ids_are_those_of_the_reference_tokenizer(encoder: TextEncoder, group: str) -> None:
+    for text in TEXTS[group]:
+        assert ids(encoder, text) == clip_bpe.encode(text, CONTEXT), text
+        assert ids(encoder, text, WIDE) == clip_bpe.encode(text, WIDE.context_length), text
+
+
+@given(text=st.text(st.sampled_from(KNOWN)) | st.text(st.characters(max_codepoint=0x24F)))
+def test_ids_of_any_text_are_those_of_the_reference_tokenizer(encoder: TextEncoder, text: str) -> None:
+    assert ids(encoder, text) == clip_bpe.encode(text, CONTEXT)
+
+
+def test_the_ids_of_clips_own_example() -> None:
+    # As OpenCLIP prints them: https://github.com/huggingface/diffusers/issues/2201
+    assert clip_bpe.encode("test tokenization", 7) == [49406, 1628, 32634, 10847, 49407, 0, 0]
+
+
+def test_where_tokenizer_json_reads_a_text_otherwise_than_clips_own_code_did(encoder: TextEncoder) -> None:
+    assert ids(encoder, "&amp;") == ids(encoder, "& amp ;"), "HTML entities stay as they are written"
+    assert ids(encoder, "don\u2019t") != ids(encoder, "don't"), "so do curly quotes"
+    assert ids(encoder, "ΟΔΟΣ") == ids(encoder, "οδοσ") != clip_bpe.encode("ΟΔΟΣ", CONTEXT), "no final sigma"
+
+
+def test_a_long_text_is_cut_and_still_ends_in_the_end_token(encoder: TextEncoder) -> None:
+    fits, long = ids(encoder, "cat " * 75), ids(encoder, "cat " * 76)
+    assert fits == long
+    assert len(long) == CONTEXT
+    assert (long[0], long[-1], long.count(END)) == (START, END, 1)
+    assert ids(encoder, "cat " * 74)[-2:] == [END, 0]
+
+
+def test_what_pads_is_the_bundles_to_say(bundle: Path) -> None:
+    zero = load_text_encoder(bundle, SPEC, DIM)
+    end = load_text_encoder(bundle, replace(SPEC, pad_id=END), DIM)
+    assert ids(zero, "cat", zero.spec)[:4] == [START, 2368, END, 0]
+    assert ids(end, "cat", end.spec) == [START, 2368, *[END] * 75]
+    assert not np.allclose(zero.embed(["cat"]), end.embed(["cat"])), "a tower without a causal mask sees the padding"
+
+
+def test_padding_and_truncation_of_the_tokenizer_file_are_switched_off(bundle: Path, broken: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(bundle / SPEC.tokenizer_file))
+    tokenizer.enable_truncation(5)
+    tokenizer.enable_padding(pad_id=7, pad_token="!", length=10)
+    (broken / SPEC.tokenizer_file).unlink()
+    tokenizer.save(str(broken / SPEC.tokenizer_file))
+    (broken / SPEC.graph_file).symlink_to(bundle / SPEC.graph_file)
+    for text in (TEXT, "", "cat " * 100):
+        assert ids(load_text_encoder(broken, SPEC, DIM), text) == clip_bpe.encode(text, CONTEXT)
+
+
+@pytest.mark.parametrize("special", ["<|endoftext|>", "<|startoftext|>", "<end_of_text>"])
+def test_a_text_that_reads_like_a_special_token_cannot_end_itself(encoder: TextEncoder, special: str) -> None:
+    text = f"a cat {special} a dog"
+    assert ids(encoder, text) == clip_bpe.encode(text, CONTEXT)
+    assert ids(encoder, text).count(END) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "as_good_as"),
+    [
+        ("lone \ud800 surrogate", "lone \ufffd surrogate"),
+        ("\udfff", "\ufffd"),
+        ("two halves \ud83d\ude00", "two halves 😀"),
+        ("\ufeffbom", "\ufeffbom"),
+    ],
+)
+def test_half_characters_are_read_as_a_decoder_would(encoder: TextEncoder, text: str, as_good_as: str) -> None:
+    assert ids(encoder, text) == clip_bpe.encode(as_good_as, CONTEXT)
+
+
+@given(text=st.text(st.characters(exclude_categories=())))
+def test_no_text_breaks_the_tokenizer(encoder: TextEncoder, text: str) -> None:
+    found = ids(encoder, text)
+    assert (found[0], found.count(START), found.count(END)) == (START, 1, 1)
+    assert max(found) == END
+
+
+@pytest.mark.parametrize("piece", ["1", "a", "a cat ", " ", "猫", "!", "e\u0301", "\u0301", "\ud800", "'s", "😍"])
+def test_a_megabyte_takes_no_longer_than_its_beginning(encoder: TextEncoder, piece: str) -> None:
+    megabyte = piece * (1_000_000 // len(piece))
+    started = time.perf_counter()
+    found = ids(encoder, megabyte)
+    assert time.perf_counter() - started < 1
+    assert found == ids(encoder, piece * 4_000)
+
+
+def test_a_long_run_of_blanks_hides_nothing(encoder: TextEncoder) -> None:
+    assert ids(encoder, " " * 1_000_000 + "cat" + "\n" * 1_000_000 + "dog") == ids(encoder, "cat dog")
+
+
+def test_texts_become_vectors(encoder: TextEncoder, tower: Tower) -> None:
+    texts = [TEXT, "", "dog", "five hundred words " * 167]
+    vectors = encoder.embed(texts)
+    assert vectors.dtype == np.float32
+    expected = np.stack([tower.expect(clip_bpe.encode(text, CONTEXT)) for text in texts])
+    np.testing.assert_allclose(vectors, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_vector_does_not_depend_on_its_neighbours(encoder: TextEncoder) -> None:
+    alone = encoder.embed([TEXT])
+    np.testing.assert_array_equal(encoder.embed(["a", TEXT, "b"])[1:2], alone)
+    np.testing.assert_array_equal(encoder.embed([TEXT] * 3), np.repeat(alone, 3, axis=0))
+
+
+def test_no_texts_no_vectors(encoder: TextEncoder) -> None:
+    assert encoder.embed([]).shape == (0, DIM)
+
+
+@pytest.mark.parametrize(
+    ("spec", "options"),
+    [
+        (replace(SPEC, input_dtype="int32"), {"dtype": TensorProto.INT32}),
+        (SPEC, {"shape": (1, CONTEXT)}),
+        (replace(SPEC, input_name="text", output_name="features"), {"names": ("text",), "output": "features"}),
+    ],
+    ids=["int32", "fixed sizes", "other names"],
+)
+def test_a_graph_may_take_its_ids_otherwise(
+    broken: Path, tower: Tower, spec: TextSpec, options: dict[str, Any]
+) -> None:
+    tower.write(broken / SPEC.graph_file, **options)
+    (vector,) = load_text_encoder(broken, spec, DIM).embed([TEXT])
+    np.testing.assert_allclose(vector, tower.expect(clip_bpe.encode(TEXT, CONTEXT)), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("pad", [0, END])
+def test_a_mask_covers_the_padding(broken: Path, tower: Tower, pad: int) -> None:
+    tower.write(broken / SPEC.graph_file, names=("input_ids", "attention_mask"))
+    spec = replace(SPEC, pad_id=pad, mask_name="attention_mask")
+    for text in ("cat", "", "cat " * 100):
+        (vector,) = load_text_encoder(broken, spec, DIM).embed([text])
+        known = min(2 + text.count("cat"), CONTEXT)
+        expected = tower.expect(clip_bpe.encode(text, CONTEXT, pad), known)
+        np.testing.assert_allclose(vector, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "spec", "says"),
+    [
+        ({"names": ("ids",)}, SPEC, "not input_ids int64 [N, 77]"),
+        ({"names": ("input_ids", "attention_mask")}, SPEC, "not input_ids int64 [N, 77]"),
+        ({}, replace(SPEC, mask_name="attention_mask"), "not attention_mask and input_ids int64 [N, 77]"),
+        ({"dtype": TensorProto.INT32}, SPEC, "tensor(int32)"),
+        ({}, replace(SPEC, input_dtype="int32"), "not input_ids int32"),
+        ({"output": "pooled_output"}, SPEC, "not text_embeds"),
+        ({"shape": ("batch_size", CONTEXT)}, replace(SPEC, context_length=64), "not input_ids int64 [N, 64]"),
+        ({"shape": (8, CONTEXT)}, SPEC, "[8, 77]"),
+        ({}, replace(SPEC, context_length=64), "text.onnx cannot embed a text"),
+    ],
+)
+def test_a_graph_that_is_not_the_bundles_is_refused(
+    broken: Path, tower: Tower, options: dict[str, Any], spec: TextSpec, says: str
+) -> None:
+    tower.write(broken / SPEC.graph_file, **options)
+    assert says in refusal(broken, spec)
+
+
+@pytest.mark.parametrize(
+    ("weights", "says"),
+    [
+        ({"dim": 512}, "float32 [1, 512], not float32 [1, 24]"),
+        ({"vocabulary": 30_000}, "cannot embed a text"),
+        ({"context": 64}, "cannot embed a text"),
+        ({"gain": np.nan}, "not numbers"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(broken: Path, weights: dict[str, Any], says: str) -> None:
+    make_tower(**weights).write(broken / SPEC.graph_file)
+    assert says in refusal(broken)
+
+
+@pytest.mark.parametrize("name", [SPEC.graph_file, SPEC.tokenizer_file])
+def test_an_absent_file_is_named(bundle: Path, tmp_path: Path, name: str) -> None:
+    for kept in {SPEC.graph_file, SPEC.tokenizer_file} - {name}:
+        (tmp_path / kept).symlink_to(bundle / kept)
+    assert refusal(tmp_path) == f"{tmp_path / name} is absent; bake the bundle again"
+
+
+def test_a_graph_that_is_none_is_refused(broken: Path) -> None:
+    (broken / SPEC.graph_file).write_bytes(b"<html>")
+    assert "onnxruntime cannot load" in refusal(broken)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"<html>", b"{}", b"[]", b'{"model": {"type": "BPE"}}', b"\xff\xfe", b'{"version": "1.0", "model": 5}'],
+)
+def test_what_is_no_tokenizer_is_refused(bundle: Path, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / SPEC.graph_file).symlink_to(bundle / SPEC.graph_file)
+    (tmp_path / SPEC.tokenizer_file).write_bytes(content)
+    assert "is not a tokenizer" in refusal(tmp_path)
+
+
+def rewrite_tokenizer(bundle: Path, into: Path, **changes: dict[str, Any] | None) -> None:
+    """The bundle's tokenizer with some of its parts changed, beside the bundle's graph."""
+    fields = json.loads((bundle / SPEC.tokenizer_file).read_text("utf-8"))
+    for part, change in changes.items():
+        fields[part] = change and fields[part] | change
+    (into / SPEC.tokenizer_file).write_text(json.dumps(fields), "utf-8")
+    (into / SPEC.graph_file).symlink_to(bundle / SPEC.graph_file)
+
+
+def test_a_tokenizer_without_start_and_end_token_is_refused(bundle: Path, tmp_path: Path) -> None:
+    rewrite_tokenizer(bundle, tmp_path, post_processor=None)
+    assert "frames a text with 0 tokens" in refusal(tmp_path)
+
+
+def test_a_panic_of_the_tokenizers_library_is_an_error_of_the_bundle(bundle: Path, tmp_path: Path) -> None:
+    rewrite_tokenizer(bundle, tmp_path, model={"continuing_subword_prefix": "longer"})
+    assert "is not a tokenizer" in refusal(tmp_path)
+
+
+def test_a_text_that_the_tokenizer_fails_at_is_an_error_of_the_bundle(bundle: Path, tmp_path: Path) -> None:
+    # No bytes any more, so that not every character is in the vocabulary, and nothing to put in its place.
+    rewrite_tokenizer(bundle, tmp_path, model={"unk_token": "absent"}, pre_tokenizer={"pretokenizers": []})
+    encoder = load_text_encoder(tmp_path, SPEC, DIM)
+    with pytest.raises(BundleError, match="the bundle's tokenizer fails"):
+        encoder.embed(["猫"])
+
+
+def test_only_who_embeds_texts_pays_for_it() -> None:
+    seen = "import sys; print([name for name in ('tokenizers', 'huggingface_hub') if name in sys.modules])"
+    for imports, loaded in [
+        ("handler.pipeline, handler.direct", "[]"),
+        ("handler.text", "['tokenizers']"),
+    ]:
+        code = f"import {imports}; {seen}"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == loaded
