@@ -291,7 +291,7 @@ def test_a_text_that_the_tokenizer_fails_at_is_an_error_of_the_bundle(bundle: Pa
 def test_only_who_embeds_texts_pays_for_it() -> None:
     seen = "import sys; print([name for name in ('tokenizers', 'huggingface_hub') if name in sys.modules])"
     for imports, loaded in [
-        ("handler.pipeline, handler.direct", "[]"),
+        ("handler.pipeline, handler.direct, handler.labels", "[]"),
         ("handler.text", "['tokenizers']"),
     ]:
         code = f"import {imports}; {seen}"

@@ -1,0 +1,241 @@
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from handler.errors import BundleError
+from handler.labels import NAMES_FILE, VECTORS_FILE, Label, Labels, load_labels
+from handler.text import TextEncoder, TextSpec, load_text_encoder
+from infra.bake.labels import bake_labels, read_labels
+from infra.errors import OperatorError
+from tests.clip_tokenizer import write_tokenizer
+from tests.towers import CONTEXT, DIM, make_tower
+
+SPEC = TextSpec("text.onnx", "tokenizer.json", "input_ids", "text_embeds", CONTEXT, 0)
+NAMES = ("cat", "dog", "sunset on a beach", "#nofilter", "猫", "Eiffel Tower", "CAT")
+
+
+def floats(*rows: Any) -> npt.NDArray[np.float32]:
+    return np.array(rows, dtype=np.float32)
+
+
+LABELS = Labels(
+    ("east", "north", "north again", "west", "both", "south"),
+    floats([1, 0], [0, 1], [0, 1], [-1, 0], [0.6, 0.8], [0, -1]),
+)
+
+
+@pytest.fixture(scope="module")
+def text_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("text")
+    write_tokenizer(folder / SPEC.tokenizer_file)
+    make_tower().write(folder / SPEC.graph_file)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder(text_bundle: Path) -> TextEncoder:
+    return load_text_encoder(text_bundle, SPEC, DIM)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, encoder: TextEncoder) -> Path:
+    bake_labels(NAMES, encoder, tmp_path)
+    return tmp_path
+
+
+def loaded(bundle: Path, dim: int = DIM) -> Labels:
+    labels = load_labels(bundle, dim)
+    assert labels is not None
+    return labels
+
+
+def refusal(bundle: Path, dim: int = DIM) -> str:
+    with pytest.raises(BundleError) as caught:
+        load_labels(bundle, dim)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    return path
+
+
+def test_the_five_nearest_labels_best_first() -> None:
+    assert LABELS.top(floats(0, 1)) == (
+        Label("north", 1.0),
+        Label("north again", 1.0),
+        Label("both", 0.8),
+        Label("east", 0.0),
+        Label("west", 0.0),
+    )
+
+
+@pytest.mark.parametrize("length", [1e-30, 0.5, 7, 1e30])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_length_of_a_vector_does_not_matter(length: float, dtype: type[np.floating]) -> None:
+    assert LABELS.top(np.array([3 * length, 4 * length], dtype))[0] == Label("both", 1.0)
+    assert [label.score for label in LABELS.top(np.array([-length, 0], dtype))] == [1.0, 0.0, 0.0, 0.0, -0.6]
+
+
+def test_a_vector_of_zeros_is_like_nothing() -> None:
+    assert LABELS.top(np.zeros(2, np.float32)) == tuple(Label(name, 0.0) for name in LABELS.names[:5])
+
+
+@pytest.mark.parametrize("dim", [5, 48, 511, 512, 1280])
+def test_equal_labels_stay_in_the_order_of_their_file(dim: int) -> None:
+    noise = np.random.default_rng(dim)
+    texts: npt.NDArray[np.float32] = noise.standard_normal((3, dim), dtype=np.float32)
+    texts /= np.linalg.norm(texts, axis=1, keepdims=True)
+    which = noise.integers(3, size=1_001)
+    labels = Labels(tuple(map(str, range(1_001))), texts[which])
+    for text, vector in enumerate(texts):
+        found = labels.top(vector)
+        assert [label.name for label in found] == [str(place) for place in np.flatnonzero(which == text)[:5]]
+        assert len({label.score for label in found}) == 1
+
+
+def test_fewer_than_five_labels_are_all_named() -> None:
+    assert Labels(("a",), floats([1, 0])).top(floats(1, 0)) == (Label("a", 1.0),)
+
+
+def test_scores_are_the_cosines_of_texts_and_picture(encoder: TextEncoder, bundle: Path) -> None:
+    picture = np.random.default_rng(5).standard_normal(DIM).astype(np.float32) * 9
+    vectors = encoder.embed(NAMES)
+    cosines = vectors @ picture / np.linalg.norm(vectors, axis=1) / np.linalg.norm(picture)
+    expected = sorted(zip(NAMES, cosines.tolist(), strict=True), key=lambda pair: -pair[1])[:5]
+    found = loaded(bundle).top(picture)
+    assert [label.name for label in found] == [name for name, _ in expected]
+    assert [label.score for label in found] == pytest.approx([cosine for _, cosine in expected], abs=2e-6)
+
+
+def test_a_label_is_nearest_to_its_own_text(encoder: TextEncoder, bundle: Path) -> None:
+    labels = loaded(bundle)
+    for name, vector in zip(NAMES, encoder.embed(NAMES), strict=True):
+        # The tokenizer does not tell capitals from small letters, so "CAT" is "cat", which comes first.
+        assert labels.top(vector)[0] == Label(name.replace("CAT", "cat"), 1.0)
+
+
+def test_baked_labels_load_again(bundle: Path) -> None:
+    labels = loaded(bundle)
+    assert labels.names == NAMES
+    assert labels.vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(labels.vectors, axis=1), 1, rtol=1e-6)
+    assert json.loads((bundle / NAMES_FILE).read_text("utf-8"))["template"] == "{}"
+
+
+def test_a_template_is_put_around_each_label(encoder: TextEncoder, tmp_path: Path) -> None:
+    labels = bake_labels(["cat", "{}"], encoder, tmp_path, "a {} is a {}")
+    wanted = encoder.embed(["a cat is a cat", "a {} is a {}"])
+    np.testing.assert_allclose(labels.vectors, wanted / np.linalg.norm(wanted, axis=1, keepdims=True), rtol=1e-5)
+    assert labels.names == ("cat", "{}")
+
+
+def test_a_template_without_a_place_is_refused(encoder: TextEncoder, tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match=r"has no \{\} for the label"):
+        bake_labels(["cat"], encoder, tmp_path, "a photo of a cat")
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_without_a_direction_are_refused(text_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / SPEC.tokenizer_file).symlink_to(text_bundle / SPEC.tokenizer_file)
+    make_tower(gain=0).write(tmp_path / SPEC.graph_file)
+    into = tmp_path / "bundle"
+    into.mkdir()
+    with pytest.raises(OperatorError, match=r"vector of length 0\.0 of the label 'cat'"):
+        bake_labels(["cat"], load_text_encoder(tmp_path, SPEC, DIM), into)
+    assert not list(into.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ("cat\ndog\n", ("cat", "dog")),
+        ("cat\r\ndog", ("cat", "dog")),
+        ("\ufeffcat\n\n  dog \t\n\u3000\n", ("cat", "dog")),
+        ("b\na\nb\n b\na", ("b", "a")),
+        ("Cat\ncat", ("Cat", "cat")),
+        ("# not a comment\n#1", ("# not a comment", "#1")),
+        ("sunset on a beach\n猫\n🐈", ("sunset on a beach", "猫", "🐈")),
+        ("one\x0cline\u2028only", ("one\x0cline\u2028only",)),
+    ],
+)
+def test_a_file_of_labels_has_one_a_line(tmp_path: Path, content: str, names: tuple[str, ...]) -> None:
+    assert read_labels(write(tmp_path / "labels.txt", content)) == names
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "holds no label"),
+        (" \n\n", "holds no label"),
+        (b"caf\xe9", "not UTF-8 (byte 3)"),
+        ("cat\n" + "x" * 201, "line 2 has 201 characters"),
+    ],
+)
+def test_what_is_no_file_of_labels_is_refused(tmp_path: Path, content: str | bytes, says: str) -> None:
+    with pytest.raises(OperatorError) as caught:
+        read_labels(write(tmp_path / "labels.txt", content))
+    assert says in str(caught.value)
+
+
+def test_an_absent_file_of_labels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match="No such file"):
+        read_labels(tmp_path / "labels.txt")
+
+
+def test_a_bundle_without_labels_has_none(tmp_path: Path) -> None:
+    assert load_labels(tmp_path, DIM) is None
+
+
+@pytest.mark.parametrize("name", [NAMES_FILE, VECTORS_FILE])
+def test_half_of_the_labels_is_refused(bundle: Path, name: str) -> None:
+    (bundle / name).unlink()
+    assert str(bundle / name) in refusal(bundle)
+
+
+def test_labels_of_another_dimension_are_refused(bundle: Path) -> None:
+    assert "float32 [7, 24], not float32 [7, 512]" in refusal(bundle, 512)
+
+
+def test_names_and_vectors_of_two_bakes_are_refused(bundle: Path, encoder: TextEncoder, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    bake_labels(NAMES[::-1], encoder, other)
+    (other / NAMES_FILE).replace(bundle / NAMES_FILE)
+    assert "is not the file that labels.json describes" in refusal(bundle)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"format": 2}, "is of version 2"),
+        ({"names": "catdogs"}, "are not labels"),
+        ({"names": [1, 2, 3, 4, 5, 6, 7]}, "are not labels"),
+        ({"names": ["cat"]}, "float32 [7, 24], not float32 [1, 24]"),
+        ({"sha256": "0" * 64}, "is not the file"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(bundle: Path, changes: dict[str, Any], says: str) -> None:
+    fields = json.loads((bundle / NAMES_FILE).read_text("utf-8"))
+    write(bundle / NAMES_FILE, json.dumps(fields | changes))
+    assert says in refusal(bundle)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", "<html>", "5", "null"])
+def test_what_is_no_list_of_names_is_refused(bundle: Path, content: str) -> None:
+    write(bundle / NAMES_FILE, content)
+    assert "are not labels" in refusal(bundle)
+
+
+def test_a_pickle_is_never_opened(bundle: Path) -> None:
+    np.save(bundle / VECTORS_FILE, np.array([print], dtype=object), allow_pickle=True)
+    fields = json.loads((bundle / NAMES_FILE).read_text("utf-8"))
+    digest = hashlib.sha256((bundle / VECTORS_FILE).read_bytes()).hexdigest()
+    write(bundle / NAMES_FILE, json.dumps(fields | {"sha256": digest}))
+    assert "are not labels" in refusal(bundle)
