@@ -11,7 +11,7 @@ from handler.answers import Report, answer
 from handler.aws import make_clients
 from handler.errors import DropvecError, RetryableError
 from handler.events import Direct, Message, Work, read_event
-from handler.model import load_encoder
+from handler.model import PORTABLE, load_encoder
 from handler.pipeline import Ending, Outcome, Pipeline
 from handler.record import source_of
 from handler.settings import read_settings
@@ -33,7 +33,13 @@ def start() -> Pipeline:
     except DropvecError:
         sys.tracebacklimit = 0  # whoever deploys needs the one line that says what to set, not where it was noticed
         raise
+    if encoder.graph == PORTABLE and encoder.spec.prepared:
+        _log({"level": "WARNING", "message": "no prepared graph fits this CPU and onnxruntime: a slow cold start"})
     return Pipeline(settings, encoder, clients, Store(clients, settings))
+
+
+def _log(line: dict[str, Any]) -> None:
+    sys.stdout.write(orjson.dumps(line).decode() + "\n")
 
 
 _pipeline = start()
@@ -108,7 +114,3 @@ def _line(outcome: Outcome, request_id: str | None) -> dict[str, Any]:
 
 def _fault(error: DropvecError | None) -> dict[str, str]:
     return {} if error is None else {"error_code": error.code, "error": str(error)}
-
-
-def _log(line: dict[str, Any]) -> None:
-    sys.stdout.write(orjson.dumps(line).decode() + "\n")

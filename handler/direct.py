@@ -9,10 +9,12 @@ from typing import Annotated, Any, Self
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from handler.check import check
 from handler.errors import DropvecError, RejectedError, Rejection, RequestError, RetryableError
 from handler.events import Job
 from handler.pipeline import Pipeline, contained
-from handler.record import MAX_KEY_BYTES, Embedding, file_entry
+from handler.record import MAX_KEY_BYTES, Embedding, ImageEmbedding, file_entry
+from handler.spec import require_text_tower
 from handler.timing import Deadline, Stopwatch
 
 MAX_FILES = 200
@@ -46,17 +48,23 @@ class Request(BaseModel):
 
     input_paths: list[Text] = []
     images: list[InlineImage] = []
+    texts: list[Text] = []
     normalize: bool | None = None
     output_paths: list[str] = Field(default=[], description="accepted, unused")
     store: bool = False
+    check: bool = Field(default=False, description="prove the model instead; takes nothing else")
 
     @model_validator(mode="after")
     def _counts(self) -> Self:
-        total = len(self.input_paths) + len(self.images)
+        if self.check:
+            if self.model_fields_set != {"check"}:
+                raise ValueError("check goes alone")
+            return self
+        total = len(self.input_paths) + len(self.images) + len(self.texts)
         if not 1 <= total <= MAX_FILES:
-            raise ValueError(f"input_paths and images together must be 1 to {MAX_FILES}, not {total}")
-        if self.store and self.images:
-            raise ValueError("store needs input_paths alone: an inline image has no s3:// source to be stored under")
+            raise ValueError(f"input_paths, images and texts together must be 1 to {MAX_FILES}, not {total}")
+        if self.store and (self.images or self.texts):
+            raise ValueError("store needs input_paths alone: nothing else has an s3:// source to be stored under")
         return self
 
 
@@ -64,17 +72,19 @@ def respond(body: object, pipeline: Pipeline, deadline: Deadline) -> dict[str, A
     """Answer a direct request; never raises."""
     try:
         request = parse(body)
+        if request.check:
+            return check(pipeline.encoder)
+        if request.texts:
+            require_text_tower(pipeline.encoder.spec)
     except RequestError as error:
         return {"status": "error", "error": str(error), "error_code": error.code}
     wanted = pipeline.settings.normalize if request.normalize is None else request.normalize
-    files = [
-        _entry(path, partial(_embed_path, path, request, pipeline, deadline), deadline, normalized=wanted)
-        for path in request.input_paths
+    work: list[tuple[str, Callable[[], Embedding]]] = [
+        *((path, partial(_embed_path, path, request, pipeline, deadline)) for path in request.input_paths),
+        *((image.id, partial(_embed_image, image, pipeline)) for image in request.images),
+        *((text, partial(_embed_text, text, pipeline)) for text in request.texts),
     ]
-    files += [
-        _entry(image.id, partial(_embed_image, image, pipeline), deadline, normalized=wanted)
-        for image in request.images
-    ]
+    files = [_entry(name, embed, deadline, normalized=wanted) for name, embed in work]
     response = {
         "status": "ok",
         "task_output": {
@@ -103,10 +113,16 @@ def parse(body: object) -> Request:
             for fault in error.errors(include_url=False, include_input=False)[:5]
         ]
         got = f"an object with {sorted(map(str, body))[:8]}" if isinstance(body, dict) else type(body).__name__
-        raise RequestError(f"{'; '.join(faults)} (got {got}; takes input_paths and/or images)") from None
+        raise RequestError(f"{'; '.join(faults)} (got {got}; takes input_paths, images, texts, or check)") from None
 
 
-def _embed_path(path: str, request: Request, pipeline: Pipeline, deadline: Deadline) -> Embedding:
+def _embed_text(text: str, pipeline: Pipeline) -> Embedding:
+    from handler.text import load_text_tower  # noqa: PLC0415 - a tokenizer is not part of other requests' cold start
+
+    return Embedding(load_text_tower(pipeline.encoder).embed([text])[0], normalized=False)
+
+
+def _embed_path(path: str, request: Request, pipeline: Pipeline, deadline: Deadline) -> ImageEmbedding:
     bucket, _, key = path.removeprefix("s3://").partition("/")
     if not path.startswith("s3://") or not _BUCKET.fullmatch(bucket) or not 1 <= len(key.encode()) <= MAX_KEY_BYTES:
         raise RequestError(f"{path[:200]!r} is not of the form s3://bucket/key")
@@ -118,7 +134,7 @@ def _embed_path(path: str, request: Request, pipeline: Pipeline, deadline: Deadl
     return outcome.embedding
 
 
-def _embed_image(image: InlineImage, pipeline: Pipeline) -> Embedding:
+def _embed_image(image: InlineImage, pipeline: Pipeline) -> ImageEmbedding:
     try:
         data = base64.b64decode(image.data, validate=True)
     except ValueError:
@@ -132,5 +148,5 @@ def _entry(name: str, embed: Callable[[], Embedding], deadline: Deadline, *, nor
             raise RetryableError("no time left in this invocation; ask for fewer files at once")
         found = contained(embed)
     except DropvecError as error:
-        return file_entry(name, error, error.code)
-    return file_entry(name, found.normalize() if normalized else found, None)
+        return file_entry(name, error)
+    return file_entry(name, found.normalize() if normalized else found)

@@ -5,6 +5,7 @@ DropvecError
 ├── BundleError          the model bundle is absent or does not fit       fails at init
 ├── UnknownEventError    an event of a shape that dropvec does not take
 ├── RequestError         a direct request that does not validate
+│   └── NoTextTowerError     texts, of a model that has only images
 ├── RejectedError        the object can never be embedded as it is: recorded, never retried
 ├── MissingObjectError   the key holds nothing now
 └── RetryableError       worth another try: throttling, 5xx, timeouts
@@ -59,6 +60,12 @@ class RequestError(DropvecError):
     """A direct request does not validate."""
 
     code = "invalid_request"
+
+
+class NoTextTowerError(RequestError):
+    """Texts are asked for, and the bundle has no text tower."""
+
+    code = "no_text_tower"
 
 
 class RejectedError(DropvecError):

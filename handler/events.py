@@ -21,7 +21,7 @@ from handler.errors import UnknownEventError
 
 TAKEN = (
     "S3 notifications (version 2.x), EventBridge events of S3, both also inside SQS or SNS, S3 Batch Operations (1.0, "
-    "2.0), and direct requests with input_paths or images"
+    "2.0), and direct requests with input_paths, images, texts or check"
 )
 
 # SNS inside SQS is the deepest that AWS builds: body, envelope, message, notification, record.

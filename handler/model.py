@@ -1,129 +1,55 @@
 """Bundle -> session; tensor -> vector.
 
-A bundle is a directory: `model.json` says all that decides what a vector is, `image.onnx` holds the graph and weights.
+A bundle is a directory: `model.json` says all that decides what a vector is, `image.onnx` is the model, and prepared
+graphs of it load faster.
 """
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
-import orjson
 
 from handler.errors import BundleError
-from handler.pixels import DECODE_POLICY
-from handler.preprocess import INTERPOLATIONS, Preprocess, Tensor
+from handler.prepared import base_options, check_bytes, check_size, choose, open_session, prepared_options
+from handler.preprocess import Tensor
+from handler.spec import ModelSpec, load_spec
 
-BUNDLE_FORMAT = 1
-SPEC_FILE = "model.json"
-GRAPH_FILE = "image.onnx"
+if TYPE_CHECKING:
+    from handler.labels import Labels
+
+# The name of the way in which the model itself is loaded, where no prepared graph fits.
+PORTABLE = "portable"
 
 Vector = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """What `model.json` says, checked.
+class Encoder:
+    """A loaded image encoder.
 
     Attributes:
-        name: the model's name.
-        fingerprint: hex; equal if and only if vectors may be compared.
-        embedding_dim: length of a vector.
-        input_name: the graph's input, float32 (N, 3, input_size, input_size).
-        output_name: the graph's output, float32 (N, embedding_dim).
-        graph_bytes: size of `image.onnx`.
-        graph_sha256: of `image.onnx`, hex.
-        preprocess: pixels to tensor.
-        canonical_vector: what the untouched model makes of the test card, not normalised.
+        bundle: the directory it came from.
+        spec: what its `model.json` says.
+        session: the graph, ready.
+        graph: which one that is: a prepared graph's name, or `portable`.
+        labels: the bundle's; None where it has none.
     """
 
-    name: str
-    fingerprint: str
-    embedding_dim: int
-    input_name: str
-    output_name: str
-    graph_bytes: int
-    graph_sha256: str
-    preprocess: Preprocess
-    canonical_vector: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Encoder:
-    """A loaded image encoder."""
-
+    bundle: Path
     spec: ModelSpec
     session: ort.InferenceSession
+    graph: str
+    labels: "Labels | None" = None
 
     def embed(self, tensor: Tensor) -> Vector:
         """Embed (1, 3, S, S) float32 into (embedding_dim,) float32, not normalised."""
         (output,) = self.session.run([self.spec.output_name], {self.spec.input_name: tensor})
         vector: Vector = output[0]
         return vector
-
-
-def load_spec(bundle: Path) -> ModelSpec:
-    """Read and check a bundle's `model.json`.
-
-    Raises:
-        BundleError: it is absent, not JSON, incomplete, or of a version that this code does not know.
-    """
-    path = bundle / SPEC_FILE
-    try:
-        fields: dict[str, Any] = orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise BundleError(
-            f"no model bundle at {bundle} ({error.strerror}); set MODEL_DIR to a directory made by "
-            "`python -m infra bake NAME --out DIR`"
-        ) from None
-    except ValueError:
-        raise BundleError(f"{path} is not JSON; bake the bundle again") from None
-    try:
-        versions = fields["format"], fields["decode_policy"]
-        if versions != (BUNDLE_FORMAT, DECODE_POLICY):
-            raise BundleError(
-                f"{path} is of version {versions}, this function needs {(BUNDLE_FORMAT, DECODE_POLICY)}; bake it again"
-            )
-        return _spec(fields)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{path} does not describe a model ({error!r}); bake the bundle again") from None
-
-
-def _spec(fields: dict[str, Any]) -> ModelSpec:
-    preprocess = Preprocess(
-        input_size=int(fields["input_size"]),
-        resize_mode=fields["resize_mode"],
-        interpolation=fields["interpolation"],
-        channel_order=fields["channel_order"],
-        divisor=float(fields["divisor"]),
-        mean=_three(fields["mean"]),
-        std=_three(fields["std"]),
-    )
-    if preprocess.resize_mode != "shortest_side" or preprocess.interpolation not in INTERPOLATIONS:
-        raise ValueError(f"{preprocess.resize_mode}, {preprocess.interpolation}")
-    spec = ModelSpec(
-        name=str(fields["name"]),
-        fingerprint=str(fields["fingerprint"]),
-        embedding_dim=int(fields["embedding_dim"]),
-        input_name=str(fields["input_name"]),
-        output_name=str(fields["output_name"]),
-        graph_bytes=int(fields["bytes"]),
-        graph_sha256=str(fields["sha256"]),
-        preprocess=preprocess,
-        canonical_vector=tuple(fields["canonical_vector"]),
-    )
-    if len(spec.canonical_vector) != spec.embedding_dim:
-        raise ValueError("canonical_vector has another length than embedding_dim")
-    return spec
-
-
-def _three(values: list[float]) -> tuple[float, float, float]:
-    red, green, blue = (float(value) for value in values)
-    return red, green, blue
 
 
 def load_encoder(bundle: Path) -> Encoder:
@@ -133,36 +59,63 @@ def load_encoder(bundle: Path) -> Encoder:
         BundleError: a file is absent, or the graph is not what `model.json` says.
     """
     spec = load_spec(bundle)
-    path = bundle / GRAPH_FILE
-    if not path.is_file() or path.stat().st_size != spec.graph_bytes:
-        raise BundleError(f"{path} is absent or not the {spec.graph_bytes} bytes of {SPEC_FILE}; bake the bundle again")
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != spec.graph_sha256:
-            raise BundleError(f"{path} is not the file that {SPEC_FILE} describes (SHA-256); bake the bundle again")
-    try:
-        session = ort.InferenceSession(path, session_options(), providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen unrelated types for a file it cannot load
-        raise BundleError(f"onnxruntime cannot load {path}: {str(error).splitlines()[0]}") from None
-    _check_signature(session, spec)
-    return Encoder(spec, session)
+    check_size(bundle, spec.graph)
+    prepared = choose(bundle, spec)
+    if prepared is not None:
+        session = open_session(bundle / prepared.graph.name, prepared_options(threads()))
+    else:
+        session = open_portable(bundle, spec)
+    check_signature(session, spec)
+    return Encoder(bundle, spec, session, PORTABLE if prepared is None else prepared.name, _labels(bundle, spec))
 
 
-def session_options() -> ort.SessionOptions:
-    """As many threads as there are processors, none of which spins."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-    options.inter_op_num_threads = 1
-    # A thread that spins on a vCPU which it shares is worse than one that sleeps.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return options
+def open_portable(bundle: Path, spec: ModelSpec) -> ort.InferenceSession:
+    """Load the model itself; onnxruntime optimises it for this CPU now.
+
+    Raises:
+        BundleError: as for `load_encoder`.
+    """
+    check_bytes(bundle, spec.graph)
+    return open_session(bundle / spec.graph.name, base_options(threads()))
 
 
-def _check_signature(session: ort.InferenceSession, spec: ModelSpec) -> None:
+def _labels(bundle: Path, spec: ModelSpec) -> "Labels | None":
+    if spec.labels == 0:
+        return None
+    from handler.labels import load_labels  # noqa: PLC0415 - most bundles have none
+
+    labels = load_labels(bundle, spec.embedding_dim)
+    if labels is None or len(labels.names) != spec.labels:
+        raise BundleError(f"{bundle} lacks its {spec.labels} labels; bake the bundle again")
+    return labels
+
+
+def threads() -> int:
+    """How many processors this process may use; 0, onnxruntime's own choice, where the system does not tell."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+
+
+def check_signature(session: ort.InferenceSession, spec: ModelSpec) -> None:
+    """Check a graph's tensors; of an axis with a name instead of a number only a run can tell.
+
+    Raises:
+        BundleError: names, types or shapes are others than `model.json` says.
+    """
     size, dim = spec.preprocess.input_size, spec.embedding_dim
-    inputs = {item.name: (item.type, item.shape[1:]) for item in session.get_inputs()}
-    outputs = {item.name: (item.type, item.shape[1:]) for item in session.get_outputs()}
-    if inputs != {spec.input_name: ("tensor(float)", [3, size, size])}:
-        raise BundleError(f"the graph takes {inputs}, not {spec.input_name} [N, 3, {size}, {size}]; bake it again")
-    if outputs.get(spec.output_name) != ("tensor(float)", [dim]):
-        raise BundleError(f"the graph gives {outputs}, not {spec.output_name} [N, {dim}]; bake it again")
+    inputs = {item.name: (item.type, item.shape) for item in session.get_inputs()}
+    outputs = {item.name: (item.type, item.shape) for item in session.get_outputs()}
+    if inputs.keys() != {spec.input_name} or not _fits(inputs[spec.input_name], [3, size, size]):
+        raise BundleError(f"the graph takes {_shown(inputs)}, not {spec.input_name} [N, 3, {size}, {size}]")
+    if spec.output_name not in outputs or not _fits(outputs[spec.output_name], [dim]):
+        raise BundleError(f"the graph gives {_shown(outputs)}, not {spec.output_name} [N, {dim}]")
+
+
+def _fits(found: tuple[str, list[int | str | None]], wanted: list[int]) -> bool:
+    kind, shape = found
+    if kind != "tensor(float)" or len(shape) != len(wanted) + 1:
+        return False
+    return all(not isinstance(had, int) or had == want for had, want in zip(shape[1:], wanted, strict=True))
+
+
+def _shown(tensors: dict[str, tuple[str, list[int | str | None]]]) -> str:
+    return ", ".join(f"{name} {kind} {shape}" for name, (kind, shape) in list(tensors.items())[:6])

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -25,10 +25,13 @@ from handler.objects import StoredObject, read_object
 from handler.order import Basis, Sequenced, Unsequenced, normalize_sequencer, text_of
 from handler.pixels import decode
 from handler.preprocess import to_tensor
-from handler.record import Embedding, Record, source_of
+from handler.record import ImageEmbedding, Record, labels_attribute, source_of
 from handler.settings import Settings
 from handler.store import Committed, Refused, Store
 from handler.timing import Deadline, Stopwatch
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 T = TypeVar("T")
 
@@ -62,7 +65,7 @@ class Outcome:
     job: Job
     ending: Ending
     error: DropvecError | None
-    embedding: Embedding | None
+    embedding: ImageEmbedding | None
     timings_ms: dict[str, float]
 
 
@@ -84,7 +87,7 @@ class Pipeline:
             outcome = Outcome(job, Ending.FAILED, error, None, {})
         return replace(outcome, timings_ms=watch.read())
 
-    def embed_object(self, bucket: str, key: str, deadline: Deadline) -> Embedding:
+    def embed_object(self, bucket: str, key: str, deadline: Deadline) -> ImageEmbedding:
         """Embed what a key holds now, without storing anything; not normalised.
 
         Raises:
@@ -95,7 +98,7 @@ class Pipeline:
             raise stored.refusal or MissingObjectError(f"{source_of(bucket, key)} holds nothing")
         return self.embed_bytes(stored.data, Stopwatch())
 
-    def embed_bytes(self, data: bytes, watch: Stopwatch) -> Embedding:
+    def embed_bytes(self, data: bytes, watch: Stopwatch) -> ImageEmbedding:
         """Embed the bytes of an image; not normalised.
 
         Raises:
@@ -108,15 +111,7 @@ class Pipeline:
                 Rejection.TOO_MANY_BYTES,
                 f"the image has {len(data)} bytes, more than the {self.settings.max_image_bytes} allowed",
             )
-        picture = decode(data, self.settings.max_image_pixels)
-        watch.lap("decode")
-        tensor = to_tensor(picture.image, self.encoder.spec.preprocess)
-        watch.lap("preprocess")
-        vector = self.encoder.embed(tensor)
-        watch.lap("embed")
-        if not np.isfinite(vector).all():
-            raise InternalError("the model gave a vector with infinities or not-a-numbers in it")
-        return Embedding(vector, normalized=False, width=picture.width, height=picture.height, format=picture.format)
+        return embed_image(self.encoder, data, self.settings.max_image_pixels, watch)
 
     def _settle(self, job: Job, deadline: Deadline, watch: Stopwatch) -> Outcome:
         if job.bucket == self.settings.results_bucket:
@@ -158,7 +153,7 @@ class Pipeline:
             return Sequenced(floor)  # will be told that it is superseded
         return Unsequenced(seen, floor)
 
-    def _embed_stored(self, stored: StoredObject, watch: Stopwatch) -> Embedding | RejectedError:
+    def _embed_stored(self, stored: StoredObject, watch: Stopwatch) -> ImageEmbedding | RejectedError:
         if stored.refusal is not None or stored.data is None:
             return stored.refusal or RejectedError(Rejection.EMPTY_OBJECT, "the object has no bytes")
         try:
@@ -166,8 +161,10 @@ class Pipeline:
         except RejectedError as error:
             return error
 
-    def _record(self, job: Job, stored: StoredObject, found: Embedding | RejectedError, watch: Stopwatch) -> Record:
-        if isinstance(found, Embedding) and self.settings.normalize:
+    def _record(
+        self, job: Job, stored: StoredObject, found: ImageEmbedding | RejectedError, watch: Stopwatch
+    ) -> Record:
+        if isinstance(found, ImageEmbedding) and self.settings.normalize:
             found = found.normalize()
         return Record(
             bucket=job.bucket,
@@ -198,6 +195,7 @@ class Pipeline:
             text_of(seen, "version_id") == record.version_id
             and text_of(seen, "embedding_dtype") == self.settings.embedding_dtype
             and seen["normalized"].get("BOOL") == self.settings.normalize
+            and seen.get("labels") == _labels_said(record)
         )
 
     def _write(
@@ -236,8 +234,38 @@ class Pipeline:
         return outcome if self.store.clean(job.bucket, job.key, deadline) else None
 
 
-def _outcome(job: Job, found: Embedding | RejectedError) -> Outcome:
-    if isinstance(found, Embedding):
+def embed_image(encoder: Encoder, data: bytes, max_pixels: int, watch: Stopwatch) -> ImageEmbedding:
+    """Bytes of an image -> pixels -> tensor -> vector, not normalised.
+
+    Raises:
+        RejectedError: they are not an image that can be embedded.
+        InternalError: the model gave no vector.
+    """
+    picture = decode(data, max_pixels)
+    watch.lap("decode")
+    tensor = to_tensor(picture.image, encoder.spec.preprocess)
+    watch.lap("preprocess")
+    vector = encoder.embed(tensor)
+    watch.lap("embed")
+    if not np.isfinite(vector).all():
+        raise InternalError("the model gave a vector with infinities or not-a-numbers in it")
+    return ImageEmbedding(
+        vector,
+        normalized=False,
+        width=picture.width,
+        height=picture.height,
+        format=picture.format,
+        labels=None if encoder.labels is None else encoder.labels.top(vector),
+    )
+
+
+def _labels_said(record: Record) -> "AttributeValueTypeDef | None":
+    found = record.outcome
+    return labels_attribute(found.labels) if isinstance(found, ImageEmbedding) and found.labels is not None else None
+
+
+def _outcome(job: Job, found: ImageEmbedding | RejectedError) -> Outcome:
+    if isinstance(found, ImageEmbedding):
         return Outcome(job, Ending.SUCCESS, None, found, {})
     return Outcome(job, Ending.REJECTED, found, None, {})
 

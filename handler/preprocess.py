@@ -31,7 +31,8 @@ class Preprocess:
 
     Attributes:
         input_size: side of the square input, pixels.
-        resize_mode: `shortest_side`: the shortest side becomes `input_size`, then the centre is cropped.
+        resize_size: what the shortest side becomes before the centre is cropped, pixels; at least `input_size`.
+        resize_mode: `shortest_side`, the only one.
         interpolation: a key of `INTERPOLATIONS`.
         channel_order: `rgb` or `bgr`.
         divisor: pixels (0 to 255) are divided by it first.
@@ -40,6 +41,7 @@ class Preprocess:
     """
 
     input_size: int
+    resize_size: int
     resize_mode: Literal["shortest_side"]
     interpolation: str
     channel_order: Literal["rgb", "bgr"]
@@ -50,15 +52,16 @@ class Preprocess:
 
 def to_tensor(picture: Image.Image, how: Preprocess) -> Tensor:
     """Turn an upright RGB picture into float32 of shape (1, 3, input_size, input_size)."""
-    pixels = np.asarray(resize_and_crop(picture, how.input_size, INTERPOLATIONS[how.interpolation]))
+    pixels = np.asarray(resize_and_crop(picture, how))
     if how.channel_order == "bgr":
         pixels = pixels[:, :, ::-1]
     return normalize(pixels, how)
 
 
-def resize_and_crop(picture: Image.Image, size: int, interpolation: Image.Resampling) -> Image.Image:
-    """Bring the shortest side to `size` and keep the centre `size` x `size`."""
-    resized = resized_size(picture.size, size)
+def resize_and_crop(picture: Image.Image, how: Preprocess) -> Image.Image:
+    """Bring the shortest side to `resize_size` and keep the centre `input_size` x `input_size`."""
+    size, interpolation = how.input_size, INTERPOLATIONS[how.interpolation]
+    resized = resized_size(picture.size, how.resize_size)
     left, top = (crop_offset(side, size) for side in resized)
     if resized[0] * resized[1] > MAX_RESIZED_PIXELS:
         return _resize_centre(picture, size, interpolation, resized, (left, top))

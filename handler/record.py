@@ -3,17 +3,21 @@
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import orjson
 
-from handler.errors import RejectedError
+from handler.errors import DropvecError, RejectedError
 from handler.model import Vector
 from handler.settings import EmbeddingDtype
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+    from handler.labels import Label
 
 # Longer than a message can wait in a queue and its dead-letter queue together (14 days each): until then a late event
 # must still find the tombstone.
@@ -30,27 +34,38 @@ _LITTLE_ENDIAN = {"float32": "<f4", "float16": "<f2"}
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """A vector and the picture that it stands for.
+    """A vector.
 
     Attributes:
         vector: float32 (embedding_dim,).
         normalized: whether it has length 1.
-        width: pixels, as shown.
-        height: pixels, as shown.
-        format: as sniffed.
     """
 
     vector: Vector
     normalized: bool
-    width: int
-    height: int
-    format: str
 
-    def normalize(self) -> "Embedding":
+    def normalize(self) -> Self:
         """Scale to L2 length 1; the zero vector stays zero."""
         length = float(np.linalg.norm(self.vector))
         vector = self.vector if length == 0 else self.vector / np.float32(length)
         return replace(self, vector=vector, normalized=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEmbedding(Embedding):
+    """A picture's vector, and what is known of the picture.
+
+    Attributes:
+        width: pixels, as shown.
+        height: pixels, as shown.
+        format: as sniffed.
+        labels: the nearest of the bundle's labels, best first; None where the bundle has none.
+    """
+
+    width: int
+    height: int
+    format: str
+    labels: "tuple[Label, ...] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +79,7 @@ class Record:
     size: int | None
     model: str
     fingerprint: str
-    outcome: Embedding | RejectedError
+    outcome: ImageEmbedding | RejectedError
     timings_ms: dict[str, float]
 
     @property
@@ -83,33 +98,41 @@ def source_of(bucket: str, key: str) -> str:
     return f"s3://{bucket}/{key}"
 
 
-def file_entry(path: str, outcome: Embedding | Exception, code: str | None) -> dict[str, Any]:
+def file_entry(path: str, outcome: Embedding | DropvecError) -> dict[str, Any]:
     """One entry of a response's `files`; floats in the shortest form that gives the same float32 back.
 
     Args:
-        path: `s3://bucket/key`, or the caller's own id of an inline image.
-        outcome: the embedding, or what went wrong.
-        code: the error's stable code; None with an embedding.
+        path: `s3://bucket/key`, the caller's own id of an inline image, or a text.
+        outcome: the embedding, or what went wrong; a picture's tells its labels, where there are any.
     """
-    if isinstance(outcome, Exception):
+    if isinstance(outcome, DropvecError):
         return {
             "file_path": path,
             "embedding": None,
             "status": "error",
             "error": str(outcome),
-            "error_code": code,
+            "error_code": outcome.code,
         }
     embedding = {
         "embedding": outcome.vector,
         "embedding_dim": len(outcome.vector),
         "normalized": outcome.normalized,
     }
-    return {"file_path": path, "embedding": embedding, "status": "success", "error": None, "error_code": None}
+    entry: dict[str, Any] = {
+        "file_path": path,
+        "embedding": embedding,
+        "status": "success",
+        "error": None,
+        "error_code": None,
+    }
+    if isinstance(outcome, ImageEmbedding) and outcome.labels is not None:
+        entry["labels"] = [{"label": label.name, "score": label.score} for label in outcome.labels]
+    return entry
 
 
 def result_json(record: Record) -> bytes:
     """The immutable JSON of the results bucket, UTF-8."""
-    result = file_entry(record.source, record.outcome, record.error_code) | {
+    result = file_entry(record.source, record.outcome) | {
         "source": record.source,
         "etag": record.etag,
         "version_id": record.version_id,
@@ -121,7 +144,7 @@ def result_json(record: Record) -> bytes:
         "bytes": record.size,
         "timings_ms": record.timings_ms,
     }
-    if isinstance(record.outcome, Embedding):
+    if isinstance(record.outcome, ImageEmbedding):
         result |= {
             "width": record.outcome.width,
             "height": record.outcome.height,
@@ -190,6 +213,8 @@ def item_of(
             "error": {"S": str(record.outcome)},
         }
     found = record.outcome
+    if found.labels is not None:
+        item["labels"] = labels_attribute(found.labels)
     return item | {
         "status": {"S": "success"},
         "embedding": {"B": found.vector.astype(_LITTLE_ENDIAN[dtype]).tobytes()},
@@ -200,6 +225,11 @@ def item_of(
         "height": {"N": str(found.height)},
         "format": {"S": found.format},
     }
+
+
+def labels_attribute(labels: "Iterable[Label]") -> "AttributeValueTypeDef":
+    """Labels as an item has them: a list of maps, best first."""
+    return {"L": [{"M": {"label": {"S": label.name}, "score": {"N": str(label.score)}}} for label in labels]}
 
 
 def tombstone_of(source: str, sequencer: str | None, now: datetime) -> "dict[str, AttributeValueTypeDef]":

@@ -10,8 +10,9 @@ https://github.com/mlfoundations/open_clip/blob/main/src/open_clip/tokenizer.py
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,9 @@ import onnxruntime as ort
 from tokenizers import Tokenizer
 
 from handler.errors import BundleError
-from handler.model import session_options
+from handler.model import Encoder, threads
+from handler.prepared import base_options, check_bytes, open_session
+from handler.spec import TextSpec, require_text_tower
 
 Ids = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
@@ -27,31 +30,6 @@ Vectors = npt.NDArray[np.float32]
 # Characters of a text that are looked at. A token of CLIP's has 32 bytes at most, so its 75 end long before this; a
 # megabyte of digits would take seconds.
 MAX_CHARACTERS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class TextSpec:
-    """What a bundle says of its text tower.
-
-    Attributes:
-        graph_file: ONNX, in the bundle.
-        tokenizer_file: a `tokenizer.json`, in the bundle.
-        input_name: the graph's input, token ids (N, context_length).
-        output_name: the graph's output, float32 (N, embedding_dim).
-        context_length: tokens that the graph takes, start and end token among them; 77 for CLIP.
-        pad_id: what follows the end token; 0 for MobileCLIP.
-        input_dtype: of the token ids, and of the mask.
-        mask_name: the graph's second input where it has one: 1 for each token up to the end token, 0 for padding.
-    """
-
-    graph_file: str
-    tokenizer_file: str
-    input_name: str
-    output_name: str
-    context_length: int
-    pad_id: int
-    input_dtype: Literal["int64", "int32"] = "int64"
-    mask_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +62,7 @@ class TextEncoder:
         try:
             (output,) = self.session.run([spec.output_name], feed)
         except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen unrelated types
-            raise BundleError(f"{spec.graph_file} cannot embed a text: {_first_line(error)}") from None
+            raise BundleError(f"{spec.graph.name} cannot embed a text: {_first_line(error)}") from None
         vector: Vectors = output
         return vector
 
@@ -131,25 +109,34 @@ def _caught(what: str) -> Iterator[None]:
         raise BundleError(f"{what}: {_first_line(error)}") from None
 
 
+def load_text_tower(encoder: Encoder) -> TextEncoder:
+    """The text tower that belongs to a loaded image encoder; loaded once, and kept.
+
+    Raises:
+        NoTextTowerError: its bundle has none.
+        BundleError: a file is absent or not what `model.json` says.
+    """
+    spec = encoder.spec
+    return _kept(encoder.bundle, require_text_tower(spec), spec.embedding_dim)
+
+
 def load_text_encoder(bundle: Path, spec: TextSpec, embedding_dim: int) -> TextEncoder:
     """Load a bundle's text tower, and embed an empty text to see that its parts fit each other.
 
     Raises:
         BundleError: a file is absent or not what `spec` says.
     """
-    for name in (spec.tokenizer_file, spec.graph_file):
-        if not (bundle / name).is_file():
-            raise BundleError(f"{bundle / name} is absent; bake the bundle again")
-    tokenizer = _load_tokenizer(bundle / spec.tokenizer_file)
-    path = bundle / spec.graph_file
-    try:
-        session = ort.InferenceSession(path, session_options(), providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen unrelated types for a file it cannot load
-        raise BundleError(f"onnxruntime cannot load {path}: {_first_line(error)}") from None
+    for file in (spec.tokenizer, spec.graph):
+        check_bytes(bundle, file)
+    tokenizer = _load_tokenizer(bundle / spec.tokenizer.name)
+    session = open_session(bundle / spec.graph.name, base_options(threads()))
     _check_signature(session, spec)
     encoder = TextEncoder(spec, embedding_dim, tokenizer, session)
     _check_vector(encoder)
     return encoder
+
+
+_kept = cache(load_text_encoder)
 
 
 def _load_tokenizer(path: Path) -> Tokenizer:
@@ -171,11 +158,11 @@ def _check_signature(session: ort.InferenceSession, spec: TextSpec) -> None:
     if not good:
         names = " and ".join(sorted(wanted))
         raise BundleError(
-            f"{spec.graph_file} takes {inputs}, not {names} {spec.input_dtype} [N, {spec.context_length}]"
+            f"{spec.graph.name} takes {inputs}, not {names} {spec.input_dtype} [N, {spec.context_length}]"
         )
     outputs = {item.name: (item.type, item.shape) for item in session.get_outputs()}
     if spec.output_name not in outputs:
-        raise BundleError(f"{spec.graph_file} gives {outputs}, not {spec.output_name}")
+        raise BundleError(f"{spec.graph.name} gives {outputs}, not {spec.output_name}")
 
 
 def _takes(kind: str, shape: list[Any], spec: TextSpec) -> bool:
@@ -190,11 +177,11 @@ def _check_vector(encoder: TextEncoder) -> None:
     vector = np.asarray(encoder.embed([""]))
     if vector.dtype != np.float32 or vector.shape != (1, encoder.embedding_dim):
         raise BundleError(
-            f"{encoder.spec.graph_file} gives {encoder.spec.output_name} {vector.dtype} {list(vector.shape)}, "
+            f"{encoder.spec.graph.name} gives {encoder.spec.output_name} {vector.dtype} {list(vector.shape)}, "
             f"not float32 [1, {encoder.embedding_dim}]"
         )
     if not np.isfinite(vector).all():
-        raise BundleError(f"{encoder.spec.graph_file} gives values that are not numbers; bake the bundle again")
+        raise BundleError(f"{encoder.spec.graph.name} gives values that are not numbers; bake the bundle again")
 
 
 def _first_line(error: BaseException) -> str:

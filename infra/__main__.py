@@ -38,6 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m infra", description="Operator commands of dropvec.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_bake(commands)
+    _add_embed(commands)
+    _add_compare(commands)
     _add_demo(commands)
     _add_up(commands)
     _add_invoke(commands)
@@ -48,12 +50,64 @@ def _add_bake(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     command = commands.add_parser(
         "bake",
         help="make a model bundle",
-        description="Make a model bundle: fetch the pinned weights, build the graph, check what it computes. "
-        "MODEL_DIR of the function then names that directory.",
+        description="Make a model bundle: fetch the pinned weights, build the graph, prepare it for fast loading, "
+        "check what it computes. MODEL_DIR of the function then names that directory.",
     )
     command.add_argument("model", metavar="NAME|MANIFEST", help="a manifest's name in infra/models, or its path")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the bundle goes")
+    command.add_argument(
+        "--accept",
+        action="append",
+        default=[],
+        metavar="SHA256",
+        help="stand for a file that the manifest could not pin: bake prints the hash of each one that it met; "
+        "may be given again",
+    )
+    command.add_argument(
+        "--mirror",
+        metavar="URL",
+        help="fetch from here instead of the hosts of the manifest (default: $DROPVEC_MIRROR, if set)",
+    )
+    command.add_argument("--no-text", dest="text", action="store_false", help="leave the model's text tower out")
+    command.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="labels, one a line: every result then tells the five that are nearest",
+    )
+    command.add_argument(
+        "--label-template",
+        default="{}",
+        metavar="TEXT",
+        help="what is embedded for a label, with {} in its place, such as 'a photo of a {}' (default: the label alone)",
+    )
     command.set_defaults(run=_bake)
+
+
+def _add_embed(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "embed",
+        help="embed files on this machine, without AWS",
+        description="Embed image files, and texts where the model has a text tower; print a JSON line for each, as in "
+        "a direct response.",
+    )
+    command.add_argument("files", nargs="*", type=Path, metavar="FILE", help="an image")
+    command.add_argument("--text", action="append", default=[], metavar="TEXT", help="a text; may be given again")
+    command.add_argument("--raw", action="store_true", help="leave vectors as the model gives them, not scaled to 1")
+    command.add_argument("--model", default=_DEFAULT_MODEL, metavar="NAME|DIR", help=_MODEL_HELP)
+    command.set_defaults(run=_embed)
+
+
+def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "compare",
+        help="the cosine of two images, or of an image and a text",
+        description="Embed two things on this machine and print the cosine of their vectors. text:… stands for a text.",
+    )
+    command.add_argument("one", metavar="A", help="an image file, or text: and a text, such as 'text:a red shoe'")
+    command.add_argument("other", metavar="B", help="likewise")
+    command.add_argument("--model", default=_DEFAULT_MODEL, metavar="NAME|DIR", help=_MODEL_HELP)
+    command.set_defaults(run=_compare)
 
 
 def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -105,9 +159,28 @@ def _port(text: str) -> int:
 
 
 def _bake(parsed: argparse.Namespace) -> None:
-    from infra.bake import bake  # noqa: PLC0415 - see above
+    from infra.bake import Options, bake  # noqa: PLC0415 - see above
 
-    print(bake(parsed.model, parsed.out))
+    options = Options(
+        accepted=parsed.accept,
+        mirror=parsed.mirror,
+        text=parsed.text,
+        labels=parsed.labels,
+        label_template=parsed.label_template,
+    )
+    print(bake(parsed.model, parsed.out, options))
+
+
+def _embed(parsed: argparse.Namespace) -> None:
+    from infra.embed import embed  # noqa: PLC0415 - see above
+
+    embed(parsed.files, parsed.text, parsed.model, normalize=not parsed.raw)
+
+
+def _compare(parsed: argparse.Namespace) -> None:
+    from infra.embed import compare  # noqa: PLC0415 - see above
+
+    compare(parsed.one, parsed.other, parsed.model)
 
 
 def _demo(parsed: argparse.Namespace) -> None:

@@ -8,8 +8,8 @@ import onnx
 import orjson
 from onnx import TensorProto, helper, numpy_helper
 
-from handler.model import BUNDLE_FORMAT
 from handler.pixels import DECODE_POLICY
+from handler.spec import BUNDLE_FORMAT
 
 SIZE = 32
 DIM = 48
@@ -39,11 +39,13 @@ def write_tiny_bundle(bundle: Path, *, name: str = "tiny", fingerprint: str = "f
         "name": name,
         "fingerprint": fingerprint,
         "embedding_dim": DIM,
+        "file": "image.onnx",
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
         "input_name": "image",
         "output_name": "features",
         "input_size": SIZE,
+        "resize_size": SIZE,
         "resize_mode": "shortest_side",
         "interpolation": "bilinear",
         "channel_order": "rgb",
@@ -51,6 +53,9 @@ def write_tiny_bundle(bundle: Path, *, name: str = "tiny", fingerprint: str = "f
         "mean": [0.5, 0.5, 0.5],
         "std": [1, 1, 1],
         "canonical_vector": [0.0] * DIM,
+        "prepared": [],
+        "prepared_by": "",
+        "canary_output": [],
     }
     (bundle / "model.json").write_bytes(orjson.dumps(spec))
     return bundle

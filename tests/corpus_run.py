@@ -18,7 +18,7 @@ from handler.preprocess import Preprocess, to_tensor
 
 MAX_PIXELS = 100_000_000
 COMPARED_PIXELS = 1_000_000
-HOW = Preprocess(224, "shortest_side", "bicubic", "rgb", 128, (127 / 128,) * 3, (1, 1, 1))
+HOW = Preprocess(224, 224, "shortest_side", "bicubic", "rgb", 128, (127 / 128,) * 3, (1, 1, 1))
 
 
 def measure(path: Path) -> dict[str, Any]:

@@ -57,9 +57,12 @@ class Asked:
 
 
 class FileServer:
-    """Serves `content` under every path while entered; `answers` are used up first, then it gives `usual` ones."""
+    """Serves files while entered; `answers` are used up first, then it gives `usual` ones.
 
-    def __init__(self, content: bytes, *answers: Answer, etag: str | None = '"one"') -> None:
+    Its content is the same under every path, or in a mapping by path, `/models/m.onnx` for example.
+    """
+
+    def __init__(self, content: bytes | Mapping[str, bytes], *answers: Answer, etag: str | None = '"one"') -> None:
         self.content = content
         self.etag = etag
         self.answers = deque(answers)
@@ -107,7 +110,7 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             answer = server.answers.popleft() if server.answers else server.usual
             asked = {name.lower(): value for name, value in self.headers.items()}
-            status, body, headers = _answer(server, answer, asked)
+            status, body, headers = _answer(server, self.path, answer, asked)
             sent = memoryview(body)[: answer.cut]
             # Noted first: the client may have all of it before this thread comes to its next line.
             server.asked.append(Asked(self.path, asked, status, len(sent)))
@@ -133,10 +136,13 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
 
 
 def _answer(
-    server: FileServer, answer: Answer, asked: Mapping[str, str]
+    server: FileServer, path: str, answer: Answer, asked: Mapping[str, str]
 ) -> tuple[int, bytes, Mapping[str, str | None]]:
     """Status, body and headers."""
-    status, body = 200, server.content if answer.body is None else answer.body
+    content = server.content if isinstance(server.content, bytes) else server.content.get(path)
+    if content is None:
+        return 404, b"", {"Content-Length": "0"}
+    status, body = 200, content if answer.body is None else answer.body
     headers: dict[str, str | None] = {"Content-Type": "application/octet-stream", "ETag": server.etag}
     same = not answer.if_range or asked.get("if-range", server.etag) == server.etag
     if answer.ranges and answer.body is None and same and "range" in asked:

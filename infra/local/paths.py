@@ -6,6 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "infra" / "template.yaml"
 HANDLER = ROOT / "handler"
+SHIPPED = ROOT / "infra" / "models"
 BUILD = Path(os.environ.get("DROPVEC_BUILD", ROOT / "build")).absolute()
 SAMPLES = BUILD / "samples"
 MODELS = BUILD / "models"

@@ -14,8 +14,10 @@ import pytest
 from handler.model import load_encoder
 from handler.preprocess import to_tensor
 from infra.bake import bake
-from infra.bake.bundle import CACHE, build_graph
+from infra.bake.bundle import Options
+from infra.bake.graph import build_graph
 from infra.bake.manifest import read_manifest
+from infra.bake.sources import CACHE
 from infra.bake.torchfile import read_state_dict
 from infra.errors import OperatorError
 from tests.manifests import MODELS, changed_manifest
@@ -23,11 +25,12 @@ from tests.pictures import card, picture
 from tests.torch_writer import View, torch_file
 
 MODEL = "efficientnet-lite0"
+QUIET = Options(progress=False)
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bake(MODEL, tmp_path_factory.mktemp("bake") / "deep" / MODEL, progress=False)
+    return bake(MODEL, tmp_path_factory.mktemp("bake") / "deep" / MODEL, QUIET)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +61,10 @@ def test_model_json_tells_the_truth_about_the_files(bundle: Path) -> None:
     licence = (bundle / spec["licence_file"]).read_text("utf-8")
     assert "ML Illustrated" in licence
     assert "TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION" in licence
-    assert {path.name for path in bundle.iterdir()} == {"model.json", spec["file"], spec["licence_file"]}
+    prepared = [
+        file["name"] for entry in spec["prepared"] for file in (entry["graph"], entry["weights"], entry["canary"])
+    ]
+    assert {path.name for path in bundle.iterdir()} == {"model.json", spec["file"], spec["licence_file"], *prepared}
 
 
 def test_others_may_read_it(bundle: Path) -> None:
@@ -89,16 +95,16 @@ def test_the_graph_is_plain_folded_and_headless(bundle: Path) -> None:
 
 def test_baking_again_gives_the_same_bytes_in_place_of_the_old_ones(bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
-    bake(MODEL, out, progress=False)
+    bake(MODEL, out, QUIET)
     (out / "image.onnx").write_bytes(b"damaged")
-    bake(MODEL, out, progress=False)
+    bake(MODEL, out, QUIET)
     assert contents(out) == contents(bundle)
     assert list(tmp_path.iterdir()) == [out]
 
 
 def test_an_empty_directory_is_taken(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    bake(MODEL, tmp_path / "model", progress=False)
+    bake(MODEL, tmp_path / "model", QUIET)
     assert contents(tmp_path / "model") == contents(bundle)
 
 
@@ -110,7 +116,7 @@ def test_a_directory_that_is_no_bundle_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "photos" / "model.json").write_text('{"format": "graph-model"}')
     for out in (tmp_path / "photos", tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(OperatorError, match="--out"):
-            bake(MODEL, out, progress=False)
+            bake(MODEL, out, QUIET)
     assert (tmp_path / "photos" / "cat.jpg").read_bytes() == (tmp_path / "file").read_bytes() == b"precious"
 
 
@@ -130,9 +136,9 @@ def test_a_directory_that_is_no_bundle_is_left_alone(tmp_path: Path) -> None:
 def test_what_does_not_prove_itself_leaves_what_was_there(bundle: Path, tmp_path: Path, old: str, new: str) -> None:
     own = changed_manifest(tmp_path / "models", old, new)
     out = tmp_path / "model"
-    bake(MODEL, out, progress=False)
+    bake(MODEL, out, QUIET)
     with pytest.raises(OperatorError) as error:
-        bake(str(own), out, progress=False)
+        bake(str(own), out, QUIET)
     assert "\n" not in str(error.value)
     assert contents(out) == contents(bundle)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "models"]
@@ -157,12 +163,12 @@ def test_other_weights_are_told_in_one_line(bundle: Path, tmp_path: Path, tensor
     path = tmp_path / "weights.pth"
     path.write_bytes(torch_file(views, {name: np.array(array).reshape(-1) for name, array in weights.items()}))
     with pytest.raises(OperatorError, match="does not hold the weights") as error:
-        build_graph(read_manifest(MODELS / f"{MODEL}.toml"), path)
+        build_graph(read_manifest(MODELS / f"{MODEL}.toml").image, path)
     assert "\n" not in str(error.value)
 
 
 def test_progress_is_a_line_a_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bake(MODEL, tmp_path / "quiet", progress=False)
+    bake(MODEL, tmp_path / "quiet", QUIET)
     assert capsys.readouterr().out == ""
     bake(MODEL, tmp_path / "model")
     lines = capsys.readouterr().out.splitlines()

@@ -9,13 +9,13 @@ import pytest
 
 from handler.errors import BundleError
 from handler.labels import NAMES_FILE, VECTORS_FILE, Label, Labels, load_labels
-from handler.text import TextEncoder, TextSpec, load_text_encoder
+from handler.text import TextEncoder
 from infra.bake.labels import bake_labels, read_labels
 from infra.errors import OperatorError
 from tests.clip_tokenizer import write_tokenizer
-from tests.towers import CONTEXT, DIM, make_tower
+from tests.text_bundles import GRAPH_FILE, SPEC, TOKENIZER_FILE, load
+from tests.towers import DIM, make_tower
 
-SPEC = TextSpec("text.onnx", "tokenizer.json", "input_ids", "text_embeds", CONTEXT, 0)
 NAMES = ("cat", "dog", "sunset on a beach", "#nofilter", "猫", "Eiffel Tower", "CAT")
 
 
@@ -32,14 +32,14 @@ LABELS = Labels(
 @pytest.fixture(scope="module")
 def text_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("text")
-    write_tokenizer(folder / SPEC.tokenizer_file)
-    make_tower().write(folder / SPEC.graph_file)
+    write_tokenizer(folder / TOKENIZER_FILE)
+    make_tower().write(folder / GRAPH_FILE)
     return folder
 
 
 @pytest.fixture(scope="module")
 def encoder(text_bundle: Path) -> TextEncoder:
-    return load_text_encoder(text_bundle, SPEC, DIM)
+    return load(text_bundle, SPEC, DIM)
 
 
 @pytest.fixture
@@ -143,12 +143,12 @@ def test_a_template_without_a_place_is_refused(encoder: TextEncoder, tmp_path: P
 
 
 def test_labels_without_a_direction_are_refused(text_bundle: Path, tmp_path: Path) -> None:
-    (tmp_path / SPEC.tokenizer_file).symlink_to(text_bundle / SPEC.tokenizer_file)
-    make_tower(gain=0).write(tmp_path / SPEC.graph_file)
+    (tmp_path / TOKENIZER_FILE).symlink_to(text_bundle / TOKENIZER_FILE)
+    make_tower(gain=0).write(tmp_path / GRAPH_FILE)
     into = tmp_path / "bundle"
     into.mkdir()
     with pytest.raises(OperatorError, match=r"vector of length 0\.0 of the label 'cat'"):
-        bake_labels(["cat"], load_text_encoder(tmp_path, SPEC, DIM), into)
+        bake_labels(["cat"], load(tmp_path, SPEC, DIM), into)
     assert not list(into.iterdir())
 
 

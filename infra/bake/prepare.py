@@ -1,0 +1,185 @@
+"""A model -> graphs that load in an instant, one for each width of blocks, with their canaries.
+
+See `handler.prepared` for why, and `infra.bake.blocks` for how the graph is made that this CPU cannot make.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+from onnx import numpy_helper
+
+from handler.prepared import (
+    CANARY_INPUT,
+    CANARY_OUTPUT,
+    base_options,
+    canary_pixels,
+    is_same_song,
+    prepared_options,
+    sample_sha256,
+)
+from handler.spec import BundleFile, Prepared
+from infra.bake import blocks
+from infra.bake.canary import STEM_CHANNELS, canary
+from infra.hashing import file_sha256
+
+# Weights below this stay in the graph; those above lie in the file of weights, each where a cache line begins.
+_EXTERNAL_BYTES, _ALIGNMENT = 1024, 64
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What was prepared.
+
+    Attributes:
+        prepared: the widest blocks first.
+        canary_output: what a canary gives where it fits.
+        note: why there is no graph for CPUs of the other width; empty when there is one, or none is needed.
+    """
+
+    prepared: tuple[Prepared, ...]
+    canary_output: npt.NDArray[np.float32]
+    note: str
+
+    def fields(self) -> dict[str, object]:
+        """As `model.json` has it."""
+        return {
+            "prepared_by": ort.__version__,
+            "prepared": [asdict(entry) for entry in self.prepared],
+            "canary_output": [float(f"{value:.9g}") for value in self.canary_output.ravel()],
+        }
+
+
+def prepare(graph: bytes, input_name: str, output_name: str, size: int, bundle: Path) -> Preparation:
+    """Write prepared graphs of a model into a bundle.
+
+    Args:
+        graph: the model, as an ONNX file without external data.
+        input_name: takes float32 (N, 3, size, size).
+        output_name: gives the vectors.
+        size: pixels.
+        bundle: the directory.
+    """
+    ready = optimised(_narrowed(graph, input_name, output_name, size))
+    plain = canary()
+    song = _song(plain, base_options(1))
+    if not blocks.is_blocked(ready):
+        return Preparation((_written(ready, None, "optimised", bundle),), song, "")
+    bird = optimised(plain)
+    size_here = block_size(bird)
+    made = {size_here: (ready, bird)}
+    note = ""
+    for other in set(blocks.SIZES) - {size_here}:
+        try:
+            made[other] = _reblocked(ready, size_here, other), _reblocked(bird, size_here, other)
+        except blocks.BlocksError as error:
+            note = f"no graph for blocks of {other} ({error}): such CPUs load the model itself"
+    if not is_same_song(_song(bird, prepared_options(1)), song):
+        raise AssertionError("the canary that onnxruntime has just made here does not sing here")
+    prepared = [_written(*made[width], f"blocks-{width}", bundle) for width in sorted(made, reverse=True)]
+    return Preparation(tuple(prepared), song, note)
+
+
+def _narrowed(graph: bytes, input_name: str, output_name: str, size: int) -> onnx.ModelProto:
+    """The model with the one output, and with every number of its input's shape but the batch's."""
+    model = onnx.load_from_string(graph)
+    (taken,) = (value for value in model.graph.input if value.name == input_name)
+    for dimension, number in zip(taken.type.tensor_type.shape.dim[1:], (3, size, size), strict=True):
+        dimension.dim_value = number
+    (given,) = (value for value in model.graph.output if value.name == output_name)
+    kept = onnx.ValueInfoProto()
+    kept.CopyFrom(given)
+    del model.graph.output[:]
+    model.graph.output.append(kept)
+    return model
+
+
+def optimised(model: onnx.ModelProto) -> onnx.ModelProto:
+    """What onnxruntime makes of a model for the CPU at hand."""
+    with tempfile.TemporaryDirectory(prefix="dropvec-") as folder:
+        path = Path(folder) / "optimised.onnx"
+        options = base_options(1)
+        options.optimized_model_filepath = str(path)
+        ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return _in_order(onnx.load(path))
+
+
+def _in_order(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph, the same bytes every time: onnxruntime names what it adds as its hash tables happen to lie."""
+    for number, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type}_{number}"
+    weights = sorted(model.graph.initializer, key=lambda tensor: tensor.name)
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(weights)
+    return model
+
+
+def block_size(bird: onnx.ModelProto) -> int:
+    """The width of the blocks in a canary: its stem's filters are padded to a multiple of it."""
+    weights = {tensor.name: tensor for tensor in bird.graph.initializer}
+    stem = next(node for node in bird.graph.node if node.op_type == "Conv" and node.input[0] == CANARY_INPUT)
+    return min(blocks.SIZES) if weights[stem.input[1]].dims[0] == STEM_CHANNELS else max(blocks.SIZES)
+
+
+def _reblocked(model: onnx.ModelProto, size: int, target: int) -> onnx.ModelProto:
+    return blocks.reblock(model, size, target, channels(model))
+
+
+def channels(model: onnx.ModelProto) -> Mapping[str, int]:
+    """How many channels the tensors have that enter blocks, from a run: shape inference does not know blocks."""
+    wanted = set(blocks.entering(model))
+    seen = onnx.ModelProto()
+    seen.CopyFrom(model)
+    (taken,) = seen.graph.input
+    shape = [dimension.dim_value or 1 for dimension in taken.type.tensor_type.shape.dim]
+    known = {taken.name, *(value.name for value in seen.graph.output)}
+    for name in sorted(wanted - known):
+        seen.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    session = ort.InferenceSession(seen.SerializeToString(), prepared_options(1), providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_outputs()]
+    found = session.run(names, {taken.name: np.zeros(shape, np.float32)})
+    return {taken.name: shape[1], **{name: value.shape[1] for name, value in zip(names, found, strict=True)}}
+
+
+def _song(bird: onnx.ModelProto, options: ort.SessionOptions) -> npt.NDArray[np.float32]:
+    session = ort.InferenceSession(bird.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    song: npt.NDArray[np.float32] = session.run([CANARY_OUTPUT], {CANARY_INPUT: canary_pixels()})[0][0]
+    return song
+
+
+def _written(model: onnx.ModelProto, bird: onnx.ModelProto | None, name: str, bundle: Path) -> Prepared:
+    weights = bundle / f"{name}.weights"
+    weights.write_bytes(_moved_out(model, weights.name))
+    return Prepared(
+        name=name,
+        graph=_file(bundle / f"{name}.onnx", model),
+        weights=BundleFile(weights.name, weights.stat().st_size, sample_sha256(weights)),
+        canary=None if bird is None else _file(bundle / f"{name}.canary.onnx", bird),
+    )
+
+
+def _file(path: Path, model: onnx.ModelProto) -> BundleFile:
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return BundleFile(path.name, path.stat().st_size, file_sha256(path))
+
+
+def _moved_out(model: onnx.ModelProto, location: str) -> bytes:
+    """Take the large weights out of a graph; gives the bytes of the file that it now refers to."""
+    data = bytearray()
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor).tobytes()
+        if len(values) < _EXTERNAL_BYTES:
+            continue
+        data += bytes(-len(data) % _ALIGNMENT)
+        outside = {"location": location, "offset": len(data), "length": len(values)}
+        tensor.CopyFrom(onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims))
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in outside.items():
+            tensor.external_data.add(key=key, value=str(value))
+        data += values
+    return bytes(data)

@@ -1,0 +1,71 @@
+"""The text tower of a bundle: copied, proved to run, and described."""
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from handler.errors import BundleError
+from handler.prepared import base_options, open_session
+from handler.spec import BundleFile, TextSpec
+from handler.text import TextEncoder, load_text_encoder
+from infra.bake.manifest import Manifest, TextTower
+from infra.bake.sources import Files
+from infra.errors import OperatorError
+from infra.hashing import file_sha256
+
+GRAPH_FILE, TOKENIZER_FILE = "text.onnx", "tokenizer.json"
+
+MASK = "attention_mask"
+
+_PROBES = ("a photo of a cat", "two dogs on a beach at night")
+
+
+def add_text(manifest: Manifest, tower: TextTower, files: Files, bundle: Path) -> TextEncoder:
+    """Copy a text tower into a bundle, and load it from there.
+
+    Raises:
+        OperatorError: it is not what the manifest says, or does not tell one text from another.
+    """
+    shutil.copyfile(files.path(tower.file), bundle / GRAPH_FILE)
+    shutil.copyfile(files.path(tower.tokenizer), bundle / TOKENIZER_FILE)
+    try:
+        encoder = load_text_encoder(bundle, _spec(tower, bundle), manifest.embedding_dim)
+        one, other = encoder.embed(_PROBES)
+    except BundleError as error:
+        raise OperatorError(f"the text tower of {manifest.name} is not as its manifest says: {error}") from None
+    if not one.any() or np.allclose(one, other):
+        raise OperatorError(f"the text tower of {manifest.name} makes the same vector of every text")
+    return encoder
+
+
+def _spec(tower: TextTower, bundle: Path) -> TextSpec:
+    dtype, mask = _inputs(bundle / GRAPH_FILE, tower.input)
+    facts: dict[str, Any] = {
+        "graph": _file(bundle / GRAPH_FILE),
+        "tokenizer": _file(bundle / TOKENIZER_FILE),
+        "input_name": tower.input,
+        "input_dtype": dtype,
+        "mask_name": mask,
+        "output_name": tower.output,
+        "context_length": tower.context_length,
+        "pad_id": tower.pad_id,
+    }
+    hashed = facts | {name: facts[name].sha256 for name in ("graph", "tokenizer")}
+    digest = hashlib.sha256(orjson.dumps(hashed, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return TextSpec(**facts, sha256=digest)
+
+
+def _file(path: Path) -> BundleFile:
+    return BundleFile(path.name, path.stat().st_size, file_sha256(path))
+
+
+def _inputs(path: Path, name: str) -> tuple[str, str | None]:
+    """The dtype of the graph's token ids, and the name of its mask: some exports of CLIP want one."""
+    inputs = {item.name: str(item.type) for item in open_session(path, base_options(1)).get_inputs()}
+    if name not in inputs:
+        raise BundleError(f"{path.name} takes {', '.join(inputs)}, not {name!r}: mend [text] input")
+    return inputs[name].removeprefix("tensor(").removesuffix(")"), MASK if MASK in inputs else None

@@ -1,0 +1,116 @@
+"""A bundle on this machine, without AWS: files and texts to vectors, and the cosine of two of them."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import orjson
+
+from handler.check import cosine_of
+from handler.errors import DropvecError, MissingObjectError
+from handler.model import Encoder, Vector, load_encoder
+from handler.pipeline import contained, embed_image
+from handler.record import Embedding, file_entry
+from handler.text import TextEncoder, load_text_tower
+from handler.timing import Stopwatch
+from infra.errors import OperatorError
+from infra.local.model import bundle_for
+
+# As the function's own default.
+MAX_PIXELS = 100_000_000
+
+TEXT_PREFIX = "text:"
+
+
+def embed(files: Sequence[Path], texts: Sequence[str], model: str, *, normalize: bool) -> None:
+    """Print a JSON line for each file and text: an entry as in a direct response, with the model and its fingerprint.
+
+    Args:
+        files: images.
+        texts: texts.
+        model: a manifest's name or a bundle's directory.
+        normalize: whether to scale vectors to length 1.
+
+    Raises:
+        OperatorError: there is no such bundle or no text tower, nothing to embed, or something could not be embedded
+            (all else was).
+    """
+    if not files and not texts:
+        raise OperatorError("nothing to embed: name image files, or give a --text")
+    local = Local.load(model)
+    failed = 0
+    for name, found in local.all(files, texts):
+        entry = file_entry(name, found.normalize() if normalize and isinstance(found, Embedding) else found)
+        failed += entry["status"] == "error"
+        entry |= {"model": local.encoder.spec.name, "fingerprint": local.encoder.spec.fingerprint}
+        sys.stdout.write(orjson.dumps(entry, option=orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
+    if failed:
+        sys.stdout.flush()
+        raise OperatorError(f"{failed} of {len(files) + len(texts)} could not be embedded; their lines say why")
+
+
+def compare(one: str, other: str, model: str) -> None:
+    """Print the cosine of two images, or of an image and a text.
+
+    Raises:
+        OperatorError: one of them cannot be embedded.
+    """
+    local = Local.load(model)
+    print(f"{cosine_of(local.vector(one), local.vector(other)):.6f}")
+
+
+@dataclass
+class Local:
+    """A bundle loaded on this machine."""
+
+    encoder: Encoder
+
+    @classmethod
+    def load(cls, model: str) -> "Local":
+        """Load a bundle; a shipped model is baked first where it must be."""
+        try:
+            return cls(load_encoder(bundle_for(model)))
+        except DropvecError as error:
+            raise OperatorError(str(error)) from None
+
+    @cached_property
+    def texts(self) -> TextEncoder:
+        """The text tower.
+
+        Raises:
+            OperatorError: there is none, or it does not load.
+        """
+        try:
+            return load_text_tower(self.encoder)
+        except DropvecError as error:
+            raise OperatorError(str(error)) from None
+
+    def all(self, files: Sequence[Path], texts: Sequence[str]) -> Iterator[tuple[str, Embedding | DropvecError]]:
+        """Embed one after the other."""
+        if texts:
+            _ = self.texts  # a model without is told before anything is printed
+        for path in files:
+            yield str(path), self._picture(path)
+        for text in texts:
+            yield text, Embedding(self.texts.embed([text])[0], normalized=False)
+
+    def vector(self, thing: str) -> Vector:
+        """The vector of a file, or of a text that follows `text:`."""
+        if thing.startswith(TEXT_PREFIX):
+            vector: Vector = self.texts.embed([thing.removeprefix(TEXT_PREFIX)])[0]
+            return vector
+        found = self._picture(Path(thing))
+        if isinstance(found, DropvecError):
+            raise OperatorError(f"{thing}: {found}")
+        return found.vector
+
+    def _picture(self, path: Path) -> Embedding | DropvecError:
+        try:
+            data = path.read_bytes()
+            return contained(lambda: embed_image(self.encoder, data, MAX_PIXELS, Stopwatch()))
+        except DropvecError as error:
+            return error
+        except OSError as error:
+            return MissingObjectError(f"cannot read it: {error.strerror}")

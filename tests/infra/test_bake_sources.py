@@ -1,0 +1,352 @@
+"""Bundles of models from elsewhere: over HTTP and from a person's own files; and everything that can be wrong."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from handler.check import embed_testcard
+from handler.model import load_encoder
+from handler.text import load_text_tower
+from infra.bake import Options, bake
+from infra.errors import OperatorError
+from infra.hashing import file_sha256
+from tests.clip_tokenizer import write_tokenizer
+from tests.file_server import Answer, FileServer
+from tests.onnx_models import DIM, SIZE, encoder, save
+from tests.towers import make_tower
+
+LICENCE = "Do what you like.\n"
+
+MANIFEST = f"""
+name = "own"
+embedding_dim = {DIM}
+
+[source]
+kind = "file"
+
+[image]
+file = {{ path = "vision.onnx" }}
+input = "pixel_values"
+output = "image_embeds"
+
+[licence]
+spdx = "LicenseRef-Own"
+file = {{ path = "LICENSE" }}
+
+[preprocess]
+input_size = {SIZE}
+resize_mode = "shortest_side"
+interpolation = "bilinear"
+crop = "center"
+channel_order = "rgb"
+divisor = 255
+mean = [0, 0, 0]
+std = [1, 1, 1]
+"""
+
+TEXT = """
+[text]
+file = { path = "text.onnx" }
+tokenizer = { path = "tokenizer.json" }
+input = "input_ids"
+output = "text_embeds"
+context_length = 77
+pad_id = 0
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model of somebody's own: a manifest and its files."""
+    own = tmp_path / "own"
+    own.mkdir()
+    save(encoder(), own / "vision.onnx")
+    (own / "LICENSE").write_text(LICENCE)
+    (own / "own.toml").write_text(MANIFEST)
+    return own
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text tower and its tokenizer."""
+    made = tmp_path_factory.mktemp("texts")
+    make_tower(dim=DIM).write(made / "text.onnx")
+    write_tokenizer(made / "tokenizer.json")
+    return made
+
+
+def options(tmp_path: Path, **changes: Any) -> Options:
+    return Options(progress=False, cache=tmp_path / "cache", **changes)
+
+
+def edit(folder: Path, old: str, new: str) -> None:
+    text = (folder / "own.toml").read_text()
+    assert old in text
+    (folder / "own.toml").write_text(text.replace(old, new, 1))
+
+
+def baked(folder: Path, **changes: Any) -> Path:
+    return bake(str(folder / "own.toml"), folder.parent / "bundle", options(folder.parent, **changes))
+
+
+def refused(folder: Path, **changes: Any) -> str:
+    """The one line of a bake that is refused, and that leaves nothing behind."""
+    with pytest.raises(OperatorError) as error:
+        baked(folder, **changes)
+    assert not (folder.parent / "bundle").exists()
+    assert not list(folder.parent.glob(".bake-*"))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_model_of_ones_own(folder: Path) -> None:
+    bundle = baked(folder)
+    spec = json.loads((bundle / "model.json").read_bytes())
+    assert (spec["name"], spec["embedding_dim"], spec["licence"]) == ("own", DIM, "LicenseRef-Own")
+    assert (bundle / "LICENSE").read_text() == LICENCE
+    assert file_sha256(bundle / "image.onnx") == spec["sha256"] == spec["source_sha256"]
+    assert (bundle / "image.onnx").read_bytes() == (folder / "vision.onnx").read_bytes(), "to the byte, for auditors"
+    assert load_encoder(bundle).graph.startswith("blocks-")
+
+
+def test_sizes_that_the_graph_leaves_open_are_filled_in(folder: Path) -> None:
+    save(encoder(shape=["n", "c", "h", "w"]), folder / "vision.onnx")
+    assert load_encoder(baked(folder)).graph.startswith("blocks-")
+
+
+def test_the_first_token_is_the_vector_where_the_manifest_says_so(folder: Path) -> None:
+    plain = embed_testcard(load_encoder(baked(folder)))
+    save(encoder(tokens=5), folder / "vision.onnx")
+    edit(folder, 'output = "image_embeds"', 'output = "image_embeds"\ntake = "first_token"')
+    assert np.allclose(embed_testcard(load_encoder(baked(folder))), plain, rtol=1e-5)
+
+
+def test_weights_beside_the_graph_are_taken_in(folder: Path) -> None:
+    plain = embed_testcard(load_encoder(baked(folder)))
+    save(encoder(), folder / "vision.onnx", weights="vision.weights")
+    edit(folder, "[licence]", '[[image.data]]\npath = "vision.weights"\n\n[licence]')
+    assert np.array_equal(embed_testcard(load_encoder(baked(folder))), plain)
+    (folder / "vision.weights").unlink()
+    with pytest.raises(OperatorError, match=r"vision\.weights"):
+        baked(folder)
+
+
+def test_texts_and_labels(folder: Path, texts: Path) -> None:
+    for path in texts.iterdir():
+        (folder / path.name).symlink_to(path)
+    (folder / "own.toml").write_text(MANIFEST + TEXT)
+    (folder / "labels.txt").write_text("cat\ndog\n")
+    loaded = load_encoder(baked(folder, labels=folder / "labels.txt", label_template="a photo of a {}"))
+    assert loaded.labels is not None
+    assert loaded.labels.names == ("cat", "dog")
+    vector = load_text_tower(loaded).embed(["a photo of a cat"])[0]
+    assert np.allclose(loaded.labels.vectors[0], vector / np.linalg.norm(vector), atol=1e-6)
+    fingerprint = loaded.spec.fingerprint
+    slim = load_encoder(baked(folder, labels=folder / "labels.txt", text=False))
+    assert slim.spec.text is None
+    assert slim.labels is not None
+    assert slim.spec.fingerprint == fingerprint, "vectors of pictures may still be compared"
+    assert not {"text.onnx", "tokenizer.json"} & {path.name for path in slim.bundle.iterdir()}
+
+
+def test_labels_need_a_text_tower(folder: Path) -> None:
+    (folder / "labels.txt").write_text("cat\n")
+    assert "no text tower" in refused(folder, labels=folder / "labels.txt")
+
+
+# What can be wrong with a model.
+
+Change = Callable[[Path], object]
+
+WRONG: dict[str, tuple[Change, str]] = {
+    "another input": (lambda own: save(encoder(takes="image"), own / "vision.onnx"), "takes image, not 'pixel_values'"),
+    "another output": (lambda own: save(encoder(gives="out"), own / "vision.onnx"), "gives out, not 'image_embeds'"),
+    "another length": (lambda own: save(encoder(dim=41), own / "vision.onnx"), "[N, 40]"),
+    "another size": (lambda own: save(encoder(shape=["n", 3, 64, 64]), own / "vision.onnx"), "[N, 3, 32, 32]"),
+    "not-a-numbers": (lambda own: save(encoder(gain=float("nan")), own / "vision.onnx"), "no usable vector"),
+    "zeros": (lambda own: save(encoder(gain=0), own / "vision.onnx"), "no usable vector"),
+    "rows of vectors": (lambda own: save(encoder(tokens=3), own / "vision.onnx"), "[N, 40]"),
+    "no graph at all": (lambda own: (own / "vision.onnx").write_bytes(b"\0" * 500), "not an ONNX file"),
+    "half a graph": (
+        lambda own: (own / "vision.onnx").write_bytes((own / "vision.onnx").read_bytes()[:300]),
+        "vision.onnx",
+    ),
+    "no file": (lambda own: (own / "vision.onnx").unlink(), "cannot be read"),
+    "no licence": (lambda own: (own / "LICENSE").unlink(), "LICENSE, which cannot be read"),
+    "an empty licence": (lambda own: (own / "LICENSE").write_text("\n"), "is empty"),
+    "no word of a licence": (lambda own: edit(own, 'file = { path = "LICENSE" }', ""), "needs a file or a text"),
+    "another file than was pinned": (
+        lambda own: edit(own, '"vision.onnx"', f'"vision.onnx", sha256 = "{"0" * 64}"'),
+        "it is another file than was pinned",
+    ),
+    "a hash that is none": (
+        lambda own: edit(own, '"vision.onnx"', '"vision.onnx", sha256 = "abc"'),
+        "no SHA-256 in lower-case hex",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_with_a_model_is_told_in_one_line(folder: Path, name: str) -> None:
+    change, says = WRONG[name]
+    change(folder)
+    assert says in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda own: make_tower(dim=DIM).write(own / "text.onnx", names=("ids",)), "not 'input_ids'"),
+        (lambda own: make_tower(dim=DIM + 1).write(own / "text.onnx"), f"not float32 [1, {DIM}]"),
+        (lambda own: make_tower(dim=DIM, gain=0).write(own / "text.onnx"), "the same vector of every text"),
+        (lambda own: (own / "tokenizer.json").write_text("<html>"), "is not a tokenizer"),
+    ],
+)
+def test_what_is_wrong_with_a_text_tower_is_told_in_one_line(
+    folder: Path, texts: Path, change: Change, says: str
+) -> None:
+    for path in texts.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "own.toml").write_text(MANIFEST + TEXT)
+    change(folder)
+    assert says in refused(folder)
+
+
+def test_a_full_disk_is_told_in_one_line(folder: Path) -> None:
+    # A limit on the size of files stands for a disk without room: the same error from the same call.
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)); "
+        "from infra.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "bake", str(folder / "own.toml"), "--out", str(folder.parent / "bundle")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "make room" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (folder.parent / "bundle").exists()
+
+
+# Over HTTP.
+
+
+@pytest.fixture
+def served(folder: Path, no_proxies: None) -> Iterator[FileServer]:
+    files = {f"/hub/r1/{name}": (folder / name).read_bytes() for name in ("vision.onnx", "LICENSE")}
+    with FileServer(files) as server:
+        pins = {name: file_sha256(folder / name) for name in ("vision.onnx", "LICENSE")}
+        edit(folder, 'kind = "file"', f'kind = "url"\nbase = "{server.url}/hub/r1"')
+        for name, sha256 in pins.items():
+            edit(folder, f'"{name}"', f'"{name}", sha256 = "{sha256}"')
+        yield server
+
+
+def test_a_connection_that_drops_twice_is_taken_up_again(folder: Path, served: FileServer) -> None:
+    whole = (folder / "vision.onnx").stat().st_size
+    served.answers.extend([Answer(cut=whole // 3), Answer(cut=whole // 3)])
+    bundle = baked(folder)
+    assert served.ranges == [None, f"bytes={whole // 3}-", f"bytes={2 * (whole // 3)}-", None]
+    assert (bundle / "image.onnx").read_bytes() == (folder / "vision.onnx").read_bytes()
+
+
+def test_a_file_with_another_hash_is_refused(folder: Path, served: FileServer) -> None:
+    assert isinstance(served.content, dict)
+    served.content["/hub/r1/vision.onnx"] = encoder(seed=1).SerializeToString()
+    assert "sha256" in refused(folder)
+
+
+def test_a_page_of_a_proxy_is_refused(folder: Path, served: FileServer) -> None:
+    page = Answer(body=b"<!doctype html><html>Please log in", headers={"Content-Type": "text/html"})
+    served.usual = page
+    assert "proxy" in refused(folder)
+
+
+def test_what_is_in_the_cache_is_not_asked_for_again(folder: Path, served: FileServer) -> None:
+    baked(folder)
+    asked = len(served.asked)
+    baked(folder)
+    assert len(served.asked) == asked
+
+
+def test_a_mirror_is_asked_instead(folder: Path, served: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit(folder, served.url, "https://models.invalid")
+    mirror = served.url
+    assert "models.invalid" in refused(folder)
+    baked(folder, mirror=mirror)
+    (folder.parent / "cache").rename(folder.parent / "used")
+    monkeypatch.setenv("DROPVEC_MIRROR", mirror)
+    baked(folder)
+    assert {asked.path for asked in served.asked} == {"/hub/r1/vision.onnx", "/hub/r1/LICENSE"}
+
+
+def test_a_file_that_is_not_pinned_is_baked_only_when_a_person_stands_for_it(folder: Path, served: FileServer) -> None:
+    sha256 = file_sha256(folder / "vision.onnx")
+    edit(folder, f', sha256 = "{sha256}"', "")
+    line = refused(folder)
+    assert "unverified" in line
+    assert f"vision.onnx has sha256 {sha256}" in line
+    assert f"--accept {sha256}" in line
+    assert "--accept" in refused(folder, accepted=["0" * 64])
+    asked = len(served.asked)
+    bundle = baked(folder, accepted=[sha256])
+    assert len(served.asked) == asked, "what was fetched once is not fetched again"
+    assert json.loads((bundle / "model.json").read_bytes())["source_sha256"] == sha256
+
+
+def test_a_whole_url_points_elsewhere(folder: Path, served: FileServer) -> None:
+    assert isinstance(served.content, dict)
+    served.content["/elsewhere/LICENSE"] = served.content.pop("/hub/r1/LICENSE")
+    edit(folder, '"LICENSE"', f'"{served.url}/elsewhere/LICENSE"')
+    assert (baked(folder) / "LICENSE").read_text() == LICENCE
+
+
+# What makes two bundles comparable.
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda own: save(encoder(seed=1), own / "vision.onnx"),
+        lambda own: save(encoder(gain=1.0001), own / "vision.onnx"),
+        lambda own: edit(own, "mean = [0, 0, 0]", "mean = [0, 0, 0.001]"),
+        lambda own: edit(own, "std = [1, 1, 1]", "std = [1, 1, 0.999]"),
+        lambda own: edit(own, '"bilinear"', '"bicubic"'),
+        lambda own: edit(own, '"rgb"', '"bgr"'),
+        lambda own: edit(own, "divisor = 255", "divisor = 256"),
+        lambda own: edit(own, "input_size = 32", "input_size = 32\nresize_size = 36"),
+    ],
+)
+def test_whatever_touches_pixels_or_weights_makes_another_fingerprint(folder: Path, change: Change) -> None:
+    before = load_encoder(baked(folder)).spec.fingerprint
+    change(folder)
+    assert load_encoder(baked(folder)).spec.fingerprint != before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda own: edit(own, 'name = "own"', 'name = "ours"'),
+        lambda own: (own / "LICENSE").write_text("Other words.\n"),
+        lambda own: edit(own, "input_size = 32", "input_size = 32\nresize_size = 32"),
+        lambda own: edit(own, "divisor = 255", "divisor = 255.0"),
+    ],
+)
+def test_nothing_else_does(folder: Path, change: Change) -> None:
+    before = load_encoder(baked(folder)).spec.fingerprint
+    change(folder)
+    assert load_encoder(baked(folder)).spec.fingerprint == before
+
+
+def test_any_onnxruntime_runs_the_models_own_graph(folder: Path) -> None:
+    bundle = baked(folder)
+    spec = json.loads((bundle / "model.json").read_bytes())
+    session = ort.InferenceSession(bundle / "image.onnx", providers=["CPUExecutionProvider"])
+    pixels = np.zeros((3, 3, SIZE, SIZE), np.float32)
+    assert session.run([spec["output_name"]], {spec["input_name"]: pixels})[0].shape == (3, DIM)

@@ -1,0 +1,179 @@
+"""Prepared graphs: right where they fit, refused or passed over where they do not."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from handler.check import MIN_COSINE, check, cosine_of, embed_testcard
+from handler.errors import BundleError
+from handler.model import Encoder, load_encoder, open_portable
+from handler.prepared import prepared_options, sample_sha256
+from infra.bake import bake, prepare
+from infra.bake.bundle import Options
+from infra.bake.canary import canary
+from infra.hashing import file_sha256
+
+QUIET = Options(progress=False)
+OTHER = {"blocks-16": "blocks-8", "blocks-8": "blocks-16"}
+
+
+@pytest.fixture(scope="module")
+def baked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bake("efficientnet-lite0", tmp_path_factory.mktemp("prepare") / "model", QUIET)
+
+
+@pytest.fixture
+def bundle(baked: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(baked, tmp_path / "bundle")
+
+
+def here() -> str:
+    """The name of the graph that this CPU needs."""
+    return f"blocks-{prepare.block_size(prepare.optimised(canary()))}"
+
+
+def change(bundle: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+    """Edit `model.json`."""
+    spec = json.loads((bundle / "model.json").read_bytes())
+    edit(spec)
+    (bundle / "model.json").write_text(json.dumps(spec), "utf-8")
+
+
+def portable(bundle: Path) -> Encoder:
+    """The same bundle, with the model itself loaded."""
+    spec = load_encoder(bundle).spec
+    return Encoder(bundle, spec, open_portable(bundle, spec), "portable")
+
+
+def test_there_is_a_graph_for_either_width_and_this_cpu_gets_its_own(baked: Path) -> None:
+    encoder = load_encoder(baked)
+    assert [entry.name for entry in encoder.spec.prepared] == ["blocks-16", "blocks-8"]
+    assert encoder.graph == here()
+
+
+def test_it_gives_the_vector_of_the_model_itself(baked: Path) -> None:
+    vector = embed_testcard(load_encoder(baked))
+    assert cosine_of(vector, embed_testcard(portable(baked))) >= 0.999999
+    assert check(load_encoder(baked))["status"] == "ok"
+
+
+def test_the_graph_of_the_other_width_never_gives_the_vector(baked: Path) -> None:
+    # Why all of this is needed: with blocks that are too wide for the CPU there is no error, only another vector.
+    spec = load_encoder(baked).spec
+    (stranger,) = (entry for entry in spec.prepared if entry.name != here())
+    options = prepared_options(1)
+    session = ort.InferenceSession(baked / stranger.graph.name, options, providers=["CPUExecutionProvider"])
+    encoder = Encoder(baked, spec, session, stranger.name)
+    if stranger.name == "blocks-8":
+        with pytest.raises(Exception, match="ONNXRuntimeError"):
+            embed_testcard(encoder)
+        return
+    vector = embed_testcard(encoder)
+    assert vector.shape == (1280,)
+    assert np.isfinite(vector).all()
+    assert cosine_of(vector, np.array(spec.canonical_vector, dtype=np.float32)) < 0.9
+
+
+def test_where_no_canary_sings_the_model_itself_is_loaded(bundle: Path) -> None:
+    change(bundle, lambda spec: spec.update(prepared=[e for e in spec["prepared"] if e["name"] != here()]))
+    encoder = load_encoder(bundle)
+    assert encoder.graph == "portable"
+    assert check(encoder)["status"] == "ok"
+
+
+def test_what_another_onnxruntime_has_prepared_is_passed_over(bundle: Path) -> None:
+    change(bundle, lambda spec: spec.update(prepared_by="1.0.0"))
+    assert load_encoder(bundle).graph == "portable"
+
+
+def test_a_graph_for_the_other_width_in_the_place_of_the_right_one_is_refused(bundle: Path) -> None:
+    for ending in ("onnx", "weights"):
+        shutil.copyfile(bundle / f"{OTHER[here()]}.{ending}", bundle / f"{here()}.{ending}")
+    with pytest.raises(BundleError, match=r"is not the (file|\d+ bytes)|is absent or not"):
+        load_encoder(bundle)
+
+
+def rehash(bundle: Path) -> None:
+    """Make `model.json` vouch for the prepared files as they are now."""
+
+    def edit(spec: dict[str, Any]) -> None:
+        for entry in spec["prepared"]:
+            for part, digest in (("graph", file_sha256), ("weights", sample_sha256), ("canary", file_sha256)):
+                path = bundle / entry[part]["name"]
+                entry[part] |= {"bytes": path.stat().st_size, "sha256": digest(path)}
+
+    change(bundle, edit)
+
+
+def test_weights_that_somebody_vouches_for_and_are_wrong_show_in_a_check(bundle: Path) -> None:
+    weights = bundle / f"{here()}.weights"
+    values = np.fromfile(weights, dtype=np.float32)
+    values[::2] *= -1
+    values.tofile(weights)
+    rehash(bundle)
+    found = check(load_encoder(bundle))
+    assert (found["status"], found["error_code"]) == ("error", "wrong_vector")
+    assert found["cosine"] < MIN_COSINE
+
+
+@pytest.mark.parametrize("part", ["onnx", "weights", "canary.onnx"])
+@pytest.mark.parametrize("damage", ["absent", "cut", "zeros", "another file"])
+def test_a_damaged_file_is_refused_in_one_line(bundle: Path, part: str, damage: str) -> None:
+    path = bundle / f"{here()}.{part}"
+    data = path.read_bytes()
+    path.unlink()
+    if damage != "absent":
+        path.write_bytes({"cut": data[:-1], "zeros": bytes(len(data)), "another file": data[::-1]}[damage])
+    with pytest.raises(BundleError, match="bake") as error:
+        load_encoder(bundle)
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_without_blocks_needs_no_canary(tmp_path: Path) -> None:
+    weights = np.random.default_rng(1).standard_normal((3 * 32 * 32, 40)).astype(np.float32)
+    body = helper.make_graph(
+        [helper.make_node("Flatten", ["image"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["vector"])],
+        "flat",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", "c", "h", "w"])],
+        [helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["n", "d"])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    prepared = prepare.prepare(model.SerializeToString(), "image", "vector", 32, tmp_path)
+    (entry,) = prepared.prepared
+    assert (entry.name, entry.canary, prepared.note) == ("optimised", None, "")
+    options = prepared_options(1)
+    session = ort.InferenceSession(tmp_path / entry.graph.name, options, providers=["CPUExecutionProvider"])
+    pixels = np.random.default_rng(2).random((2, 3, 32, 32)).astype(np.float32)
+    assert np.allclose(session.run(None, {"image": pixels})[0], pixels.reshape(2, -1) @ weights, rtol=1e-4, atol=1e-3)
+
+
+def test_weights_lie_outside_of_the_graph_and_begin_where_a_cache_line_does(baked: Path) -> None:
+    graph = onnx.load(baked / f"{here()}.onnx", load_external_data=False)
+    outside = [tensor for tensor in graph.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
+    inside = [tensor for tensor in graph.graph.initializer if tensor.data_location != TensorProto.EXTERNAL]
+    facts = [{entry.key: entry.value for entry in tensor.external_data} for tensor in outside]
+    assert sum(int(fact["length"]) for fact in facts) > 13_000_000
+    assert all(int(fact["offset"]) % 64 == 0 for fact in facts)
+    assert all(len(tensor.raw_data) < 1024 for tensor in inside)
+
+
+def test_a_sample_sees_every_part_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    data = bytearray(np.random.default_rng(3).bytes(3_000_000))
+    path.write_bytes(data)
+    before = sample_sha256(path)
+    assert sample_sha256(path) == before
+    for part in range(8):
+        start = part * len(data) // 8
+        other = data[:start] + bytes(len(data) // 8) + data[start + len(data) // 8 :]
+        path.write_bytes(other)
+        assert sample_sha256(path) != before

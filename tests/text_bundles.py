@@ -1,0 +1,54 @@
+"""The text side of a bundle, as its files are now."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import orjson
+
+from handler.spec import BundleFile, TextSpec
+from handler.text import TextEncoder, load_text_encoder
+from infra.bake.labels import bake_labels
+from infra.hashing import file_sha256
+from tests.clip_tokenizer import write_tokenizer
+from tests.towers import CONTEXT, DIM, make_tower
+
+GRAPH_FILE, TOKENIZER_FILE = "text.onnx", "tokenizer.json"
+
+SPEC = TextSpec(
+    graph=BundleFile(GRAPH_FILE, 0, ""),
+    tokenizer=BundleFile(TOKENIZER_FILE, 0, ""),
+    input_name="input_ids",
+    input_dtype="int64",
+    mask_name=None,
+    output_name="text_embeds",
+    context_length=CONTEXT,
+    pad_id=0,
+    sha256="",
+)
+
+
+def load(bundle: Path, spec: TextSpec = SPEC, dim: int = DIM) -> TextEncoder:
+    """Load a text tower from a directory whose files `model.json` would vouch for."""
+    sealed = replace(spec, graph=_seen(bundle / GRAPH_FILE), tokenizer=_seen(bundle / TOKENIZER_FILE))
+    return load_text_encoder(bundle, sealed, dim)
+
+
+def _seen(path: Path) -> BundleFile:
+    if not path.is_file():
+        return BundleFile(path.name, 1, "")
+    return BundleFile(path.name, path.stat().st_size, file_sha256(path))
+
+
+def add_text(bundle: Path, dim: int, labels: Sequence[str] = ()) -> TextEncoder:
+    """Give a bundle a text tower, and labels."""
+    write_tokenizer(bundle / TOKENIZER_FILE)
+    make_tower(dim=dim).write(bundle / GRAPH_FILE)
+    encoder = load(bundle, SPEC, dim)
+    fields = orjson.loads((bundle / "model.json").read_bytes())
+    fields["text"] = asdict(encoder.spec)
+    if labels:
+        bake_labels(labels, encoder, bundle)
+        fields["labels"] = len(labels)
+    (bundle / "model.json").write_bytes(orjson.dumps(fields))
+    return encoder
