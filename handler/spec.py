@@ -123,7 +123,7 @@ def load_spec(bundle: Path) -> ModelSpec:
         fields: dict[str, Any] = orjson.loads(path.read_bytes())
     except OSError as error:
         raise BundleError(
-            f"no model bundle at {bundle} ({error.strerror}); set MODEL_DIR to a directory made by "
+            f"no model bundle at {bundle} ({SPEC_FILE}: {error.strerror}); set MODEL_DIR to a directory made by "
             "`python -m infra bake NAME --out DIR`"
         ) from None
     except ValueError:
