@@ -13,7 +13,7 @@ from handler.errors import DropvecError, RejectedError, Rejection, RequestError,
 from handler.events import Job
 from handler.pipeline import Pipeline, contained
 from handler.record import MAX_KEY_BYTES, Embedding, file_entry
-from handler.timing import Deadline, Stopwatch
+from handler.timing import START_SECONDS, Deadline, Stopwatch
 
 MAX_FILES = 200
 
@@ -66,13 +66,15 @@ def respond(body: object, pipeline: Pipeline, deadline: Deadline) -> dict[str, A
         request = parse(body)
     except RequestError as error:
         return {"status": "error", "error": str(error), "error_code": error.code}
+    # What is not begun in time is told so; what is cut off by the platform takes all the others with it.
+    enough = min(START_SECONDS, deadline.left() / 2)
     wanted = pipeline.settings.normalize if request.normalize is None else request.normalize
     files = [
-        _entry(path, partial(_embed_path, path, request, pipeline, deadline), deadline, normalized=wanted)
+        _entry(path, partial(_embed_path, path, request, pipeline, deadline), deadline, enough, normalized=wanted)
         for path in request.input_paths
     ]
     files += [
-        _entry(image.id, partial(_embed_image, image, pipeline), deadline, normalized=wanted)
+        _entry(image.id, partial(_embed_image, image, pipeline), deadline, enough, normalized=wanted)
         for image in request.images
     ]
     response = {
@@ -126,10 +128,12 @@ def _embed_image(image: InlineImage, pipeline: Pipeline) -> Embedding:
     return pipeline.embed_bytes(data, Stopwatch())
 
 
-def _entry(name: str, embed: Callable[[], Embedding], deadline: Deadline, *, normalized: bool) -> dict[str, Any]:
+def _entry(
+    name: str, embed: Callable[[], Embedding], deadline: Deadline, enough: float, *, normalized: bool
+) -> dict[str, Any]:
     try:
-        if deadline.left() <= 0:
-            raise RetryableError("no time left in this invocation; ask for fewer files at once")
+        if deadline.left() <= max(0, enough):
+            raise RetryableError("too little time is left in this invocation; ask for fewer files at once")
         found = contained(embed)
     except DropvecError as error:
         return file_entry(name, error, error.code)
