@@ -1,11 +1,10 @@
 """Cold start, and the entry point: event -> work -> outcomes -> answer."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator
 from typing import Any
-
-import orjson
 
 from handler.answers import Report, answer
 from handler.aws import make_clients
@@ -111,4 +110,4 @@ def _fault(error: DropvecError | None) -> dict[str, str]:
 
 
 def _log(line: dict[str, Any]) -> None:
-    sys.stdout.write(orjson.dumps(line).decode() + "\n")
+    sys.stdout.write(json.dumps(line) + "\n")
