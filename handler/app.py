@@ -1,11 +1,10 @@
 """Cold start, and the entry point: event -> work -> outcomes -> answer."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator
 from typing import Any
-
-import orjson
 
 from handler.answers import Report, answer
 from handler.aws import make_clients
@@ -39,7 +38,7 @@ def start() -> Pipeline:
 
 
 def _log(line: dict[str, Any]) -> None:
-    sys.stdout.write(orjson.dumps(line).decode() + "\n")
+    sys.stdout.write(json.dumps(line) + "\n")
 
 
 _pipeline = start()

@@ -28,9 +28,14 @@ MAX_ATTEMPTS = 5
 FIRST_BACKOFF_SECONDS = 0.05
 MAX_BACKOFF_SECONDS = 2.0
 
+# A service that says nothing for so long says nothing at all: both answer in milliseconds. No longer than the time that
+# `handler.timing` keeps back for a message, or one stalled call would have the platform end the whole batch.
+CONNECT_SECONDS = 1.0
+READ_SECONDS = 4.0
+
 _CONFIG = Config(
-    connect_timeout=2,
-    read_timeout=10,
+    connect_timeout=CONNECT_SECONDS,
+    read_timeout=READ_SECONDS,
     retries={"total_max_attempts": 1, "mode": "standard"},
     max_pool_connections=4,
 )
@@ -82,7 +87,8 @@ def make_clients() -> Clients:
 def attempt(operation: Callable[[], T], deadline: Deadline) -> T:
     """Run one idempotent AWS call, again after a passing fault: exponential backoff with full jitter.
 
-    A fault that the caller means to handle is a `ClientError` that `translate` leaves alone (see there).
+    It is not begun again unless there is time for it to time out. A fault that the caller means to handle is a
+    `ClientError` that `translate` leaves alone (see there).
 
     Raises:
         RetryableError: it failed until the attempts or the time ran out.
@@ -98,7 +104,7 @@ def attempt(operation: Callable[[], T], deadline: Deadline) -> T:
                 raise
             pause = random.uniform(0, min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2**number))  # noqa: S311 - jitter
             hopeless = isinstance(fault, AccessDeniedError) or isinstance(error, ParamValidationError)
-            if hopeless or number == MAX_ATTEMPTS or pause >= deadline.left():
+            if hopeless or number == MAX_ATTEMPTS or pause + READ_SECONDS > deadline.left():
                 raise fault from None
             time.sleep(pause)
     raise AssertionError("unreachable: the last attempt returns or raises")

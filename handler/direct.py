@@ -15,7 +15,7 @@ from handler.events import Job
 from handler.pipeline import Pipeline, contained
 from handler.record import MAX_KEY_BYTES, Embedding, ImageEmbedding, file_entry
 from handler.spec import require_text_tower
-from handler.timing import Deadline, Stopwatch
+from handler.timing import START_SECONDS, Deadline, Stopwatch
 
 MAX_FILES = 200
 
@@ -78,13 +78,15 @@ def respond(body: object, pipeline: Pipeline, deadline: Deadline) -> dict[str, A
             require_text_tower(pipeline.encoder.spec)
     except RequestError as error:
         return {"status": "error", "error": str(error), "error_code": error.code}
+    # What is not begun in time is told so; what is cut off by the platform takes all the others with it.
+    enough = min(START_SECONDS, deadline.left() / 2)
     wanted = pipeline.settings.normalize if request.normalize is None else request.normalize
     work: list[tuple[str, Callable[[], Embedding]]] = [
         *((path, partial(_embed_path, path, request, pipeline, deadline)) for path in request.input_paths),
         *((image.id, partial(_embed_image, image, pipeline)) for image in request.images),
         *((text, partial(_embed_text, text, pipeline)) for text in request.texts),
     ]
-    files = [_entry(name, embed, deadline, normalized=wanted) for name, embed in work]
+    files = [_entry(name, embed, deadline, enough, normalized=wanted) for name, embed in work]
     response = {
         "status": "ok",
         "task_output": {
@@ -142,10 +144,12 @@ def _embed_image(image: InlineImage, pipeline: Pipeline) -> ImageEmbedding:
     return pipeline.embed_bytes(data, Stopwatch())
 
 
-def _entry(name: str, embed: Callable[[], Embedding], deadline: Deadline, *, normalized: bool) -> dict[str, Any]:
+def _entry(
+    name: str, embed: Callable[[], Embedding], deadline: Deadline, enough: float, *, normalized: bool
+) -> dict[str, Any]:
     try:
-        if deadline.left() <= 0:
-            raise RetryableError("no time left in this invocation; ask for fewer files at once")
+        if deadline.left() <= max(0, enough):
+            raise RetryableError("too little time is left in this invocation; ask for fewer files at once")
         found = contained(embed)
     except DropvecError as error:
         return file_entry(name, error)

@@ -8,7 +8,7 @@ can make minutes or gigabytes. So the first picture is cut out, byte for byte, a
 | JPEG | see `handler.jpeg` | data that ends before the picture does, even under an end marker; missing scans |
 | PNG | header, palette, transparency, image data; EXIF (also as text) and XMP | a wrong checksum |
 | GIF | header, palette, the first frame and its control block | |
-| TIFF | everything | more tags, or longer lists of numbers, than a picture has any use for |
+| TIFF | everything | more tags, or longer lists of numbers, than a picture has any use for; more of them than fit |
 | AVIF, HEIC, HEIF | everything but EXIF: what turns them is in boxes of their own | |
 | BMP, WebP | everything | |
 
@@ -31,12 +31,16 @@ MOST_METADATA_BYTES = 1 << 20
 _PNG_PICTURE = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _PNG_TEXTS = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
 
+# Comments and profiles before the first frame; they may be cut into blocks of one byte.
+_GIF_MOST_BEFORE = 16 << 20
+
 _GIF_EXTENSION, _GIF_CONTROL, _GIF_IMAGE = 0x21, 0xF9, 0x2C
 _GIF_NO_DISPOSAL = 0b11100011  # what becomes of the frame is the next one's affair; Pillow would draw it at once
 
 _TIFF_LISTS_MOST = 200_000  # a palette of 16 bits has 196,608 numbers
 _TIFF_DIRECTORIES = {34665, 34853, 40965}  # EXIF, GPS, interoperability
 _TIFF_BYTE_TYPES = {1, 2, 6, 7}
+_TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
 
 def first_picture(data: bytes, name: str) -> bytes:
@@ -96,10 +100,10 @@ def _png_metadata(data: bytes, at: int) -> bytes:
 def _first_gif(data: bytes) -> bytes:
     flags = data[10]
     at = palette_end = 13 + ((6 << (flags & 7)) if flags & 0x80 else 0)
-    control = b""
+    whole, data, control = data, data[:_GIF_MOST_BEFORE], b""
     for _ in range(MOST_PARTS):
         if data[at] == _GIF_IMAGE:
-            return b"".join([data[:palette_end], control, data[at:]])
+            return b"".join([whole[:palette_end], control, whole[at:]])
         if data[at] != _GIF_EXTENSION:
             at += 1  # padding
             continue
@@ -116,31 +120,31 @@ def _check_tiff(data: bytes) -> None:
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in {b"+\0", b"\0+"}
     (first,) = struct.unpack_from(order + ("Q" if big else "L"), data, 8 if big else 4)
-    waiting, seen = [first], set()
+    waiting, seen, tags, size = [first], set(), 0, 0
     while waiting:
         directory = waiting.pop()
-        if directory not in seen:
-            seen.add(directory)
-            waiting += _tiff_directories(data, directory, order, big=big)
+        if directory in seen:
+            continue
+        seen.add(directory)
+        for tag, kind, count, value in _tiff_tags(data, directory, order, big=big):
+            tags, size = tags + 1, size + count * _TIFF_SIZES.get(kind, 0)
+            if tags > MOST_PARTS or size > len(data):  # they overlap, and libtiff would copy each
+                raise ValueError(f"{tags} tags with {size} bytes")
+            if count > _TIFF_LISTS_MOST and kind not in _TIFF_BYTE_TYPES:
+                raise ValueError(f"tag {tag} with {count} numbers")
+            if tag in _TIFF_DIRECTORIES:
+                waiting.append(value)
 
 
-def _tiff_directories(data: bytes, at: int, order: str, *, big: bool) -> list[int]:
-    """Check one directory of tags; the offsets of those that hang on it."""
+def _tiff_tags(data: bytes, at: int, order: str, *, big: bool) -> Iterator[tuple[int, int, int, int]]:
+    """(tag, type, count, value or where it is) of every entry of one directory."""
     counted, entry = (f"{order}Q", f"{order}HHQQ") if big else (f"{order}H", f"{order}HHLL")
     if at + struct.calcsize(counted) > len(data):
-        return []
+        return
     (tags,) = struct.unpack_from(counted, data, at)
-    if tags > MOST_PARTS:
-        raise ValueError(f"{tags} tags")
     at += struct.calcsize(counted)
-    below = []
     for number in range(tags):
-        tag, kind, count, value = struct.unpack_from(entry, data, at + number * struct.calcsize(entry))
-        if count > _TIFF_LISTS_MOST and kind not in _TIFF_BYTE_TYPES:
-            raise ValueError(f"tag {tag} with {count} numbers")
-        if tag in _TIFF_DIRECTORIES:
-            below.append(value)
-    return below
+        yield struct.unpack_from(entry, data, at + number * struct.calcsize(entry))
 
 
 def _without_exif(data: bytes) -> bytes:

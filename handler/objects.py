@@ -10,8 +10,12 @@ from handler.errors import MissingObjectError, RejectedError, Rejection, Retryab
 from handler.timing import Deadline
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from types_boto3_s3 import S3Client
     from types_boto3_s3.type_defs import GetObjectOutputTypeDef
+
+# As much is read between two looks at the clock.
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +45,39 @@ def read_object(s3: "S3Client", bucket: str, key: str, max_bytes: int, deadline:
         RetryableError: throttling, faults, time-outs, access denied.
     """
     try:
-        return attempt(lambda: _get(s3, bucket, key, max_bytes), deadline)
+        return attempt(lambda: _get(s3, bucket, key, max_bytes, deadline), deadline)
     except ClientError as error:
         return _refused(s3, bucket, key, error, deadline)
 
 
-def _get(s3: "S3Client", bucket: str, key: str, max_bytes: int) -> StoredObject:
+def _get(s3: "S3Client", bucket: str, key: str, max_bytes: int, deadline: Deadline) -> StoredObject:
     answer = s3.get_object(Bucket=bucket, Key=key)
     if "ContentLength" not in answer or "ETag" not in answer:
         raise RetryableError("S3's answer came without its length or its ETag")
     size = answer["ContentLength"]
-    with answer["Body"] as body:
+    body = answer["Body"]
+    with body:  # not `as`: that would be the stream below, without its checksum and the SDK's names of errors
         if size > max_bytes:
             refusal = RejectedError(
                 Rejection.TOO_MANY_BYTES, f"the object has {size} bytes, more than the {max_bytes} allowed"
             )
             return _stored(answer, None, refusal)
-        data = body.read()
+        data = _read(body, deadline)
     if size == 0:
         return _stored(answer, None, RejectedError(Rejection.EMPTY_OBJECT, "the object has no bytes"))
     if len(data) != size:
         raise RetryableError(f"S3 sent {len(data)} of {size} bytes")
     return _stored(answer, data, None)
+
+
+def _read(body: "StreamingBody", deadline: Deadline) -> bytes:
+    """Read it all, unless that takes longer than there is time: a time-out only sees a silence, not a trickle."""
+    chunks = []
+    for chunk in body.iter_chunks(_CHUNK_BYTES):
+        if deadline.left() <= 0:
+            raise RetryableError("S3 sends too slowly for the time that is left")
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def _stored(answer: "GetObjectOutputTypeDef", data: bytes | None, refusal: RejectedError | None) -> StoredObject:

@@ -27,7 +27,7 @@ from handler.pixels import decode
 from handler.preprocess import to_tensor
 from handler.record import ImageEmbedding, Record, labels_attribute, source_of
 from handler.settings import Settings
-from handler.store import Committed, Refused, Store
+from handler.store import DELETED, Committed, Refused, Store
 from handler.timing import Deadline, Stopwatch
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Pipeline:
             return self._bury(job, basis, error, deadline)
         finally:
             watch.lap("fetch")
-        if stored.size == 0 and job.key.endswith("/"):
+        if stored.size == 0 and job.key.endswith("/") and not self._was_picture(job, deadline):
             return Outcome(job, Ending.IGNORED, None, None, {})
         found = self._embed_stored(stored, watch)
         record = self._record(job, stored, found, watch)
@@ -152,6 +152,11 @@ class Pipeline:
         if floor is not None and (text_of(seen, "sequencer") or "") > floor:
             return Sequenced(floor)  # will be told that it is superseded
         return Unsequenced(seen, floor)
+
+    def _was_picture(self, job: Job, deadline: Deadline) -> bool:
+        """Whether a folder marker took the place of something that has an item, which would stay."""
+        status = text_of(self.store.read(job.bucket, job.key, deadline), "status")
+        return status is not None and status != DELETED
 
     def _embed_stored(self, stored: StoredObject, watch: Stopwatch) -> ImageEmbedding | RejectedError:
         if stored.refusal is not None or stored.data is None:

@@ -15,8 +15,11 @@ that is damaged, or larger than 1 MiB, is not asked either |
 | ICC profiles | ignored, as in the reference pipelines that the models were trained and measured with |
 | damage | whatever a checksum, the file's structure or the decoder shows is `corrupt_image` (`handler.intact`), \
 nothing is guessed from half a file; what follows the first picture does not matter |
+| whole, but of a kind that the decoder does not know | `corrupt_image` too (a TIFF of 74 samples a pixel, of RGB in \
+floats): Pillow does not tell the one from the other |
 | memory, time | a picture of `MAX_IMAGE_PIXELS` = 100 million takes less than 1 GiB and 5 s. Decoders that need more \
-per pixel may have fewer: WebP, AVIF, HEIC, HEIF, and JPEG that is progressive without subsampling, half as many, \
+per pixel may have fewer: WebP, AVIF, HEIC, HEIF, JPEG that is progressive without subsampling, and TIFF of more than \
+32 bits a pixel or in Lab, half as many; AVIF, HEIC and HEIF of more than 4 bits a pixel in the file a quarter; \
 run-length BMP a twentieth |
 """
 
@@ -47,6 +50,9 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 logging.getLogger("PIL").propagate = False
 
 _HEAD_BYTES = 64
+
+# Of what smaller ones leave on the heap nobody runs out of memory.
+_LARGE_PIXELS = 25_000_000
 
 # Conversions go strip by strip: a picture is in memory twice at the most, as decoded and as RGB; a strip fits a cache.
 _STRIP_PIXELS = 500_000
@@ -141,7 +147,8 @@ def _decode(data: bytes, name: str, max_pixels: int) -> Image.Image:
     if name in {"heic", "heif"}:
         return to_rgb(_decode_heif(picture, name, max_pixels))
     with Image.open(io.BytesIO(picture), formats=[_pillow_format(name)]) as opened:
-        refuse_too_many(opened.size, weight_of(name, opened, picture), max_pixels)
+        refuse_too_many(opened.size, weight_of(name, opened, opened.size, picture), max_pixels)
+        _make_room(opened.size)
         if name == "tiff":
             _load_tiff(opened)
         else:
@@ -160,8 +167,16 @@ def _decode_heif(data: bytes, name: str, max_pixels: int) -> Image.Image:
         setattr(pillow_heif.options, extra, False)
     opened = pillow_heif.open_heif(data)
     primary = opened[opened.primary_index]
-    refuse_too_many(primary.size, weight_of(name, None, data), max_pixels)
+    refuse_too_many(primary.size, weight_of(name, None, primary.size, data), max_pixels)
+    _make_room(primary.size)
     return primary.to_pillow()
+
+
+def _make_room(size: tuple[int, int]) -> None:
+    if size[0] * size[1] > _LARGE_PIXELS:
+        from handler import heap  # noqa: PLC0415 - few need it
+
+        heap.give_back()
 
 
 def _load_tiff(opened: Image.Image) -> None:

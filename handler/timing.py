@@ -8,8 +8,8 @@ from typing import Protocol
 RESERVE_SECONDS = 1.5
 
 
-# What a large picture may take: with less time left no further message of a batch is begun, lest the platform cut
-# it off, and with it all that was done before.
+# What a large picture may take, or a call that stalls: with less time left no further message of a batch is begun, lest
+# the platform cut it off, and with it all that was done before.
 START_SECONDS = 8.0
 
 

@@ -98,6 +98,30 @@ def listed_tiff(tag: int, numbers: int) -> bytes:
     return tiff(tags, bytes(64 * 64))
 
 
+def sampled_tiff(kind: int, samples: int) -> bytes:
+    """A grey picture that claims some samples a pixel, with as many as there is room for."""
+    tags = {256: (4, [64]), 257: (4, [64]), 258: (3, [8]), 262: (3, [1]), 273: (4, [0]), 277: (kind, [samples])}
+    return tiff(tags, bytes(64 * 64 * min(samples, 100)))
+
+
+def tiff_of_directories() -> bytes:
+    """Every entry is a directory, which begins in the middle of another entry and is thousands of entries long."""
+    entries, length, exif_tag = 16_000, 4_000, 34_665
+    starts = (10 + 12 * (number % (entries - length - 2)) + 2 for number in range(entries))
+    body = b"".join(struct.pack("<HHLL", exif_tag, length, exif_tag, start) for start in starts)
+    return b"II*\0" + struct.pack("<LH", 8, 12_000) + body
+
+
+def tiff_of_shared_data(tags: int, size: int) -> bytes:
+    """A deflated TIFF of tags nobody knows, whose data are the same bytes."""
+    pixels = zlib.compress(bytes(64 * 64))
+    known = {256: 64, 257: 64, 258: 8, 259: 8, 262: 1, 278: 64, 279: len(pixels)}
+    start = 14 + 12 * (len(known) + 1 + tags)
+    entries = [struct.pack("<HHLL", tag, 4, 1, value) for tag, value in sorted((known | {273: start + size}).items())]
+    entries += [struct.pack("<HHLL", 1000 + number, 7, size, start) for number in range(tags)]
+    return b"II*\0" + struct.pack("<LH", 8, len(entries)) + b"".join(entries) + bytes(4 + size) + pixels
+
+
 def heif_of_orientations() -> bytes:
     """An EXIF directory of 65,535 orientations."""
     entry = struct.pack("<HHLL", 0x0112, 3, 1, 6)
@@ -131,6 +155,8 @@ def _large() -> Mapping[str, tuple[Callable[[], bytes], str]]:
         "PNG column": partial(black_png, (10, 9_990_000), 1, 0),
         "TIFF of floats": partial(black_tiff, UNDER, bits=32, form=3),
         "TIFF of long rows of floats": partial(black_tiff, (9_990_000, 10), bits=32, form=3),
+        "TIFF of 64 bits a pixel": partial(black_tiff, HALF_UNDER, bits=16, samples=4, photometric=2),
+        "TIFF in Lab": partial(black_tiff, HALF_UNDER, samples=3, photometric=8),
         "TIFF in CMYK": partial(black_tiff, UNDER, samples=4, photometric=5),
         "TIFF for a fax": partial(flat, "TIFF", UNDER, "1", compression="group4"),
         "GIF": partial(flat, "GIF", UNDER, "L"),
@@ -154,6 +180,11 @@ def _large() -> Mapping[str, tuple[Callable[[], bytes], str]]:
         "TIFF of too long a row": (partial(black_tiff, (90_000_000, 1), bits=32, form=3), TOO_LARGE),
         "PNG just over the limit": (partial(black_png, OVER, 1, 0), TOO_LARGE),
         "TIFF just over the limit": (partial(black_tiff, OVER), TOO_LARGE),
+        "TIFF of 48 bits a pixel just over the limit": (
+            partial(black_tiff, HALF_OVER, bits=16, samples=3, photometric=2),
+            TOO_LARGE,
+        ),
+        "TIFF in Lab just over the limit": (partial(black_tiff, HALF_OVER, samples=3, photometric=8), TOO_LARGE),
         "BMP just over the limit": (partial(flat, "BMP", OVER, "1"), TOO_LARGE),
         "JPEG just over the limit": (partial(flat, "JPEG", OVER, "L"), TOO_LARGE),
         "progressive JPEG just over the limit": (
@@ -186,6 +217,7 @@ BOMBS: Mapping[str, tuple[Callable[[], bytes], str]] = {
     "JPEG of a hundred scans": (partial(jpeg_of_scans, 100), CORRUPT),
     "JPEG of 100,000 scans": (partial(jpeg_of_scans, 100_000), CORRUPT),
     "GIF of a million blocks": (lambda: gif_with(b"!\xfe" + b"\1a" * 4_000_000 + b"\0"), GOOD),
+    "GIF of 20 million blocks": (lambda: gif_with(b"!\xfe" + b"\1a" * 20_000_000 + b"\0"), CORRUPT),
     "GIF of a million comments": (lambda: gif_with(b"!\xfe\1a\0" * 1_000_000), CORRUPT),
     "GIF that wipes out a bomb": (disposing_gif, REFUSED),
     "GIF with padding": (lambda: gif_with(bytes(10_000_000)), CORRUPT),
@@ -194,12 +226,10 @@ BOMBS: Mapping[str, tuple[Callable[[], bytes], str]] = {
     "BMP of short rows": (lambda: bmp_runs((2_500, 2_000), b"\1\1\0\0" * 2_000), GOOD),
     "TIFF of 8 million strips": (partial(listed_tiff, 273, 8_000_000), CORRUPT),
     "TIFF of 190,000 strips": (partial(listed_tiff, 273, 190_000), REFUSED + " " + GOOD),
-    "TIFF of 74 samples a pixel": (
-        lambda: tiff(
-            {256: (4, [64]), 257: (4, [64]), 258: (3, [8]), 262: (3, [1]), 273: (4, [0]), 277: (3, [74])}, b""
-        ),
-        CORRUPT,
-    ),
+    "TIFF of 74 samples a pixel": (partial(sampled_tiff, 3, 74), CORRUPT),
+    "TIFF of 4 billion samples a pixel": (partial(sampled_tiff, 4, (1 << 32) - 1), CORRUPT),
+    "TIFF of directories in directories": (tiff_of_directories, CORRUPT),
+    "TIFF of tags that share their data": (partial(tiff_of_shared_data, 10_000, 1_000_000), CORRUPT),
     "TIFF with a long list": (partial(listed_tiff, 258, 8_000_000), CORRUPT),
     "TIFF with a tag nobody knows": (partial(listed_tiff, 65_000, 8_000_000), CORRUPT),
     "TIFF of more data than pixels": (

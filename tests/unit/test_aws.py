@@ -1,15 +1,23 @@
-"""Answers that AWS never sends, but a proxy between may: each is a passing fault, and the next try is right."""
+"""Answers that AWS never sends, but a proxy between may, and calls that take long: each is a passing fault."""
 
 import io
-from collections.abc import Iterator
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from urllib3 import HTTPResponse
 
+from handler.aws import CONNECT_SECONDS, MAX_ATTEMPTS, READ_SECONDS, attempt, make_clients
+from handler.errors import RetryableError
+from handler.objects import read_object
 from handler.pipeline import Ending
+from handler.timing import START_SECONDS, Deadline
 from tests.pictures import encoded, picture
 from tests.unit.conftest import World
 
@@ -55,3 +63,90 @@ def test_half_an_item_is_asked_for_again(world: World) -> None:
     with answered_first(world.pipeline.clients.dynamodb, "before-send.dynamodb", {}, b'{"Item": {"sou') as calls:
         assert world.process("a", None).ending is Ending.SUCCESS
     assert len(calls) > 1
+
+
+def failing(calls: list[int]) -> Callable[[], None]:
+    def call() -> None:
+        calls.append(len(calls))
+        raise RetryableError("not now")
+
+    return call
+
+
+def test_a_fault_is_tried_again_a_few_times() -> None:
+    calls: list[int] = []
+    with pytest.raises(RetryableError, match="not now"):
+        attempt(failing(calls), Deadline(60))
+    assert len(calls) == MAX_ATTEMPTS
+
+
+def test_without_time_for_another_time_out_it_is_tried_once() -> None:
+    calls: list[int] = []
+    with pytest.raises(RetryableError, match="not now"):
+        attempt(failing(calls), Deadline(READ_SECONDS))
+    assert len(calls) == 1
+
+
+def test_a_message_that_is_begun_has_time_for_a_stall() -> None:
+    assert CONNECT_SECONDS + READ_SECONDS < START_SECONDS
+
+
+@contextmanager
+def server(answer: Callable[[socket.socket], None]) -> Iterator[Any]:
+    """An S3 client of a server that answers its one call so."""
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(65536)
+            answer(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{listening.getsockname()[1]}")
+            for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+                patch.setenv(name, "testing")
+            patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+            yield make_clients().s3
+    thread.join()
+
+
+def test_a_silent_server_costs_one_time_out() -> None:
+    done = threading.Event()
+
+    def say_nothing(_: socket.socket) -> None:
+        done.wait(60)
+
+    with server(say_nothing) as s3:
+        start = time.monotonic()
+        with pytest.raises(RetryableError, match=r"[Tt]imed? ?out"):
+            read_object(s3, "uploads", "a", 10**9, Deadline(READ_SECONDS))
+        assert READ_SECONDS - 0.5 < time.monotonic() - start < READ_SECONDS + 3
+        done.set()
+
+
+def test_a_trickle_ends_with_the_time_that_is_left() -> None:
+    def trickle(connection: socket.socket) -> None:
+        connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "a"\r\nContent-Length: 99000000\r\n\r\n')
+        for _ in range(60):
+            try:
+                connection.sendall(bytes(1 << 20))
+            except OSError:
+                return
+            time.sleep(0.5)
+
+    with server(trickle) as s3:
+        start = time.monotonic()
+        with pytest.raises(RetryableError, match="too slowly"):
+            read_object(s3, "uploads", "a", 10**9, Deadline(2))
+        assert time.monotonic() - start < 6
+
+
+def test_bytes_that_changed_on_the_way_are_asked_for_again(world: World) -> None:
+    world.put("a", PHOTO)
+    headers = {"ETag": '"a"', "Content-Length": str(len(PHOTO)), "x-amz-checksum-crc32": "AAAAAA=="}
+    with answered_first(world.pipeline.clients.s3, "before-send.s3.GetObject", headers, bytes(len(PHOTO))) as calls:
+        assert world.process("a").ending is Ending.SUCCESS
+    assert len(calls) == 2

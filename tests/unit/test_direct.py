@@ -119,3 +119,19 @@ def test_without_time_left_files_come_back_as_unavailable(world: World) -> None:
     world.put("a.png", PHOTO)
     response = respond({"input_paths": ["s3://uploads/a.png"]}, world.pipeline, Deadline(-1))
     assert response["task_output"]["files"][0]["error_code"] == "unavailable"
+
+
+def test_what_cannot_be_begun_in_time_is_told_so_and_the_rest_is_answered(world: World) -> None:
+    seconds = iter(range(1000))
+    files = respond({"images": [INLINE] * 40}, world.pipeline, Deadline(30, clock=lambda: next(seconds)))[
+        "task_output"
+    ]["files"]
+    codes = [file["error_code"] for file in files]
+    begun = codes.index("unavailable")
+    assert codes == [None] * begun + ["unavailable"] * (40 - begun)
+    assert 15 < begun < 25
+
+
+def test_even_with_very_little_time_something_is_done(world: World) -> None:
+    files = respond({"images": [INLINE]}, world.pipeline, Deadline(1.5))["task_output"]["files"]
+    assert files[0]["status"] == "success"

@@ -102,6 +102,19 @@ def test_folder_marker_and_own_results_are_ignored(world: World) -> None:
     assert world.results() == ["uploads/a.json"]
 
 
+def test_folder_marker_in_a_picture_s_place_is_told(world: World) -> None:
+    world.put("folder/", PHOTO)
+    assert world.process("folder/", "01").ending is Ending.SUCCESS
+    etag = world.put("folder/", b"")
+    assert world.process("folder/", "02").ending is Ending.REJECTED
+    item = world.item("folder/")
+    assert (item["status"], item["error_code"], item["etag"]) == ("error", "empty_object", etag)
+    world.delete("folder/")
+    world.process("folder/", "03")
+    world.put("folder/", b"")
+    assert world.process("folder/", "04").ending is Ending.IGNORED
+
+
 def test_repeat_changes_nothing(world: World) -> None:
     world.put("a", PHOTO)
     world.process("a", "0A")
@@ -109,6 +122,20 @@ def test_repeat_changes_nothing(world: World) -> None:
     assert world.process("a", "0A0").ending is Ending.SUCCESS
     assert world.item("a") == before
     assert len(world.results()) == 1
+
+
+def test_repeat_costs_one_conditional_write(world: World) -> None:
+    world.put("a", PHOTO)
+    world.process("a", "01")
+    calls: list[str] = []
+    events = world.pipeline.clients.dynamodb.meta.events
+    events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name), unique_id="count")
+    try:
+        assert world.process("a", "01").ending is Ending.SUCCESS
+    finally:
+        events.unregister("before-call.dynamodb", unique_id="count")
+    assert calls.count("PutItem") == 1
+    assert set(calls) <= {"PutItem", "GetItem"}
 
 
 def test_newer_event_wins_and_older_is_superseded(world: World) -> None:

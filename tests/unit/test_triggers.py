@@ -431,6 +431,13 @@ def test_poison_alone_stays_in_the_queue(
     assert "\n" not in fault["error"]
 
 
+def test_a_message_whose_name_is_no_text_does_not_sink_its_batch(serve: Serve, ten: World) -> None:
+    event = queue(["poison", notification(TEN[1])])
+    event["Records"][0]["messageId"] = "\ud800"
+    assert serve(event, Context(), ten.pipeline) == failures("\ud800")
+    assert statuses(ten, KEYS[1:2]) == ["success"]
+
+
 def test_unreadable_record_is_raised_after_the_rest_is_done(serve: Serve, ten: World) -> None:
     event = notification(*TEN)
     event["Records"].insert(4, {"eventSource": "aws:kinesis"})

@@ -1,0 +1,51 @@
+"""What S3 will not give: recorded where that is for good, handed back where somebody may change it."""
+
+import io
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from urllib3 import HTTPResponse
+
+from handler.pipeline import Ending
+from tests.pictures import encoded, picture
+from tests.unit.conftest import World
+
+PHOTO = encoded(picture())
+
+
+# What S3 says, with status 400 or 403, of objects that it will not give.
+KEPT = {
+    "InvalidRequest": (
+        "The object was stored using a form of Server Side Encryption. The correct parameters must be provided.",
+        "unreadable_object",
+    ),
+    "InvalidObjectState": ("The operation is not valid for the object's storage class", "archived_object"),
+    "KMS.DisabledException": ("The key is disabled.", "access_denied"),
+    "AccessDenied": ("Access Denied", "access_denied"),
+}
+
+
+@pytest.mark.parametrize("code", KEPT)
+def test_object_that_s3_keeps_to_itself(world: World, code: str) -> None:
+    message, told = KEPT[code]
+    etag = world.put("a", PHOTO)
+
+    def refuse(request: Any, **_: object) -> Any:
+        body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+        return AWSResponse(request.url, 400, HTTPHeaders(), HTTPResponse(io.BytesIO(body), preload_content=False))
+
+    events: Any = world.pipeline.clients.s3.meta.events
+    events.register_first("before-send.s3.GetObject", refuse)
+    try:
+        outcome = world.process("a")
+    finally:
+        events.unregister("before-send.s3.GetObject", refuse)
+    assert outcome.error is not None
+    assert outcome.error.code == told
+    if outcome.error.retryable:
+        assert (outcome.ending, world.item("a")) == (Ending.FAILED, {})
+    else:
+        item = world.item("a")
+        assert (item["error_code"], item["etag"], item["bytes"]) == (told, etag, str(len(PHOTO)))
