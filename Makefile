@@ -5,7 +5,7 @@ MODEL  ?= efficientnet-lite0
 export MODEL IMAGES PORT EVENT # recipes read them from the environment, so that no name needs quoting
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up invoke test soak fuzz check format lock clean
+.PHONY: help demo up invoke test bench soak fuzz check format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -24,6 +24,9 @@ invoke: .venv/.ready ## send one event to the running local AWS: make invoke EVE
 
 test: .venv/.ready ## every test
 	@$(PY) -m pytest
+
+bench: .venv/.ready ## dropvec beside naive and others, measured: make bench [QUICK=1] [PEERS=fastembed,openvino,torch]
+	@$(PY) -m tests.bench $(if $(QUICK),--quick) $(if $(filter undefined,$(origin PEERS)),,--peers "$(PEERS)")
 
 soak: .venv/.ready ## the order model and a failing AWS, at length: make soak [CASES=20000] [UPLOADS=1000]
 	@$(PY) -m tests.soak.soak_faults --uploads $(or $(UPLOADS),1000)
@@ -50,4 +53,4 @@ lock: .venv/.ready ## pin every dependency anew
 		--upgrade --no-annotate --no-header --quiet -o constraints.txt
 
 clean: ## remove what the commands above made
-	rm -rf .venv build
+	rm -rf .venv .venv-bench build
