@@ -100,7 +100,7 @@ def _memory(results: Found, axes: Axes) -> bool:
     axes.set_ylabel("MiB")
     axes.margins(y=0.12)
     axes.set_title("Peak memory", loc="left", fontweight="bold", fontsize=9.5)
-    axes.legend(handles=_handles(), frameon=False, loc="upper left", fontsize=8)
+    axes.legend(handles=_handles(), frameon=False, loc="lower right", bbox_to_anchor=(1, 0.97), ncols=2, fontsize=8)
     return True
 
 
@@ -110,13 +110,23 @@ def _bill(results: Found, axes: Axes) -> bool:
         return bool(grids)
     rows, columns = grids[0]["rows"], grids[0]["columns"]
     bottoms = [0.0] * len(rows)
+    spots = [place + 0.5 * (place // 2) for place in range(len(rows))]  # in pairs: naive, dropvec
     for name, colour in _BILL.items():
         values = [float(row[columns.index(name)]) for row in rows]
-        axes.bar(range(len(rows)), values, bottom=bottoms, color=colour, label=name, width=0.7)
+        axes.bar(spots, values, bottom=bottoms, color=colour, label=name, width=0.85)
         bottoms = [low + value for low, value in zip(bottoms, values, strict=True)]
-    for place, total in enumerate(bottoms):
-        axes.text(place, total, f"${total:.2f}", ha="center", va="bottom", fontsize=8)
-    axes.set_xticks(range(len(rows)), [f"{row[1]}\n{row[0]}" for row in rows], fontsize=7.5)
+    for spot, total in zip(spots, bottoms, strict=True):
+        axes.text(spot, total, f"${total:.2f}", ha="center", va="bottom", fontsize=7.5)
+    axes.set_xticks(spots, [row[1] for row in rows], fontsize=7)
+    for spot, row in zip(spots[::2], rows[::2], strict=True):
+        axes.annotate(
+            row[0],
+            (spot + 0.5, 0),
+            (0, -24),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="center",
+        )
     axes.set_ylabel("dollars")
     axes.margins(y=0.1)
     axes.legend(frameon=False, fontsize=7, ncols=1, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -136,10 +146,9 @@ def _line(part: str, title: str, number: int = 0) -> Callable[[Found, Axes], boo
             axes.annotate(
                 side, (found["at"][-1], values[-1]), (0, 5), textcoords="offset points", ha="right", fontsize=8
             )
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.15 * max(max(values) for values in found["values"].values()))
         axes.set_xlabel(found["axis"])
         axes.set_ylabel(found["unit"])
-        axes.margins(y=0.15)
         axes.set_title(title, loc="left", fontweight="bold", fontsize=9.5)
         return True
 
@@ -147,7 +156,24 @@ def _line(part: str, title: str, number: int = 0) -> Callable[[Found, Axes], boo
 
 
 _sizes = _line("sizes", "Time of an image, event to item")
-_throughput = _line("throughput", "Throughput on a local AWS")
+
+
+def _throughput(results: Found, axes: Axes) -> bool:
+    series = results["parts"].get("throughput", {}).get("series", [])
+    if axes is None or not series:
+        return bool(series)
+    (values,) = series[0]["values"].values()
+    axes.bar(range(len(values)), values, 0.6, color=_OURS)
+    for place, value in enumerate(values):
+        axes.text(place, value, f"{value:.1f}", ha="center", va="bottom", fontsize=8)
+    axes.set_xticks(range(len(values)), [f"{place:g}" for place in series[0]["at"]])
+    axes.set_xlabel(f"{series[0]['axis']}, on the same machine")
+    axes.set_ylabel(series[0]["unit"])
+    axes.margins(y=0.12)
+    axes.set_title("Throughput on a local AWS", loc="left", fontweight="bold", fontsize=9.5)
+    return True
+
+
 _growth = _line("growth", "Memory of one runtime")
 
 
