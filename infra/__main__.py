@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m infra", description="Operator commands of dropvec.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_bake(commands)
+    _add_export(commands)
     _add_demo(commands)
     _add_up(commands)
     _add_invoke(commands)
@@ -54,6 +55,26 @@ def _add_bake(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     command.add_argument("model", metavar="NAME|MANIFEST", help="a manifest's name in infra/models, or its path")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the bundle goes")
     command.set_defaults(run=_bake)
+
+
+def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "export",
+        help="PyTorch weights of MobileCLIP to ONNX",
+        description="Write a tower of MobileCLIP as an ONNX file from PyTorch weights: reparameterised, for any batch, "
+        "compared with PyTorch on random inputs before it is put in place. Image: pixel_values float32 "
+        "[N,3,256,256], 0 to 1, to image_embeds float32 [N,512], not normalised. Text: input_ids int64 [N,77] to "
+        "text_embeds. Takes about half a minute, and the packages of the dependency group `export`.",
+    )
+    command.add_argument("model", metavar="NAME", help="mobileclip-s2, mobileclip2-s2, mobileclip-s0 (image only)")
+    command.add_argument(
+        "--weights", type=Path, required=True, metavar="FILE", help="Apple's or open_clip's checkpoint"
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.onnx", help="where the graph goes")
+    command.add_argument(
+        "--tower", choices=("image", "text"), default="image", help="which half (default: %(default)s)"
+    )
+    command.set_defaults(run=_export)
 
 
 def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -108,6 +129,12 @@ def _bake(parsed: argparse.Namespace) -> None:
     from infra.bake import bake  # noqa: PLC0415 - see above
 
     print(bake(parsed.model, parsed.out))
+
+
+def _export(parsed: argparse.Namespace) -> None:
+    from infra.export import export  # noqa: PLC0415 - see above
+
+    print(export(parsed.model, parsed.weights, parsed.out, parsed.tower))
 
 
 def _demo(parsed: argparse.Namespace) -> None:
