@@ -3,7 +3,8 @@
 python -m tests.bench.reduced PHOTOS [--pictures 300] [--model NAME|DIR]
 
 Half of the pictures are enlargements of one photo with noise like a sensor's, half are collages of many photos at
-their own scale, so that there is real detail down to the pixel. All have 12 million pixels or more. PHOTOS holds `labels.csv`.
+their own scale, so that there is real detail down to the pixel. All have 12 million pixels or more. PHOTOS holds
+`labels.csv`.
 """
 
 import argparse
@@ -68,7 +69,7 @@ def pictures(photos: list[Path], count: int) -> Iterator[tuple[str, bytes]]:
 
 
 def embed(encoder: Encoder, data: bytes, factor: int | None) -> tuple[Vector, float]:
-    """A file's vector, decoded in full or with so many pixels to each of the input's; and milliseconds to its tensor."""
+    """A file's vector, decoded in full or with so many pixels for each of the input's; and ms to its tensor."""
     how = encoder.spec.preprocess
     started = time.perf_counter()
     picture = decode(data, 10**9, None if factor is None else factor * how.resize_size)
