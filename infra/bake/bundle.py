@@ -1,21 +1,23 @@
 """Manifest -> source files -> graph -> prepared graphs -> model.json -> proof -> bundle."""
 
 import json
-import tempfile
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from handler.pixels import DECODE_POLICY
-from handler.spec import BUNDLE_FORMAT, SPEC_FILE
+from handler.spec import BUNDLE_FORMAT, SPEC_FILE, load_spec
 from handler.text import TextEncoder
 from infra.bake.fingerprint import fingerprint
 from infra.bake.graph import build_graph
-from infra.bake.labels import DEFAULT_TEMPLATE, bake_labels, read_labels
+from infra.bake.labels import DEFAULT_TEMPLATE, bake_labels, check_template, read_labels
 from infra.bake.licence import LICENCE_FILE, write_licence
 from infra.bake.manifest import Manifest, Pixels
 from infra.bake.manifest_file import find_manifest, read_manifest
+from infra.bake.place import check_place, move, scratch, unwritable
 from infra.bake.prepare import prepare
 from infra.bake.proof import prove, vector_of_the_model
 from infra.bake.sources import CACHE, Files, fetch
@@ -65,25 +67,27 @@ def bake(name_or_path: str, out: Path, options: Options | None = None) -> Path:
     """
     options = options or Options()
     manifest, out = read_manifest(find_manifest(name_or_path)), out.resolve()
-    say = _Say(manifest.name, loud=options.progress)
-    _check_place(out)
+    check_template(options.label_template)
     names = _label_names(manifest, options)
+    if not (options.text or names):
+        manifest = replace(manifest, text=None)
+    say = _Say(manifest.name, loud=options.progress)
+    check_place(out)
     say(f"fetching from {manifest.source.requirement or manifest.source.base or manifest.folder}")
-    files = fetch(manifest, options.accepted, options.mirror, options.cache)
+    console = Console(stderr=True) if options.progress else None
+    files = fetch(manifest, options.accepted, options.mirror, options.cache, console)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".bake-") as scratch:
-            made = Path(scratch) / "bundle"
+        with scratch(out) as folder:
+            made = folder / "bundle"
             made.mkdir()
             _make(manifest, files, made, say)
-            if manifest.text is not None and (options.text or names):
+            if manifest.text is not None:
                 encoder = add_text(manifest, manifest.text, files, made)
                 _keep_text(encoder, made, names, options)
                 say(_told(encoder, names, options))
-            _move(made, out)
+            move(made, out)
     except OSError as error:
-        raise OperatorError(f"cannot write {out} ({error.strerror}); make room, or choose another --out") from None
-    say(f"{out}")
+        raise unwritable(out, error) from None
     return out
 
 
@@ -95,25 +99,6 @@ class _Say:
     def __call__(self, line: str) -> None:
         if self.loud:
             print(f"{self.name}: {line}", flush=True)
-
-
-def _check_place(out: Path) -> None:
-    try:
-        free = not out.exists() or _is_bundle(out) or not any(out.iterdir())
-    except OSError:
-        free = False
-    # The working directory cannot be swapped for another one.
-    if not free or out == Path.cwd():
-        raise OperatorError(f"{out} is there and is not a bundle; choose another --out, or remove it first")
-
-
-def _is_bundle(folder: Path) -> bool:
-    # The name alone proves nothing: a TensorFlow.js model has a model.json too, and would be deleted.
-    try:
-        spec = json.loads((folder / SPEC_FILE).read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(spec, dict) and {"format", "fingerprint"} <= spec.keys()
 
 
 def _make(manifest: Manifest, files: Files, bundle: Path, say: _Say) -> None:
@@ -131,7 +116,7 @@ def _make(manifest: Manifest, files: Files, bundle: Path, say: _Say) -> None:
     vector = vector_of_the_model(manifest, bundle)
     spec["canonical_vector"] = [float(f"{value:.9g}") for value in vector]
     say("preparing it for fast loading")
-    prepared = prepare(graph, manifest.image.input, output, manifest.preprocess.input_size, bundle)
+    prepared = prepare(graph, load_spec(bundle), vector, bundle)
     _write_spec(bundle, spec | prepared.fields())
     say(prepared.note or f"prepared: {', '.join(entry.name for entry in prepared.prepared)}")
     prove(manifest, bundle, vector, say)
@@ -191,16 +176,3 @@ def _spec(manifest: Manifest, files: Files, bundle: Path) -> dict[str, Any]:
 
 def _write_spec(bundle: Path, spec: dict[str, Any]) -> None:
     (bundle / SPEC_FILE).write_text(json.dumps(spec, indent=1) + "\n", "utf-8")
-
-
-def _move(made: Path, out: Path) -> None:
-    """Put the bundle in its place; what was there is gone only when the new one stands."""
-    old = made.parent / "replaced"
-    if out.exists():
-        out.rename(old)
-    try:
-        made.rename(out)
-    except OSError:
-        if old.exists():
-            old.rename(out)
-        raise

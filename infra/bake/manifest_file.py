@@ -5,7 +5,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -142,8 +142,11 @@ def check(manifest: Manifest) -> None:
     if manifest.licence.file is None and not manifest.licence.text:
         raise OperatorError(f"{manifest.path}: [licence] needs a file or a text: nobody may use weights without one")
     _check_source(manifest)
-    for file in files_of(manifest):
+    files = files_of(manifest)
+    for file in files:
         _check_file(manifest, file)
+    if manifest.source.kind == "pypi" and len({file.name for file in files}) < len({file.path for file in files}):
+        raise OperatorError(f"{manifest.path}: two files of the wheel have the same name")
 
 
 def _check_source(manifest: Manifest) -> None:
@@ -156,8 +159,11 @@ def _check_source(manifest: Manifest) -> None:
 
 
 def _check_file(manifest: Manifest, file: SourceFile) -> None:
-    if not file.name:
+    parts = PurePosixPath(file.path).parts
+    if not file.name or (manifest.source.kind != "file" and (".." in parts or parts[0] == "/")):
         raise OperatorError(f"{manifest.path}: {file.path!r} names no file")
+    if "://" in file.path and manifest.source.kind != "url":
+        raise OperatorError(f"{manifest.path}: {file.path!r} is a URL, and [source] is not of kind 'url'")
     if file.sha256 and not re.fullmatch(r"[0-9a-f]{64}", file.sha256):
         raise OperatorError(f"{manifest.path}: {file.sha256!r} is no SHA-256 in lower-case hex")
     if manifest.source.kind == "pypi" and not file.sha256:

@@ -21,7 +21,7 @@ def vector_of_the_model(manifest: Manifest, bundle: Path) -> Vector:
         session = open_portable(bundle, spec)
         check_signature(session, spec)
     except BundleError as error:
-        raise OperatorError(f"{manifest.name} is not as its manifest says: {error}") from None
+        raise OperatorError(f"{manifest.name} is not as its manifest says: {plainly(error, bundle)}") from None
     encoder = Encoder(bundle, spec, session, PORTABLE)
     try:
         vector = embed_testcard(encoder)
@@ -47,12 +47,17 @@ def prove(manifest: Manifest, bundle: Path, vector: Vector, say: Callable[[str],
     try:
         encoder = load_encoder(bundle)
     except BundleError as error:
-        raise OperatorError(f"{manifest.name} does not load as it was baked: {error}") from None
+        raise OperatorError(f"{manifest.name} does not load as it was baked: {plainly(error, bundle)}") from None
     what = f"the graph {encoder.graph!r} of {manifest.name} makes another vector of the test card than the model itself"
     say(
         f"proved as the function loads it here ({encoder.graph}), cosine "
         f"{_require_same(embed_testcard(encoder), vector, what):.7f}"
     )
+
+
+def plainly(error: BundleError, bundle: Path) -> str:
+    """What is wrong with a bundle in the making, without the place that it is made in."""
+    return str(error).replace(f"{bundle}/", "").replace("; bake the bundle again", "")
 
 
 def _reference(manifest: Manifest, name: str, vector: Vector) -> Vector:
