@@ -13,7 +13,7 @@ from PIL import Image
 
 from handler.errors import RejectedError
 from handler.pixels import decode, sniff, to_rgb
-from tests.containers import exif
+from tests.containers import black_png, exif
 from tests.pictures import encoded, picture
 
 PIXELS = 1_000_000
@@ -57,7 +57,7 @@ def test_half_a_file_is_corrupt(kind: str) -> None:
 
 
 def test_pixels_are_counted_before_decoding() -> None:
-    header_only = encoded(Image.new("L", (30_000, 30_000)), "PNG", compress_level=9)[:64]
+    header_only = black_png((30_000, 30_000))[:64]
     assert refused(header_only) == "too_many_pixels"
 
 
