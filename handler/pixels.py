@@ -21,7 +21,7 @@ nothing is guessed from half a file; what follows the first picture does not mat
 floats): Pillow does not tell the one from the other |
 | memory, time | a picture of `MAX_IMAGE_PIXELS` = 100 million takes less than 1 GiB and 5 s. Decoders that need more \
 per pixel may have fewer: WebP, AVIF, HEIC, HEIF, JPEG that is progressive without subsampling, and TIFF of more than \
-32 bits a pixel or in Lab, half as many; AVIF, HEIC and HEIF of more than 4 bits a pixel in the file a quarter; \
+32 bits a pixel or in Lab, half as many; HEIC and HEIF of more than 6 bits a pixel in the file a quarter; \
 run-length BMP a twentieth |
 """
 

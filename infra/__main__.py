@@ -63,6 +63,7 @@ def _add_bake(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         metavar="SHA256",
         help="stand for a file that the manifest could not pin: bake prints the hash of each one that it met; "
         "may be given again",
+        type=_sha256,
     )
     command.add_argument(
         "--mirror",
@@ -168,6 +169,12 @@ def _add_invoke(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     command.add_argument("event", metavar="EVENT.json", help="a file with the event; - reads standard input")
     command.set_defaults(run=_invoke)
+
+
+def _sha256(text: str) -> str:
+    if len(text) != 64 or not set(text.lower()) <= set("0123456789abcdef"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a SHA-256: 64 hexadecimal digits")
+    return text.lower()
 
 
 def _port(text: str) -> int:
