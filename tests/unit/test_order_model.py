@@ -13,7 +13,7 @@ from tests.order_model import RESULTS, TABLE, prepare
 CASES = 200
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_item_json_and_vector_end_at_what_the_key_holds(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("handler.aws.FIRST_BACKOFF_SECONDS", 0)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
