@@ -11,7 +11,8 @@ from rich.text import Text
 Found = Mapping[str, Any]
 
 _MET = {True: "yes", False: "NO", None: ""}
-_FIGURES = ["figure", "naive", "dropvec", "ratio", "quartiles", "limit", "met", "note"]
+# Not everything is compared with naive: a figure "…, to …" names what stands in its column.
+_FIGURES = ["figure", "naive, or as named", "dropvec", "ratio", "quartiles", "limit", "met", "note"]
 
 
 @dataclass(frozen=True)
