@@ -73,10 +73,10 @@ def respond(body: object, pipeline: Pipeline, deadline: Deadline) -> dict[str, A
     try:
         request = parse(body)
         if request.check:
-            return check(pipeline.encoder)
+            return contained(lambda: check(pipeline.encoder))
         if request.texts:
             require_text_tower(pipeline.encoder.spec)
-    except RequestError as error:
+    except DropvecError as error:
         return {"status": "error", "error": str(error), "error_code": error.code}
     # What is not begun in time is told so; what is cut off by the platform takes all the others with it.
     enough = min(START_SECONDS, deadline.left() / 2)

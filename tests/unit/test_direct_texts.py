@@ -2,17 +2,23 @@
 
 import base64
 import json
+import platform
+import sys
+from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from handler.direct import respond
+from handler.prepared import base_options
 from handler.text import TextEncoder
 from handler.timing import Deadline, Stopwatch
-from tests.bundles import DIM, write_tiny_bundle
+from tests.bundles import DIM, SIZE, write_tiny_bundle
 from tests.pictures import card, encoded, picture
 from tests.text_bundles import add_text
 from tests.unit.conftest import World, build_world
@@ -139,6 +145,35 @@ def test_a_check_tells_the_cosine_the_fingerprint_and_the_versions(
     found = ask(build_world(bundle), check=True)
     assert (found["status"], found["error_code"]) == ("error", "wrong_vector")
     assert "bake" in found["error"]
+
+
+def test_a_check_of_a_graph_that_does_not_run_is_an_error_and_not_an_exception(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Reshape", ["image", "shape"], ["features"])],
+        "takes 3072 numbers and makes 48 of them",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, SIZE, SIZE])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", DIM])],
+        [numpy_helper.from_array(np.array([1, DIM]), "shape")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    session = ort.InferenceSession(model.SerializeToString(), base_options(1), providers=["CPUExecutionProvider"])
+    encoder = replace(world.pipeline.encoder, session=session)
+    response = respond({"check": True}, replace(world.pipeline, encoder=encoder), Deadline(30))
+    assert set(response) == {"status", "error", "error_code"}
+    assert (response["status"], response["error_code"]) == ("error", "internal")
+    assert "\n" not in response["error"]
+    assert "Traceback" in json.loads(capsys.readouterr().err)["trace"]
+
+
+def test_a_package_without_metadata_has_an_unknown_version(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    versions = ask(world, check=True)["versions"]
+    assert versions.pop("python") == platform.python_version()
+    assert set(versions.values()) == {"unknown"}
 
 
 @pytest.mark.parametrize("extra", [{"images": [INLINE]}, {"store": True}, {"normalize": True}])
