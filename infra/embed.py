@@ -94,17 +94,22 @@ class Local:
         for path in files:
             yield str(path), self._picture(path)
         for text in texts:
-            yield text, Embedding(self.texts.embed([text])[0], normalized=False)
+            yield text, self._text(text)
 
     def vector(self, thing: str) -> Vector:
         """The vector of a file, or of a text that follows `text:`."""
-        if thing.startswith(TEXT_PREFIX):
-            vector: Vector = self.texts.embed([thing.removeprefix(TEXT_PREFIX)])[0]
-            return vector
-        found = self._picture(Path(thing))
+        is_text = thing.startswith(TEXT_PREFIX)
+        found = self._text(thing.removeprefix(TEXT_PREFIX)) if is_text else self._picture(Path(thing))
         if isinstance(found, DropvecError):
             raise OperatorError(f"{thing}: {found}")
         return found.vector
+
+    def _text(self, text: str) -> Embedding | DropvecError:
+        encoder = self.texts
+        try:
+            return Embedding(contained(lambda: encoder.embed([text])[0]), normalized=False)
+        except DropvecError as error:
+            return error
 
     def _picture(self, path: Path) -> Embedding | DropvecError:
         try:

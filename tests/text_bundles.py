@@ -11,7 +11,7 @@ from handler.text import TextEncoder, load_text_encoder
 from infra.bake.labels import bake_labels
 from infra.hashing import file_sha256
 from tests.clip_tokenizer import write_tokenizer
-from tests.towers import CONTEXT, DIM, make_tower
+from tests.towers import CONTEXT, DIM, Tower, make_tower
 
 GRAPH_FILE, TOKENIZER_FILE = "text.onnx", "tokenizer.json"
 
@@ -40,10 +40,10 @@ def _seen(path: Path) -> BundleFile:
     return BundleFile(path.name, path.stat().st_size, file_sha256(path))
 
 
-def add_text(bundle: Path, dim: int, labels: Sequence[str] = ()) -> TextEncoder:
-    """Give a bundle a text tower, and labels."""
+def add_text(bundle: Path, dim: int, labels: Sequence[str] = (), tower: Tower | None = None) -> TextEncoder:
+    """Give a bundle a text tower, the usual one if None, and labels."""
     write_tokenizer(bundle / TOKENIZER_FILE)
-    make_tower(dim=dim).write(bundle / GRAPH_FILE)
+    (tower or make_tower(dim=dim)).write(bundle / GRAPH_FILE)
     encoder = load(bundle, SPEC, dim)
     fields = orjson.loads((bundle / "model.json").read_bytes())
     fields["text"] = asdict(encoder.spec)

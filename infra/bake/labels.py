@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from handler.errors import BundleError
+from handler.errors import DropvecError
 from handler.labels import FORMAT, NAMES_FILE, VECTORS_FILE, Labels
 from handler.text import TextEncoder
 from infra.errors import OperatorError
@@ -64,17 +65,22 @@ def bake_labels(names: Sequence[str], encoder: TextEncoder, bundle: Path, templa
         raise OperatorError(
             f"--label-template {template!r} has no {PLACE} for the label to go, as in 'a photo of a {{}}'"
         )
-    try:
-        vectors = encoder.embed([template.replace(PLACE, name) for name in names]).astype(np.float64)
-    except BundleError as error:
-        raise OperatorError(f"the labels cannot be embedded: {error}") from None
-    lengths = np.linalg.norm(vectors, axis=1)
-    for name, length in zip(names, lengths, strict=True):
-        if not 0 < length < np.inf:
-            raise OperatorError(f"the text tower makes a vector of length {length} of the label {name!r}")
-    labels = Labels(tuple(names), (vectors / lengths[:, np.newaxis]).astype(np.float32))
+    units = [_unit(encoder, name, template.replace(PLACE, name)) for name in names]
+    labels = Labels(tuple(names), np.stack(units).astype(np.float32))
     _write(labels, template, bundle)
     return labels
+
+
+def _unit(encoder: TextEncoder, name: str, text: str) -> npt.NDArray[np.float64]:
+    try:
+        (vector,) = encoder.embed([text]).astype(np.float64)
+    except DropvecError as error:
+        raise OperatorError(f"the label {name!r} cannot be embedded: {error}") from None
+    length = float(np.linalg.norm(vector))
+    if length == 0:
+        raise OperatorError(f"the text tower makes a vector of zeros of the label {name!r}")
+    unit: npt.NDArray[np.float64] = vector / length
+    return unit
 
 
 def _write(labels: Labels, template: str, bundle: Path) -> None:

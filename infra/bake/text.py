@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from handler.errors import BundleError
+from handler.errors import BundleError, DropvecError
 from handler.prepared import base_options, open_session
 from handler.spec import BundleFile, TextSpec
 from handler.text import TextEncoder, load_text_encoder
@@ -35,7 +35,7 @@ def add_text(manifest: Manifest, tower: TextTower, files: Files, bundle: Path) -
     try:
         encoder = load_text_encoder(bundle, _spec(tower, bundle), manifest.embedding_dim)
         one, other = encoder.embed(_PROBES)
-    except BundleError as error:
+    except DropvecError as error:
         raise OperatorError(f"the text tower of {manifest.name} is not as its manifest says: {error}") from None
     if not one.any() or np.allclose(one, other):
         raise OperatorError(f"the text tower of {manifest.name} makes the same vector of every text")

@@ -147,9 +147,18 @@ def test_labels_without_a_direction_are_refused(text_bundle: Path, tmp_path: Pat
     make_tower(gain=0).write(tmp_path / GRAPH_FILE)
     into = tmp_path / "bundle"
     into.mkdir()
-    with pytest.raises(OperatorError, match=r"vector of length 0\.0 of the label 'cat'"):
+    with pytest.raises(OperatorError, match="zeros of the label 'cat'"):
         bake_labels(["cat"], load(tmp_path, SPEC, DIM), into)
     assert not list(into.iterdir())
+
+
+def test_labels_that_have_no_vector_are_refused(text_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / TOKENIZER_FILE).symlink_to(text_bundle / TOKENIZER_FILE)
+    tower = make_tower()
+    tower.tokens[2368] = np.nan  # cat
+    tower.write(tmp_path / GRAPH_FILE)
+    with pytest.raises(OperatorError, match=r"the label 'cat' cannot be embedded.*not-a-numbers"):
+        bake_labels(["dog", "cat"], load(tmp_path, SPEC, DIM), tmp_path)
 
 
 @pytest.mark.parametrize(
