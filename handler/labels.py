@@ -54,7 +54,7 @@ class Labels:
         # Not a BLAS product: that one wakes threads for a millisecond's work, and may sum equal rows in unequal orders.
         scores = np.einsum("ij,j->i", self.vectors, unit)
         order = np.argsort(-scores, kind="stable")[:TOP]
-        return tuple(Label(self.names[index], round(float(scores[index]), 6)) for index in order)
+        return tuple(Label(self.names[index], round(float(scores[index]), 6) + 0.0) for index in order)
 
 
 def load_labels(bundle: Path, embedding_dim: int) -> Labels | None:

@@ -27,7 +27,7 @@ from handler.pixels import decode
 from handler.preprocess import to_tensor
 from handler.record import ImageEmbedding, Record, labels_attribute, source_of
 from handler.settings import Settings
-from handler.store import DELETED, Committed, Refused, Store
+from handler.store import DELETED, Committed, Refused, Store, says_the_same
 from handler.timing import Deadline, Stopwatch
 
 if TYPE_CHECKING:
@@ -220,8 +220,10 @@ class Pipeline:
             return None
         if answer.superseded:
             return replace(outcome, ending=Ending.SUPERSEDED)
-        agrees = text_of(answer.item, "error_code") == record.error_code
-        return outcome if not agrees or self.store.settle_result(record, deadline) else None
+        if text_of(answer.item, "error_code") != record.error_code:
+            return outcome
+        settled = says_the_same(answer.item, record) and self.store.settle_result(record, deadline)
+        return outcome if settled else None  # a repeat that has other labels looks again, and changes the item first
 
     def _bury(self, job: Job, basis: Basis, error: MissingObjectError, deadline: Deadline) -> Outcome | None:
         outcome = Outcome(job, Ending.DELETED, error, None, {})

@@ -15,13 +15,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from handler.direct import respond
+from handler.labels import Label
 from handler.prepared import base_options
+from handler.record import labels_attribute
 from handler.text import TextEncoder
 from handler.timing import Deadline, Stopwatch
 from tests.bundles import DIM, SIZE, write_tiny_bundle
 from tests.pictures import card, encoded, picture
 from tests.text_bundles import add_text
-from tests.unit.conftest import World, build_world
+from tests.unit.conftest import RESULTS, World, build_world
 
 PHOTO = encoded(picture(64, 48))
 INLINE = {"id": "a", "data": base64.b64encode(PHOTO).decode()}
@@ -116,17 +118,64 @@ def test_results_of_a_bundle_without_labels_have_none(world: World) -> None:
     assert "labels" not in ask(world, images=[INLINE])["task_output"]["files"][0]
 
 
-def test_other_labels_are_a_change_worth_storing(
+@pytest.mark.parametrize("sequencer", [None, "01", "02"], ids=["without a sequencer", "a repeat", "another upload"])
+@pytest.mark.parametrize("normalize", ["true", "false"])
+def test_a_bundle_with_other_labels_renews_the_item_and_the_json(
+    aws: None, text_bundle: tuple[Path, TextEncoder], tmp_path: Path, sequencer: str | None, normalize: str
+) -> None:
+    before = build_world(text_bundle[0])
+    before.put("x.png", PHOTO)
+    before.process("x.png", "01")
+    bundle = write_tiny_bundle(tmp_path / "bundle")
+    add_text(bundle, DIM, ["house", "garden"])
+    after = build_world(bundle, NORMALIZE=normalize)
+    assert after.process("x.png", sequencer).ending == "success"
+    item = [each["M"]["label"]["S"] for each in stored(after)]
+    assert set(item) == {"house", "garden"}
+    (name,) = after.results()
+    result = json.loads(after.result(name))
+    assert [each["label"] for each in result["labels"]] == item
+    assert after.item("x.png")["normalized"] is result["embedding"]["normalized"] is (normalize == "true")
+
+
+@pytest.mark.parametrize("sequencer", [None, "01", "02"])
+def test_the_same_labels_again_change_nothing(speaking: World, sequencer: str | None) -> None:
+    speaking.put("x.png", PHOTO)
+    speaking.process("x.png", "01")
+    before = speaking.result(speaking.results()[0])
+    assert speaking.process("x.png", sequencer).ending == "success"
+    assert speaking.result(speaking.results()[0]) == before, "not even the timings"
+
+
+def test_labels_that_a_repeat_finds_gone_are_told_in_both_places(
     aws: None, text_bundle: tuple[Path, TextEncoder], tmp_path: Path
 ) -> None:
     before = build_world(text_bundle[0])
     before.put("x.png", PHOTO)
-    before.process("x.png")
-    bundle = write_tiny_bundle(tmp_path / "bundle")
-    add_text(bundle, DIM, ["house", "garden"])
-    after = build_world(bundle)
-    assert after.process("x.png", sequencer=None).ending == "success"
-    assert {each["M"]["label"]["S"] for each in stored(after)} == {"house", "garden"}
+    before.process("x.png", "01")
+    (name,) = before.results()
+    before.pipeline.clients.s3.delete_object(Bucket=RESULTS, Key=name)
+    after = build_world(write_tiny_bundle(tmp_path / "bundle"))
+    assert after.process("x.png", "01").ending == "success"
+    assert "labels" not in after.item("x.png")
+    assert "labels" not in json.loads(after.result(name))
+
+
+@pytest.mark.parametrize(
+    ("score", "kept"),
+    [
+        (1.0, "1"),
+        (0.0, "0"),
+        (-0.0, "0"),
+        (-1e-9, "0"),
+        (4.2e-05, "0.000042"),
+        (-0.25, "-0.25"),
+        (0.123456, "0.123456"),
+    ],
+)
+def test_scores_are_written_as_dynamodb_gives_them_back(score: float, kept: str) -> None:
+    # It trims zeros and writes no exponents; a score that came back otherwise would look like another one.
+    assert labels_attribute([Label("cat", score)]) == {"L": [{"M": {"label": {"S": "cat"}, "score": {"N": kept}}}]}
 
 
 def test_a_check_tells_the_cosine_the_fingerprint_and_the_versions(
