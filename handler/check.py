@@ -24,13 +24,15 @@ def check(encoder: Encoder) -> dict[str, Any]:
         Exception: whatever onnxruntime raises where the graph does not run.
     """
     cosine = cosine_of(embed_testcard(encoder), np.array(encoder.spec.canonical_vector, dtype=np.float32))
-    found = {
+    found: dict[str, Any] = {
         "cosine": round(cosine, 9),
         "model": encoder.spec.name,
         "fingerprint": encoder.spec.fingerprint,
         "graph": encoder.graph,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
     }
+    if encoder.spec.text is not None:
+        found["text_fingerprint"] = encoder.spec.text.fingerprint
     if cosine >= MIN_COSINE:
         return {"status": "ok", **found}
     text = f"the graph {encoder.graph!r} makes another vector of the test card than the model (cosine {cosine:.6f})"

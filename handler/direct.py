@@ -87,16 +87,16 @@ def respond(body: object, pipeline: Pipeline, deadline: Deadline) -> dict[str, A
         *((text, partial(_embed_text, text, pipeline)) for text in request.texts),
     ]
     files = [_entry(name, embed, deadline, enough, normalized=wanted) for name, embed in work]
-    response = {
-        "status": "ok",
-        "task_output": {
-            "files": files,
-            "total_files": len(files),
-            "normalize": wanted,
-            "model": pipeline.encoder.spec.name,
-            "fingerprint": pipeline.encoder.spec.fingerprint,
-        },
+    output = {
+        "files": files,
+        "total_files": len(files),
+        "normalize": wanted,
+        "model": pipeline.encoder.spec.name,
+        "fingerprint": pipeline.encoder.spec.fingerprint,
     }
+    if request.texts:
+        output["text_fingerprint"] = require_text_tower(pipeline.encoder.spec).fingerprint
+    response = {"status": "ok", "task_output": output}
     answer: dict[str, Any] = orjson.loads(orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY))
     return answer
 

@@ -63,7 +63,8 @@ class TextSpec:
         output_name: the graph's output, float32 (N, embedding_dim).
         context_length: tokens of a text, its start and end among them.
         pad_id: what fills the rest.
-        sha256: of both files and of the fields above: two text vectors may be compared if and only if it is equal.
+        fingerprint: hex, of both files and of the fields above. Two text vectors may be compared if and only if both
+            fingerprints are equal, this one and the model's; a text's and a picture's, if and only if the model's is.
     """
 
     graph: BundleFile
@@ -74,7 +75,7 @@ class TextSpec:
     output_name: str
     context_length: int
     pad_id: int
-    sha256: str
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,5 +223,5 @@ def _text(fields: dict[str, Any]) -> TextSpec:
         output_name=str(fields["output_name"]),
         context_length=int(fields["context_length"]),
         pad_id=int(fields["pad_id"]),
-        sha256=str(fields["sha256"]),
+        fingerprint=str(fields["fingerprint"]),
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -25,7 +26,7 @@ TEXT_PREFIX = "text:"
 
 
 def embed(files: Sequence[Path], texts: Sequence[str], model: str, *, normalize: bool) -> None:
-    """Print a JSON line for each file and text: an entry as in a direct response, with the model and its fingerprint.
+    """Print a JSON line for each file and text: an entry as in a direct response, with the model and its fingerprints.
 
     Args:
         files: images.
@@ -41,10 +42,8 @@ def embed(files: Sequence[Path], texts: Sequence[str], model: str, *, normalize:
         raise OperatorError("nothing to embed: name image files, or give a --text")
     local = Local.load(model)
     failed = 0
-    for name, found in local.all(files, texts):
-        entry = file_entry(name, found.normalize() if normalize and isinstance(found, Embedding) else found)
+    for entry in local.entries(files, texts, normalize=normalize):
         failed += entry["status"] == "error"
-        entry |= {"model": local.encoder.spec.name, "fingerprint": local.encoder.spec.fingerprint}
         sys.stdout.write(orjson.dumps(entry, option=orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
     if failed:
         sys.stdout.flush()
@@ -87,14 +86,15 @@ class Local:
         except DropvecError as error:
             raise OperatorError(str(error)) from None
 
-    def all(self, files: Sequence[Path], texts: Sequence[str]) -> Iterator[tuple[str, Embedding | DropvecError]]:
-        """Embed one after the other."""
-        if texts:
-            _ = self.texts  # a model without is told before anything is printed
+    def entries(self, files: Sequence[Path], texts: Sequence[str], *, normalize: bool) -> Iterator[dict[str, Any]]:
+        """Embed one after the other, each as an entry of a direct response that also names the model."""
+        model = {"model": self.encoder.spec.name, "fingerprint": self.encoder.spec.fingerprint}
+        # A model without a text tower is told before anything is printed.
+        tower = {"text_fingerprint": self.texts.spec.fingerprint} if texts else {}
         for path in files:
-            yield str(path), self._picture(path)
+            yield _entry(str(path), self._picture(path), normalize=normalize) | model
         for text in texts:
-            yield text, self._text(text)
+            yield _entry(text, self._text(text), normalize=normalize) | model | tower
 
     def vector(self, thing: str) -> Vector:
         """The vector of a file, or of a text that follows `text:`."""
@@ -119,3 +119,7 @@ class Local:
             return error
         except OSError as error:
             return MissingObjectError(f"cannot read it: {error.strerror}")
+
+
+def _entry(name: str, found: Embedding | DropvecError, *, normalize: bool) -> dict[str, Any]:
+    return file_entry(name, found.normalize() if normalize and isinstance(found, Embedding) else found)

@@ -24,7 +24,7 @@ SPEC = TextSpec(
     output_name="text_embeds",
     context_length=CONTEXT,
     pad_id=0,
-    sha256="",
+    fingerprint="",
 )
 
 

@@ -56,7 +56,7 @@ def _spec(tower: TextTower, bundle: Path) -> TextSpec:
     }
     hashed = facts | {name: facts[name].sha256 for name in ("graph", "tokenizer")}
     digest = hashlib.sha256(orjson.dumps(hashed, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    return TextSpec(**facts, sha256=digest)
+    return TextSpec(**facts, fingerprint=digest)
 
 
 def _file(path: Path) -> BundleFile:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from handler.spec import load_spec
 from infra.embed import compare, embed
 from infra.errors import OperatorError
 from tests.bundles import DIM, write_tiny_bundle
@@ -50,6 +51,10 @@ def test_a_line_for_each_file_and_text(bundle: Path, photo: Path, capsys: pytest
         (str(photo), "success", "tiny"),
         ("a cat", "success", "tiny"),
     ]
+    spec = load_spec(bundle)
+    assert spec.text is not None
+    assert [line["fingerprint"] for line in found] == [spec.fingerprint] * 2
+    assert [line.get("text_fingerprint") for line in found] == [None, spec.text.fingerprint]
     for line in found:
         assert np.linalg.norm(line["embedding"]["embedding"]) == pytest.approx(1, abs=1e-6)
 

@@ -68,6 +68,16 @@ def test_texts_come_after_images_and_may_stay_as_they_are(speaking: World) -> No
     assert all(file["embedding"]["normalized"] is False for file in files["task_output"]["files"])
 
 
+def test_a_response_with_texts_tells_whose_texts_they_compare_with(
+    speaking: World, text_bundle: tuple[Path, TextEncoder]
+) -> None:
+    tower = text_bundle[1].spec.fingerprint
+    output = ask(speaking, texts=["cat"], images=[INLINE])["task_output"]
+    assert (output["fingerprint"], output["text_fingerprint"]) == (speaking.pipeline.encoder.spec.fingerprint, tower)
+    assert "text_fingerprint" not in ask(speaking, images=[INLINE])["task_output"]
+    assert ask(speaking, check=True)["text_fingerprint"] == tower
+
+
 def test_a_model_without_texts_says_so(world: World) -> None:
     response = ask(world, texts=["cat"], images=[INLINE])
     assert (response["status"], response["error_code"]) == ("error", "no_text_tower")
@@ -189,6 +199,7 @@ def test_a_check_tells_the_cosine_the_fingerprint_and_the_versions(
     found = ask(build_world(bundle), check=True)
     assert (found["status"], found["cosine"]) == ("ok", pytest.approx(1, abs=1e-6))
     assert (found["model"], found["fingerprint"], found["graph"]) == ("tiny", "f" * 64, "portable")
+    assert "text_fingerprint" not in found
     assert {"python", "onnxruntime", "numpy", "pillow"} <= found["versions"].keys()
     (bundle / "model.json").write_text(json.dumps(spec | {"canonical_vector": (-right).tolist()}))
     found = ask(build_world(bundle), check=True)
