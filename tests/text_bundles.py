@@ -6,7 +6,7 @@ from pathlib import Path
 
 import orjson
 
-from handler.spec import BundleFile, TextSpec
+from handler.spec import BundleFile, TextSpec, sealed
 from handler.text import TextEncoder, load_text_encoder
 from infra.bake.labels import bake_labels
 from infra.hashing import file_sha256
@@ -30,8 +30,8 @@ SPEC = TextSpec(
 
 def load(bundle: Path, spec: TextSpec = SPEC, dim: int = DIM) -> TextEncoder:
     """Load a text tower from a directory whose files `model.json` would vouch for."""
-    sealed = replace(spec, graph=_seen(bundle / GRAPH_FILE), tokenizer=_seen(bundle / TOKENIZER_FILE))
-    return load_text_encoder(bundle, sealed, dim)
+    seen = replace(spec, graph=_seen(bundle / GRAPH_FILE), tokenizer=_seen(bundle / TOKENIZER_FILE))
+    return load_text_encoder(bundle, sealed(seen), dim)
 
 
 def _seen(path: Path) -> BundleFile:

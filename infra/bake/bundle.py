@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from handler.pixels import DECODE_POLICY
+from handler.fingerprint import DECODE_POLICY, fingerprint_of
 from handler.spec import BUNDLE_FORMAT, SPEC_FILE
 from handler.text import TextEncoder
-from infra.bake.fingerprint import fingerprint
+from infra.bake.fingerprint import content_hash
 from infra.bake.graph import build_graph
 from infra.bake.labels import DEFAULT_TEMPLATE, bake_labels, read_labels
 from infra.bake.licence import LICENCE_FILE, write_licence
@@ -122,8 +122,10 @@ def _make(manifest: Manifest, files: Files, bundle: Path, say: _Say) -> None:
     say("building the graph")
     graph, output = build_graph(manifest.image, files.path(manifest.image.file))
     (bundle / GRAPH_FILE).write_bytes(graph)
+    content = content_hash(graph)
     spec = _spec(manifest, files, bundle) | {
-        "fingerprint": fingerprint(graph, _pixels(manifest.preprocess), output),
+        "fingerprint": fingerprint_of(content, output, _pixels(manifest.preprocess)),
+        "content_sha256": content,
         "output_name": output,
     }
     unproved = {"canonical_vector": [0.0] * manifest.embedding_dim, "prepared": [], "canary_output": []}
