@@ -80,6 +80,19 @@ class TextSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelsSpec:
+    """A bundle's labels; see `handler.labels`.
+
+    Attributes:
+        names: JSON.
+        vectors: NumPy's own format.
+    """
+
+    names: BundleFile
+    vectors: BundleFile
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """What `model.json` says, checked.
 
@@ -96,7 +109,7 @@ class ModelSpec:
         preprocess: pixels to tensor.
         canonical_vector: what the untouched model makes of the test card, not normalised.
         text: the text tower; None where there is none.
-        labels: how many labels the bundle has (`handler.labels`).
+        labels: what every picture is compared with; None where there are none.
     """
 
     name: str
@@ -111,7 +124,7 @@ class ModelSpec:
     preprocess: Preprocess
     canonical_vector: tuple[float, ...]
     text: TextSpec | None
-    labels: int
+    labels: LabelsSpec | None
 
 
 def load_spec(bundle: Path) -> ModelSpec:
@@ -181,7 +194,7 @@ def _spec(fields: Fields) -> ModelSpec:
         preprocess=_preprocess(fields),
         canonical_vector=finites(fields, "canonical_vector", dim),
         text=_text(fields["text"]) if fields.get("text") else None,
-        labels=int(fields.get("labels", 0)),
+        labels=_labels(fields["labels"]) if fields.get("labels") else None,
     )
     if not spec.canary_output and any(entry.canary for entry in spec.prepared):
         raise ValueError("canary_output is empty, and there are canaries")
@@ -233,3 +246,7 @@ def _text(fields: Fields) -> TextSpec:
         pad_id=whole(fields, "pad_id", 0),
         fingerprint=sha256(fields, "fingerprint"),
     )
+
+
+def _labels(fields: Fields) -> LabelsSpec:
+    return LabelsSpec(names=_file(fields["names"]), vectors=_file(fields["vectors"]))

@@ -48,7 +48,6 @@ def add_text(bundle: Path, dim: int, labels: Sequence[str] = (), tower: Tower | 
     fields = orjson.loads((bundle / "model.json").read_bytes())
     fields["text"] = asdict(encoder.spec)
     if labels:
-        bake_labels(labels, encoder, bundle)
-        fields["labels"] = len(labels)
+        fields["labels"] = asdict(bake_labels(labels, encoder, bundle))
     (bundle / "model.json").write_bytes(orjson.dumps(fields))
     return encoder

@@ -151,8 +151,7 @@ def _keep_text(encoder: TextEncoder, bundle: Path, names: tuple[str, ...], optio
     """Write the labels, and the text tower into `model.json`, or take it out again where only its labels are wanted."""
     spec = json.loads((bundle / SPEC_FILE).read_bytes())
     if names:
-        bake_labels(names, encoder, bundle, options.label_template)
-        spec["labels"] = len(names)
+        spec["labels"] = asdict(bake_labels(names, encoder, bundle, options.label_template))
     if options.text:
         spec["text"] = asdict(encoder.spec)
     else:
