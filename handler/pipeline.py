@@ -104,13 +104,7 @@ class Pipeline:
         Raises:
             RejectedError: they are not an image that can be embedded.
         """
-        if not data:
-            raise RejectedError(Rejection.EMPTY_OBJECT, "the image has no bytes")
-        if len(data) > self.settings.max_image_bytes:
-            raise RejectedError(
-                Rejection.TOO_MANY_BYTES,
-                f"the image has {len(data)} bytes, more than the {self.settings.max_image_bytes} allowed",
-            )
+        check_length(data, self.settings.max_image_bytes)
         return embed_image(self.encoder, data, self.settings.max_image_pixels, watch)
 
     def _settle(self, job: Job, deadline: Deadline, watch: Stopwatch) -> Outcome:
@@ -239,6 +233,18 @@ class Pipeline:
             return outcome
         # Also below a newer tombstone: whoever worked on this event before may have ended after that one's clean-up.
         return outcome if self.store.clean(job.bucket, job.key, deadline) else None
+
+
+def check_length(data: bytes, limit: int) -> None:
+    """Look at how many bytes an image has.
+
+    Raises:
+        RejectedError: it has none, or more than the limit.
+    """
+    if not data:
+        raise RejectedError(Rejection.EMPTY_OBJECT, "the image has no bytes")
+    if len(data) > limit:
+        raise RejectedError(Rejection.TOO_MANY_BYTES, f"the image has {len(data)} bytes, more than the {limit} allowed")
 
 
 def embed_image(encoder: Encoder, data: bytes, max_pixels: int, watch: Stopwatch) -> ImageEmbedding:

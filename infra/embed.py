@@ -12,15 +12,13 @@ import orjson
 from handler.check import cosine_of
 from handler.errors import DropvecError, MissingObjectError
 from handler.model import Encoder, Vector, load_encoder
-from handler.pipeline import contained, embed_image
+from handler.pipeline import check_length, contained, embed_image
 from handler.record import Embedding, file_entry
+from handler.settings import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from handler.text import TextEncoder, load_text_tower
 from handler.timing import Stopwatch
 from infra.errors import OperatorError
 from infra.local.model import bundle_for
-
-# As the function's own default.
-MAX_PIXELS = 100_000_000
 
 TEXT_PREFIX = "text:"
 
@@ -44,7 +42,8 @@ def embed(files: Sequence[Path], texts: Sequence[str], model: str, *, normalize:
     failed = 0
     for entry in local.entries(files, texts, normalize=normalize):
         failed += entry["status"] == "error"
-        sys.stdout.write(orjson.dumps(entry, option=orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
+        # As bytes: JSON is UTF-8 whatever the terminal's language is.
+        sys.stdout.buffer.write(orjson.dumps(entry, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
     if failed:
         sys.stdout.flush()
         raise OperatorError(f"{failed} of {len(files) + len(texts)} could not be embedded; their lines say why")
@@ -114,7 +113,8 @@ class Local:
     def _picture(self, path: Path) -> Embedding | DropvecError:
         try:
             data = path.read_bytes()
-            return contained(lambda: embed_image(self.encoder, data, MAX_PIXELS, Stopwatch()))
+            check_length(data, MAX_IMAGE_BYTES)
+            return contained(lambda: embed_image(self.encoder, data, MAX_IMAGE_PIXELS, Stopwatch()))
         except DropvecError as error:
             return error
         except OSError as error:
@@ -122,4 +122,10 @@ class Local:
 
 
 def _entry(name: str, found: Embedding | DropvecError, *, normalize: bool) -> dict[str, Any]:
-    return file_entry(name, found.normalize() if normalize and isinstance(found, Embedding) else found)
+    wanted = found.normalize() if normalize and isinstance(found, Embedding) else found
+    return file_entry(_readable(name), wanted)
+
+
+def _readable(name: str) -> str:
+    """A command line's argument, with U+FFFD for bytes that are not UTF-8: JSON has no others."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

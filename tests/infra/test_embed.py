@@ -1,15 +1,20 @@
 """Files and texts to vectors on this machine, without AWS."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from handler.settings import MAX_IMAGE_BYTES
 from handler.spec import load_spec
 from infra.embed import compare, embed
 from infra.errors import OperatorError
+from infra.local.paths import ROOT
 from tests.bundles import DIM, write_tiny_bundle
 from tests.pictures import encoded, picture
 from tests.text_bundles import add_text
@@ -70,3 +75,41 @@ def test_a_text_without_a_vector_is_its_own_error(broken: Path, capsys: pytest.C
 def test_what_has_no_vector_is_not_compared(broken: Path) -> None:
     with pytest.raises(OperatorError, match=r"text:a cat: .*not-a-numbers"):
         compare("text:a dog", "text:a cat", str(broken))
+
+
+def test_files_that_cannot_be_embedded_are_told_as_the_function_does(
+    bundle: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty, large, none = (photo.with_name(name) for name in ("empty.png", "large.png", "none.png"))
+    empty.touch()
+    with large.open("wb") as file:
+        file.truncate(MAX_IMAGE_BYTES + 1)
+    with pytest.raises(OperatorError, match="4 of 5"):
+        embed([empty, photo, large, none, photo.parent], [], str(bundle), normalize=True)
+    codes = ["empty_object", None, "too_many_bytes", "not_found", "not_found"]
+    assert [line["error_code"] for line in lines(capsys)] == codes
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_names_and_texts_that_are_not_utf_8_are_embedded_like_others(bundle: Path, photo: Path, encoding: str) -> None:
+    name = os.fsencode(photo.parent) + b"/\xff.png"
+    Path(os.fsdecode(name)).write_bytes(photo.read_bytes())
+    command: list[str | bytes | Path] = [
+        sys.executable,
+        "-m",
+        "infra",
+        "embed",
+        name,
+        "--text",
+        b"caf\xe9",
+        "--text",
+        "猫",
+        "--model",
+        bundle,
+    ]
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+    assert done.stderr == b""
+    found = [json.loads(line) for line in done.stdout.decode("utf-8").splitlines()]
+    names = [f"{photo.parent}/\ufffd.png", "caf\ufffd", "猫"]
+    assert [(line["file_path"], line["status"]) for line in found] == [(name, "success") for name in names]
