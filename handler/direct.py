@@ -74,10 +74,10 @@ def respond(body: object, pipeline: Pipeline, deadline: Deadline) -> dict[str, A
     try:
         request = parse(body)
         if request.check:
-            return check(pipeline.encoder)
+            return contained(lambda: check(pipeline.encoder))
         if request.texts:
             require_text_tower(pipeline.encoder.spec)
-    except RequestError as error:
+    except DropvecError as error:
         return {"status": "error", "error": str(error), "error_code": error.code}
     # What is not begun in time is told so; what is cut off by the platform takes all the others with it.
     enough = min(START_SECONDS, deadline.left() / 2)
@@ -88,16 +88,16 @@ def respond(body: object, pipeline: Pipeline, deadline: Deadline) -> dict[str, A
         *((text, partial(_embed_text, text, pipeline)) for text in request.texts),
     ]
     files = overlapped(lambda each: _entry(*each, deadline, enough, normalized=wanted), work)
-    response = {
-        "status": "ok",
-        "task_output": {
-            "files": files,
-            "total_files": len(files),
-            "normalize": wanted,
-            "model": pipeline.encoder.spec.name,
-            "fingerprint": pipeline.encoder.spec.fingerprint,
-        },
+    output = {
+        "files": files,
+        "total_files": len(files),
+        "normalize": wanted,
+        "model": pipeline.encoder.spec.name,
+        "fingerprint": pipeline.encoder.spec.fingerprint,
     }
+    if request.texts:
+        output["text_fingerprint"] = require_text_tower(pipeline.encoder.spec).fingerprint
+    response = {"status": "ok", "task_output": output}
     answer: dict[str, Any] = orjson.loads(orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY))
     return answer
 
