@@ -89,14 +89,29 @@ def test_texts_cannot_be_stored_and_count_as_files(speaking: World) -> None:
     assert ask(speaking, texts=["half a \ud800"])["error_code"] == "invalid_request"
 
 
-def test_a_text_tower_that_is_damaged_is_that_texts_error(
+def test_a_text_tower_that_is_damaged_is_the_error_of_every_text(
     aws: None, text_bundle: tuple[Path, TextEncoder], tmp_path: Path
 ) -> None:
     bundle = copytree(text_bundle[0], tmp_path / "bundle")
-    (bundle / "text.onnx").write_bytes(b"damaged")
-    files = ask(build_world(bundle), texts=["cat"], images=[INLINE])["task_output"]["files"]
-    assert [file["status"] for file in files] == ["success", "error"]
-    assert files[1]["error_code"] == "invalid_bundle"
+    graph = bundle / "text.onnx"
+    graph.write_bytes(graph.read_bytes()[::-1])
+    read = opened(graph)
+    files = ask(build_world(bundle), texts=["cat", "dog", "猫"], images=[INLINE])["task_output"]["files"]
+    assert [file["error_code"] for file in files] == [None, "invalid_bundle", "invalid_bundle", "invalid_bundle"]
+    assert "text.onnx is not the file" in files[3]["error"]
+    assert len(read) == 1, "a tower is large: it is not hashed again for every text"
+
+
+def opened(path: Path) -> list[object]:
+    """What will grow by an entry with each opening of a file."""
+    seen: list[object] = []
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and str(arguments[0]) == str(path):
+            seen.append(arguments)
+
+    sys.addaudithook(hook)
+    return seen
 
 
 def test_every_result_carries_the_nearest_labels(speaking: World, text_bundle: tuple[Path, TextEncoder]) -> None:
