@@ -5,7 +5,7 @@ MODEL  ?= efficientnet-lite0
 export MODEL IMAGES PORT EVENT # recipes read them from the environment, so that no name needs quoting
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up invoke test test-export bench soak fuzz check format lock clean
+.PHONY: help demo up invoke test test-export bench cpus soak fuzz check format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,9 @@ bench: .venv/.ready ## dropvec beside naive and others, measured: make bench [QU
 
 test-export: .venv-export/.ready ## the tests of the export to ONNX, with PyTorch
 	@.venv-export/bin/python -m pytest -o tmp_path_retention_policy=failed tests/export
+
+cpus: .venv/.ready ## the graphs of a bundle on emulated CPUs, with and without AVX-512: make cpus
+	@$(PY) -m tests.cpus --model "$$MODEL"
 
 soak: .venv/.ready ## the order model and a failing AWS, at length: make soak [CASES=20000] [UPLOADS=1000]
 	@$(PY) -m tests.soak.soak_faults --uploads $(or $(UPLOADS),1000)

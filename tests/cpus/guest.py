@@ -1,0 +1,83 @@
+"""What a CPU makes of a bundle's graphs: python -m tests.cpus.guest BUNDLE.
+
+Each measurement has a process of its own, forked after all imports, since a graph for another CPU may bring it down.
+The same runs as the only program of an emulated machine; see `tests.cpus.machine`.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handler.check import check, cosine_of, embed_testcard
+from handler.model import PORTABLE, Encoder, load_encoder, open_portable
+from handler.prepared import open_session, prepared_options
+from handler.spec import load_spec
+
+# What decides which code onnxruntime runs, among a CPU's flags.
+FLAGS = ("avx", "avx2", "fma", "avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512_vnni")
+
+
+def report(bundle: Path) -> dict[str, Any]:
+    """Measure.
+
+    Returns:
+        `cpu` and `flags`; `check`, what `proof` says; and `graphs`: for the model itself (`portable`) and for each
+        prepared graph, chosen or not, the cosine of its vector to the untouched model's, or how that failed.
+    """
+    names = [PORTABLE, *(prepared.name for prepared in load_spec(bundle).prepared)]
+    return {
+        **_cpu(),
+        "check": apart("check", partial(proof, bundle)),
+        "graphs": {name: apart(name, partial(_cosine, bundle, name)) for name in names},
+    }
+
+
+def proof(bundle: Path) -> dict[str, Any]:
+    """The answer to `{"check": true}` of the encoder that the function would load."""
+    return check(load_encoder(bundle))
+
+
+def apart(name: str, measure: Callable[[], Any]) -> Any:
+    """What a function answers, as JSON has it, in a process of its own; a line of text where it raises or crashes."""
+    sys.stderr.write(f"measuring: {name}\n")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            answer = measure()
+        except Exception as error:  # noqa: BLE001 - it is told as the answer, and this process must end here
+            answer = f"{type(error).__name__}: {str(error)[:200]}"
+        os.write(writing, json.dumps(answer).encode())
+        os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as pipe:  # noqa: PTH123 - not a path
+        told = pipe.read()
+    _, status = os.waitpid(child, 0)
+    return json.loads(told) if told else f"a crash: exit code {os.waitstatus_to_exitcode(status)}"
+
+
+def _cosine(bundle: Path, name: str) -> float:
+    spec = load_spec(bundle)
+    if name == PORTABLE:
+        session = open_portable(bundle, spec)
+    else:
+        (prepared,) = (prepared for prepared in spec.prepared if prepared.name == name)
+        session = open_session(bundle / prepared.graph.name, prepared_options(1))
+    vector = embed_testcard(Encoder(bundle, spec, session, name))
+    return round(cosine_of(vector, np.array(spec.canonical_vector, dtype=np.float32)), 9)
+
+
+def _cpu() -> dict[str, Any]:
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return {"cpu": facts["model name"], "flags": [flag for flag in FLAGS if flag in facts["flags"].split()]}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{json.dumps(report(Path(sys.argv[1])))}\n")
