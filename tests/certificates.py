@@ -9,17 +9,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-_NAME = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "tests of dropvec")])
 
-
-def make_authority(folder: Path) -> tuple[Path, ssl.SSLContext]:
+def make_authority(folder: Path, name: str = "tests of dropvec") -> tuple[Path, ssl.SSLContext]:
     """A file to trust, and a server's context that is trusted by it."""
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     key = ec.generate_private_key(ec.SECP256R1())
     now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(_NAME)
-        .issuer_name(_NAME)
+        .subject_name(subject)
+        .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(1)
         .not_valid_before(now - dt.timedelta(days=1))

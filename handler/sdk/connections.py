@@ -6,19 +6,19 @@ import select
 import ssl
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple, Self
 
 from handler.sdk.endpoints import Address
 from handler.sdk.errors import NetworkError, StaleError
 from handler.sdk.proxies import Proxy, proxy_for
-from handler.sdk.trust import make_context
+from handler.sdk.trust import Trust
 
 # Idle for longer it may be gone without a word, since nothing tells a frozen sandbox: NAT gateways drop after 350 s
 # (https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateway-troubleshooting.html).
 MAX_IDLE_SECONDS = 60.0
-MAX_IDLE_CONNECTIONS = 4
+MAX_IDLE_CONNECTIONS = 8
 
 _FAULTS = (OSError, http.client.HTTPException)
 
@@ -35,10 +35,45 @@ class Timeouts(NamedTuple):
     read: float
 
 
-class _Idle(NamedTuple):
+class _Kept(NamedTuple):
+    place: tuple[str, str, int]
     connection: http.client.HTTPConnection
     # By the wall clock, which a frozen sandbox finds put right.
     since: float
+
+
+class _Pool:
+    """Connections that nobody uses, the newest last."""
+
+    def __init__(self) -> None:
+        self._kept: list[_Kept] = []
+        self._lock = threading.Lock()
+
+    def put(self, place: tuple[str, str, int], connection: http.client.HTTPConnection) -> None:
+        with self._lock:
+            self._kept.append(_Kept(place, connection, time.time()))
+            oldest = self._kept.pop(0) if len(self._kept) > MAX_IDLE_CONNECTIONS else None
+        if oldest:
+            oldest.connection.close()
+
+    def take(self, place: tuple[str, str, int]) -> http.client.HTTPConnection | None:
+        """One to that place that can be used still."""
+        while kept := self._pop(place):
+            if 0 <= time.time() - kept.since <= MAX_IDLE_SECONDS and not _has_something_to_say(kept.connection):
+                return kept.connection
+            kept.connection.close()
+        return None
+
+    def _pop(self, place: tuple[str, str, int]) -> _Kept | None:
+        with self._lock:
+            number = next((n for n in reversed(range(len(self._kept))) if self._kept[n].place == place), None)
+            return None if number is None else self._kept.pop(number)
+
+    def clear(self) -> None:
+        with self._lock:
+            gone, self._kept = self._kept, []
+        for kept in gone:
+            kept.connection.close()
 
 
 class Answer:
@@ -48,12 +83,15 @@ class Answer:
     """
 
     def __init__(
-        self, response: http.client.HTTPResponse, connection: http.client.HTTPConnection, idle: list[_Idle]
+        self,
+        response: http.client.HTTPResponse,
+        connection: http.client.HTTPConnection,
+        keep: Callable[[http.client.HTTPConnection], None],
     ) -> None:
         self.status = response.status
         self._response = response
         self._connection = connection
-        self._idle = idle
+        self._keep = keep
 
     def header(self, name: str) -> str | None:
         """A header, whatever the case of its name."""
@@ -87,8 +125,8 @@ class Answer:
     def __exit__(self, *_: object) -> None:
         if self._response.length == 0:  # an empty body is at its end before it is read
             self._response.close()
-        if self._response.isclosed() and self._connection.sock and len(self._idle) < MAX_IDLE_CONNECTIONS:
-            self._idle.append(_Idle(self._connection, time.time()))
+        if self._response.isclosed() and self._connection.sock:
+            self._keep(self._connection)
         else:
             self._response.close()
             self._connection.close()
@@ -99,10 +137,8 @@ class Connections:
 
     def __init__(self, timeouts: Timeouts, environment: Mapping[str, str] = os.environ) -> None:
         self._timeouts = timeouts
-        self._environment = environment
-        self._idle: defaultdict[tuple[str, str, int], list[_Idle]] = defaultdict(list)
-        self._context: ssl.SSLContext | None = None
-        self._lock = threading.Lock()
+        self._trust = Trust(environment)
+        self._pool = _Pool()
 
     def send(self, address: Address, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Send a request over a kept connection, or a new one.
@@ -114,24 +150,32 @@ class Connections:
         proxy = proxy_for(address)
         if proxy and address.scheme == "http":  # over TLS the proxy hears all that it needs when the connection is made
             target, headers = f"http://{address.authority}{target}", {**headers, **proxy.headers}
-        idle = self._idle[(address.scheme, address.host, address.port)]
-        kept = _take(idle)
+        place = (address.scheme, address.host, address.port)
+        kept = self._pool.take(place)
         try:
             connection = kept or self._connect(address, proxy)
-            return Answer(_exchange(connection, method, target, headers, body), connection, idle)
+            response = _exchange(connection, method, target, headers, body)
         except _FAULTS as error:
             text = f"{address.authority}: {error or type(error).__name__}"
             if kept and isinstance(error, (ConnectionError, ssl.SSLError)):
-                _drop(idle)
+                self._pool.clear()
                 raise StaleError(text) from None
             raise NetworkError(text) from None
+        return Answer(response, connection, partial(self._pool.put, place))
 
     def close(self) -> None:
         """Close those that nobody uses."""
-        for idle in list(self._idle.values()):
-            _drop(idle)
+        self._pool.clear()
 
     def _connect(self, address: Address, proxy: Proxy | None) -> http.client.HTTPConnection:
+        try:
+            return self._connect_once(address, proxy)
+        except ssl.SSLCertVerificationError:
+            if not self._trust.widen():
+                raise
+            return self._connect_once(address, proxy)
+
+    def _connect_once(self, address: Address, proxy: Proxy | None) -> http.client.HTTPConnection:
         connection = self._unconnected(address, proxy)
         try:
             connection.connect()
@@ -145,16 +189,12 @@ class Connections:
         host, port = (proxy.host, proxy.port) if proxy else (address.host, address.port)
         if address.scheme == "http":
             return http.client.HTTPConnection(host, port, timeout=self._timeouts.connect)
-        connection = http.client.HTTPSConnection(host, port, timeout=self._timeouts.connect, context=self._tls())
+        connection = http.client.HTTPSConnection(
+            host, port, timeout=self._timeouts.connect, context=self._trust.context()
+        )
         if proxy:
             connection.set_tunnel(address.host, address.port, proxy.headers)
         return connection
-
-    def _tls(self) -> ssl.SSLContext:
-        with self._lock:  # reading all certificates takes longer than a handshake
-            if self._context is None:
-                self._context = make_context(self._environment)
-        return self._context
 
 
 def _exchange(
@@ -171,26 +211,9 @@ def _exchange(
         raise
 
 
-def _take(idle: list[_Idle]) -> http.client.HTTPConnection | None:
-    """The kept connection that was used last, if it can be used still."""
-    while True:
-        try:
-            kept = idle.pop()
-        except IndexError:
-            return None
-        if 0 <= time.time() - kept.since <= MAX_IDLE_SECONDS and not _has_something_to_say(kept.connection):
-            return kept.connection
-        kept.connection.close()
-
-
 def _has_something_to_say(connection: http.client.HTTPConnection) -> bool:
     """Whether an idle server sends, which can only be the end."""
     try:
         return bool(select.select([connection.sock], [], [], 0)[0])
     except (OSError, ValueError):
         return True
-
-
-def _drop(idle: list[_Idle]) -> None:
-    while idle:
-        idle.pop().connection.close()

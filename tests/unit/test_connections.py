@@ -17,7 +17,7 @@ from handler.sdk import connections as module
 from handler.sdk.connections import Answer, Connections, Timeouts
 from handler.sdk.endpoints import Address
 from handler.sdk.errors import NetworkError, StaleError
-from handler.sdk.trust import check_bundle, make_context
+from handler.sdk.trust import Trust, check_bundle
 from handler.timing import Deadline
 from tests.certificates import make_authority
 from tests.raw_server import OK, Serve, raw_server, read_request
@@ -93,6 +93,23 @@ def test_an_old_connection_is_not_used_again(monkeypatch: pytest.MonkeyPatch) ->
         time.sleep(0.1)
         ask(connections, address)
     assert numbers == [0, 1]
+
+
+def test_no_more_connections_are_kept_than_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many servers there are: every bucket is a host of its own."""
+    monkeypatch.setattr(module, "MAX_IDLE_CONNECTIONS", 2)
+    numbers = []
+
+    def serve(connection: socket.socket, number: int) -> None:
+        while read_request(connection):
+            numbers.append(number)
+            connection.sendall(OK)
+
+    with connected(serve) as (connections, address):
+        names = [Address("http", host, address.port) for host in ("127.0.0.1", "localhost", "LOCALHOST")]
+        for name in [*names, names[2], names[1], names[0]]:
+            ask(connections, name)
+    assert numbers == [0, 1, 2, 2, 1, 3]
 
 
 def hangs_up_on_the_second_request(connection: socket.socket, number: int) -> None:
@@ -294,7 +311,35 @@ def test_a_system_without_certificates_borrows_a_package_s(monkeypatch: pytest.M
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     assert ssl.create_default_context().cert_store_stats()["x509_ca"] == 0
-    assert make_context({}).cert_store_stats()["x509_ca"] > 50
+    trust = Trust({})
+    assert trust.context().cert_store_stats()["x509_ca"] > 0
+    assert trust.widen()
+    assert trust.context().cert_store_stats()["x509_ca"] > 50
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_rest_of_a_system_s_certificates_is_read_when_aws_s_do_not_do(
+    authority: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, known: bool
+) -> None:
+    bundle, context = authority
+    aws_s, _ = make_authority(tmp_path, "Amazon Root CA 9")
+    system = tmp_path / "system.pem"
+    system.write_text(f"# Some\n{bundle.read_text() if known else ''}\n# AWS\n{aws_s.read_text()}")
+    monkeypatch.setenv("SSL_CERT_FILE", str(system))
+    assert Trust({}).context().cert_store_stats()["x509_ca"] == 1
+    with connected(polite, context) as (connections, address):
+        if known:
+            assert [ask(connections, address) for _ in range(2)] == [b"ok"] * 2
+        else:
+            with pytest.raises(NetworkError, match="certificate verify failed"):
+                ask(connections, address)
+
+
+def test_aws_s_certificates_alone_are_read_for_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    aws_s, context = make_authority(tmp_path, "Amazon Root CA 9")
+    monkeypatch.setenv("SSL_CERT_FILE", str(aws_s))
+    with connected(polite, context) as (connections, address):
+        assert ask(connections, address) == b"ok"
 
 
 def test_a_bundle_that_is_none_is_told(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from handler.direct import respond
 from handler.text import TextEncoder
 from handler.timing import Deadline, Stopwatch
 from tests.bundles import DIM, write_tiny_bundle
+from tests.loopback_aws import State
 from tests.pictures import card, encoded, picture
 from tests.text_bundles import add_text
 from tests.unit.conftest import World, build_world
@@ -29,8 +30,8 @@ def text_bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TextEnc
 
 
 @pytest.fixture
-def speaking(aws: None, text_bundle: tuple[Path, TextEncoder]) -> World:
-    return build_world(text_bundle[0])
+def speaking(aws: State, text_bundle: tuple[Path, TextEncoder]) -> World:
+    return build_world(text_bundle[0], aws)
 
 
 def ask(world: World, **body: Any) -> dict[str, Any]:
@@ -72,11 +73,11 @@ def test_texts_cannot_be_stored_and_count_as_files(speaking: World) -> None:
 
 
 def test_a_text_tower_that_is_damaged_is_that_texts_error(
-    aws: None, text_bundle: tuple[Path, TextEncoder], tmp_path: Path
+    aws: State, text_bundle: tuple[Path, TextEncoder], tmp_path: Path
 ) -> None:
     bundle = copytree(text_bundle[0], tmp_path / "bundle")
     (bundle / "text.onnx").write_bytes(b"damaged")
-    files = ask(build_world(bundle), texts=["cat"], images=[INLINE])["task_output"]["files"]
+    files = ask(build_world(bundle, aws), texts=["cat"], images=[INLINE])["task_output"]["files"]
     assert [file["status"] for file in files] == ["success", "error"]
     assert files[1]["error_code"] == "invalid_bundle"
 
@@ -111,32 +112,32 @@ def test_results_of_a_bundle_without_labels_have_none(world: World) -> None:
 
 
 def test_other_labels_are_a_change_worth_storing(
-    aws: None, text_bundle: tuple[Path, TextEncoder], tmp_path: Path
+    aws: State, text_bundle: tuple[Path, TextEncoder], tmp_path: Path
 ) -> None:
-    before = build_world(text_bundle[0])
+    before = build_world(text_bundle[0], aws)
     before.put("x.png", PHOTO)
     before.process("x.png")
     bundle = write_tiny_bundle(tmp_path / "bundle")
     add_text(bundle, DIM, ["house", "garden"])
-    after = build_world(bundle)
+    after = build_world(bundle, aws)
     assert after.process("x.png", sequencer=None).ending == "success"
     assert {each["M"]["label"]["S"] for each in stored(after)} == {"house", "garden"}
 
 
 def test_a_check_tells_the_cosine_the_fingerprint_and_the_versions(
-    aws: None, tiny_bundle: Path, tmp_path: Path
+    aws: State, tiny_bundle: Path, tmp_path: Path
 ) -> None:
     bundle = copytree(tiny_bundle, tmp_path / "bundle")
     spec = json.loads((bundle / "model.json").read_bytes())
-    world = build_world(bundle)
+    world = build_world(bundle, aws)
     right = world.pipeline.embed_bytes(encoded(card()), Stopwatch()).vector
     (bundle / "model.json").write_text(json.dumps(spec | {"canonical_vector": right.tolist()}))
-    found = ask(build_world(bundle), check=True)
+    found = ask(build_world(bundle, aws), check=True)
     assert (found["status"], found["cosine"]) == ("ok", pytest.approx(1, abs=1e-6))
     assert (found["model"], found["fingerprint"], found["graph"]) == ("tiny", "f" * 64, "portable")
     assert {"python", "onnxruntime", "numpy", "pillow"} <= found["versions"].keys()
     (bundle / "model.json").write_text(json.dumps(spec | {"canonical_vector": (-right).tolist()}))
-    found = ask(build_world(bundle), check=True)
+    found = ask(build_world(bundle, aws), check=True)
     assert (found["status"], found["error_code"]) == ("error", "wrong_vector")
     assert "bake" in found["error"]
 
