@@ -5,10 +5,10 @@ MODEL  ?= efficientnet-lite0
 export MODEL IMAGES PORT EVENT # recipes read them from the environment, so that no name needs quoting
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up invoke test soak fuzz check format lock clean
+.PHONY: help demo up invoke test test-export soak fuzz check format lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 .venv/.ready: pyproject.toml constraints.txt infra/venv.sh
 	@sh infra/venv.sh $(PYTHON)
@@ -22,8 +22,16 @@ up: .venv/.ready ## the same local AWS, left running until Ctrl-C: make up [PORT
 invoke: .venv/.ready ## send one event to the running local AWS: make invoke EVENT=events/FILE.json
 	@$(PY) -m infra invoke "$$EVENT"
 
-test: .venv/.ready ## every test
+test: .venv/.ready ## every test but those of the export
 	@$(PY) -m pytest
+
+# PyTorch has an environment of its own, more than 1 GB, that nothing else needs; so its tests are not part of `test`.
+# They write 2 GB of weights and graphs, which go when all has passed.
+.venv-export/.ready: pyproject.toml constraints.txt infra/venv.sh
+	@sh infra/venv.sh $(PYTHON) .venv-export "--group test-export"
+
+test-export: .venv-export/.ready ## the tests of the export to ONNX, with PyTorch
+	@.venv-export/bin/python -m pytest -o tmp_path_retention_policy=failed tests/export
 
 soak: .venv/.ready ## the order model and a failing AWS, at length: make soak [CASES=20000] [UPLOADS=1000]
 	@$(PY) -m tests.soak.soak_faults --uploads $(or $(UPLOADS),1000)
@@ -46,8 +54,8 @@ format: .venv/.ready ## rewrite the code as `make check` wants it
 
 lock: .venv/.ready ## pin every dependency anew
 	@$(PY) -m pip install --quiet uv
-	@.venv/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+	@.venv/bin/uv pip compile pyproject.toml --group dev --group test-export --universal --python-version 3.11 \
 		--upgrade --no-annotate --no-header --quiet -o constraints.txt
 
 clean: ## remove what the commands above made
-	rm -rf .venv build
+	rm -rf .venv .venv-export build

@@ -3,14 +3,15 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from handler.answers import Report, answer
 from handler.aws import make_clients
 from handler.errors import DropvecError, RetryableError
-from handler.events import Direct, Message, Work, read_event
+from handler.events import Direct, Message, read_event
 from handler.model import PORTABLE, load_encoder
+from handler.overlap import overlapped
 from handler.pipeline import Ending, Outcome, Pipeline
 from handler.record import source_of
 from handler.settings import read_settings
@@ -70,22 +71,30 @@ def serve(event: object, context: LambdaContext | None, pipeline: Pipeline) -> d
         from handler.direct import respond  # noqa: PLC0415 - pydantic is not part of anybody else's cold start
 
         return respond(work.body, pipeline, deadline)
-    return answer(work, list(_reports(work, pipeline, deadline, request_id)))
+
+    def report(message: Message) -> Report:
+        if message is not work.messages[0] and deadline.left() < START_SECONDS:
+            return Report(message, (), RetryableError("too little time is left to begin with it"))
+        return _run(message, pipeline, deadline, request_id)
+
+    if any(message.group is not None for message in work.messages):
+        return answer(work, _in_order(work.messages, report))
+    return answer(work, overlapped(report, work.messages))
 
 
-def _reports(work: Work, pipeline: Pipeline, deadline: Deadline, request_id: str | None) -> Iterator[Report]:
-    failed_groups: set[str] = set()
-    for number, message in enumerate(work.messages):
-        if number > 0 and deadline.left() < START_SECONDS:
-            yield Report(message, (), RetryableError("too little time is left to begin with it"))
-            continue
+def _in_order(messages: Sequence[Message], report: Callable[[Message], Report]) -> list[Report]:
+    """Messages of a FIFO queue, one after the other: what follows a failed one in its group comes again after it."""
+    failed_groups: set[str | None] = set()
+    reports = []
+    for message in messages:
         if message.group in failed_groups:
-            yield Report(message, (), RetryableError("an earlier message of its group is to come again first"))
+            late = RetryableError("an earlier message of its group is to come again first")
+            reports.append(Report(message, (), late))
             continue
-        report = _run(message, pipeline, deadline, request_id)
-        if report.error is not None and message.group is not None:
+        reports.append(report(message))
+        if reports[-1].error is not None:
             failed_groups.add(message.group)
-        yield report
+    return reports
 
 
 def _run(message: Message, pipeline: Pipeline, deadline: Deadline, request_id: str | None) -> Report:

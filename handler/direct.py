@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from handler.check import check
 from handler.errors import DropvecError, RejectedError, Rejection, RequestError, RetryableError
 from handler.events import Job
+from handler.overlap import overlapped
 from handler.pipeline import Pipeline, contained
 from handler.record import MAX_KEY_BYTES, Embedding, ImageEmbedding, file_entry
 from handler.spec import require_text_tower
@@ -86,7 +87,7 @@ def respond(body: object, pipeline: Pipeline, deadline: Deadline) -> dict[str, A
         *((image.id, partial(_embed_image, image, pipeline)) for image in request.images),
         *((text, partial(_embed_text, text, pipeline)) for text in request.texts),
     ]
-    files = [_entry(name, embed, deadline, enough, normalized=wanted) for name, embed in work]
+    files = overlapped(lambda each: _entry(*each, deadline, enough, normalized=wanted), work)
     response = {
         "status": "ok",
         "task_output": {

@@ -12,9 +12,9 @@ from handler.jpeg import has_several_scans
 
 # How many times a pixel counts. The decoders of these hold a picture several times over.
 _WEIGHTS = {"webp": 2, "avif": 2, "heic": 2, "heif": 2}
-# Video codecs spend their time on bits: photos have 1 or 2 to a pixel, noise as many as 12.
-_VIDEO_CODECS = {"avif", "heic", "heif"}
-_DENSE_WEIGHT, _DENSE_BITS = 4, 4
+# HEVC's decoder spends its time on bits: a phone's photo has 1 or 2 to a pixel, a camera's 4, noise 12.
+_HEVC = {"heic", "heif"}
+_DENSE_WEIGHT, _DENSE_BITS = 4, 6
 # libtiff unpacks a strip, which may be the whole picture, before Pillow takes 8 bits of each sample. Lab is slow.
 _DEEP_WEIGHT, _DEEP_BITS = 2, 32
 _BITS_PER_SAMPLE, _SAMPLES_PER_PIXEL = 258, 277
@@ -58,7 +58,7 @@ def weight_of(name: str, opened: Image.Image | None, size: tuple[int, int], data
         return _RUN_LENGTH_WEIGHT
     if name == "tiff" and opened is not None:
         return _DEEP_WEIGHT if opened.mode == "LAB" or _tiff_bits(opened) > _DEEP_BITS else 1
-    if name in _VIDEO_CODECS and 8 * len(data) > _DENSE_BITS * pixels:
+    if name in _HEVC and 8 * len(data) > _DENSE_BITS * pixels:
         return _DENSE_WEIGHT
     return _WEIGHTS.get(name, 1)
 

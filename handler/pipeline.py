@@ -4,8 +4,9 @@ import json
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -71,12 +72,21 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The function's parts, put together once at cold start."""
+    """The function's parts, put together once at cold start.
+
+    Attributes:
+        settings: the environment's.
+        encoder: the model.
+        clients: S3 and DynamoDB.
+        store: what writes.
+        turn: held by whoever decodes or embeds: two at once would only wait for each other, with twice the memory.
+    """
 
     settings: Settings
     encoder: Encoder
     clients: Clients
     store: Store
+    turn: Lock = field(default_factory=Lock)
 
     def process(self, job: Job, deadline: Deadline) -> Outcome:
         """Bring the item and the JSON of a job's key to what the key holds now. Never raises."""
@@ -111,7 +121,9 @@ class Pipeline:
                 Rejection.TOO_MANY_BYTES,
                 f"the image has {len(data)} bytes, more than the {self.settings.max_image_bytes} allowed",
             )
-        return embed_image(self.encoder, data, self.settings.max_image_pixels, watch)
+        with self.turn:
+            watch.lap("wait")
+            return embed_image(self.encoder, data, self.settings.max_image_pixels, watch)
 
     def _settle(self, job: Job, deadline: Deadline, watch: Stopwatch) -> Outcome:
         if job.bucket == self.settings.results_bucket:
@@ -246,9 +258,10 @@ def embed_image(encoder: Encoder, data: bytes, max_pixels: int, watch: Stopwatch
         RejectedError: they are not an image that can be embedded.
         InternalError: the model gave no vector.
     """
-    picture = decode(data, max_pixels)
+    how = encoder.spec.preprocess
+    picture = decode(data, max_pixels, how.enough)
     watch.lap("decode")
-    tensor = to_tensor(picture.image, encoder.spec.preprocess)
+    tensor = to_tensor(picture.image, how, (picture.width, picture.height))
     watch.lap("preprocess")
     vector = encoder.embed(tensor)
     watch.lap("embed")

@@ -4,6 +4,8 @@
 |---|---|
 | format | sniffed from the first bytes; the file's name and content type are never looked at |
 | size | pixels are counted from the header and refused before anything is decoded |
+| detail | a JPEG that is much larger than the model's input is decoded at 1/2, 1/4 or 1/8 of its size by its decoder, \
+which leaves at least 4 pixels for each that the model sees (`handler.preprocess.DETAIL`) |
 | orientation | EXIF orientation applied once; HEIF's own rotation is its decoder's, and its EXIF is not asked; EXIF \
 that is damaged, or larger than 1 MiB, is not asked either |
 | frames | the first one (GIF, APNG, WebP, TIFF, MPO) |
@@ -19,7 +21,7 @@ nothing is guessed from half a file; what follows the first picture does not mat
 floats): Pillow does not tell the one from the other |
 | memory, time | a picture of `MAX_IMAGE_PIXELS` = 100 million takes less than 1 GiB and 5 s. Decoders that need more \
 per pixel may have fewer: WebP, AVIF, HEIC, HEIF, JPEG that is progressive without subsampling, and TIFF of more than \
-32 bits a pixel or in Lab, half as many; AVIF, HEIC and HEIF of more than 4 bits a pixel in the file a quarter; \
+32 bits a pixel or in Lab, half as many; HEIC and HEIF of more than 6 bits a pixel in the file a quarter; \
 run-length BMP a twentieth |
 """
 
@@ -40,7 +42,7 @@ from handler.intact import MOST_METADATA_BYTES, first_picture
 from handler.limits import refuse_too_many, weight_of
 
 # Part of every fingerprint: raise it when a change here or in `preprocess` can change a stored vector.
-DECODE_POLICY = 1
+DECODE_POLICY = 2
 
 # Sizes are checked here, against the setting, before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -67,6 +69,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ACROSS = frozenset({5, 6, 7, 8})  # of these, width and height change places
 
 _MAGICS = {
     "jpeg": (b"\xff\xd8\xff",),
@@ -92,7 +95,7 @@ class Picture:
     """A decoded picture.
 
     Attributes:
-        image: upright, mode RGB.
+        image: upright, mode RGB; of a JPEG perhaps a half, a quarter or an eighth of its size.
         width: pixels, as shown.
         height: pixels, as shown.
         format: what the bytes are: `jpeg`, `png`, `webp`, `gif`, `bmp`, `tiff`, `avif`, `heic` or `heif`.
@@ -119,8 +122,13 @@ def sniff(data: bytes) -> str | None:
     return None
 
 
-def decode(data: bytes, max_pixels: int) -> Picture:
+def decode(data: bytes, max_pixels: int, enough: int | None = None) -> Picture:
     """Decode the first frame into an upright RGB picture.
+
+    Args:
+        data: the file.
+        max_pixels: more are refused, `handler.limits`.
+        enough: what the shortest side must keep where a decoder can leave detail out by itself, pixels; None: all.
 
     Raises:
         RejectedError: `unsupported_format`, `too_many_pixels` or `corrupt_image`.
@@ -131,7 +139,7 @@ def decode(data: bytes, max_pixels: int) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = _decode(data, name, max_pixels)
+            return _decode(data, name, max_pixels, enough)
     except (RejectedError, MemoryError, ImportError):
         raise  # the last two are no fault of the file's: another try may succeed
     except Exception as error:  # noqa: BLE001 - on hostile bytes Pillow's decoders raise whatever their parsers met
@@ -139,15 +147,18 @@ def decode(data: bytes, max_pixels: int) -> Picture:
         if isinstance(error, UnidentifiedImageError):
             reason = "its header does not parse"  # its own text names a buffer's address
         raise RejectedError(Rejection.CORRUPT_IMAGE, f"the {name} does not decode ({reason})") from None
-    return Picture(image, image.width, image.height, name)
 
 
-def _decode(data: bytes, name: str, max_pixels: int) -> Image.Image:
+def _decode(data: bytes, name: str, max_pixels: int, enough: int | None) -> Picture:
     picture = first_picture(data, name)
     if name in {"heic", "heif"}:
-        return to_rgb(_decode_heif(picture, name, max_pixels))
+        image = to_rgb(_decode_heif(picture, name, max_pixels))
+        return Picture(image, image.width, image.height, name)
     with Image.open(io.BytesIO(picture), formats=[_pillow_format(name)]) as opened:
         refuse_too_many(opened.size, weight_of(name, opened, opened.size, picture), max_pixels)
+        width, height = opened.size
+        if name == "jpeg" and enough is not None:
+            opened.draft(None, (enough, enough))  # the smallest scale that leaves either side at least so long
         _make_room(opened.size)
         if name == "tiff":
             _load_tiff(opened)
@@ -157,7 +168,10 @@ def _decode(data: bytes, name: str, max_pixels: int) -> Image.Image:
         rgb = to_rgb(opened)
         if rgb is not opened:
             opened.close()  # frees its pixels
-    return rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb
+    if orientation in _ACROSS:
+        width, height = height, width
+    upright = rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb
+    return Picture(upright, width, height, name)
 
 
 def _decode_heif(data: bytes, name: str, max_pixels: int) -> Image.Image:

@@ -123,8 +123,8 @@ def load_spec(bundle: Path) -> ModelSpec:
         fields: dict[str, Any] = orjson.loads(path.read_bytes())
     except OSError as error:
         raise BundleError(
-            f"no model bundle at {bundle} ({SPEC_FILE}: {error.strerror}); set MODEL_DIR to a directory made by "
-            "`python -m infra bake NAME --out DIR`"
+            "no model bundle: set MODEL_DIR to a directory made by `python -m infra bake NAME --out DIR` "
+            f"({path}: {error.strerror})"
         ) from None
     except ValueError:
         raise BundleError(f"{path} is not JSON; bake the bundle again") from None

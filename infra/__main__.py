@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_bake(commands)
     _add_embed(commands)
     _add_compare(commands)
+    _add_export(commands)
     _add_demo(commands)
     _add_up(commands)
     _add_invoke(commands)
@@ -62,6 +63,7 @@ def _add_bake(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         metavar="SHA256",
         help="stand for a file that the manifest could not pin: bake prints the hash of each one that it met; "
         "may be given again",
+        type=_sha256,
     )
     command.add_argument(
         "--mirror",
@@ -110,6 +112,26 @@ def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     command.set_defaults(run=_compare)
 
 
+def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "export",
+        help="PyTorch weights of MobileCLIP to ONNX",
+        description="Write a tower of MobileCLIP as an ONNX file from PyTorch weights: reparameterised, for any batch, "
+        "compared with PyTorch on random inputs before it is put in place. Image: pixel_values float32 "
+        "[N,3,256,256], 0 to 1, to image_embeds float32 [N,512], not normalised. Text: input_ids int64 [N,77] to "
+        "text_embeds. Takes about half a minute, and the packages of the dependency group `export`.",
+    )
+    command.add_argument("model", metavar="NAME", help="mobileclip-s2, mobileclip2-s2, mobileclip-s0 (image only)")
+    command.add_argument(
+        "--weights", type=Path, required=True, metavar="FILE", help="Apple's or open_clip's checkpoint"
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.onnx", help="where the graph goes")
+    command.add_argument(
+        "--tower", choices=("image", "text"), default="image", help="which half (default: %(default)s)"
+    )
+    command.set_defaults(run=_export)
+
+
 def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = commands.add_parser(
         "demo",
@@ -149,6 +171,12 @@ def _add_invoke(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.set_defaults(run=_invoke)
 
 
+def _sha256(text: str) -> str:
+    if len(text) != 64 or not set(text.lower()) <= set("0123456789abcdef"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a SHA-256: 64 hexadecimal digits")
+    return text.lower()
+
+
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port: 1 to 65535, or 0 for a free one")
@@ -181,6 +209,12 @@ def _compare(parsed: argparse.Namespace) -> None:
     from infra.embed import compare  # noqa: PLC0415 - see above
 
     compare(parsed.one, parsed.other, parsed.model)
+
+
+def _export(parsed: argparse.Namespace) -> None:
+    from infra.export import export  # noqa: PLC0415 - see above
+
+    print(export(parsed.model, parsed.weights, parsed.out, parsed.tower))
 
 
 def _demo(parsed: argparse.Namespace) -> None:

@@ -1,8 +1,11 @@
 #!/bin/sh
-# Make or refresh .venv: the packages of pyproject.toml's `dev` group, at the versions of constraints.txt.
+# Make or refresh an environment, at the versions of constraints.txt: sh infra/venv.sh [PYTHON [FOLDER [PACKAGES]]].
+# Without more, .venv with the packages of pyproject.toml's `dev` group.
 set -u
 python=${1:-python3}
-log=.venv/install.log
+venv=${2:-.venv}
+packages=${3:---group dev --editable .}
+log=$venv/install.log
 
 fail() {
     printf 'dropvec: %s\n' "$1" >&2
@@ -11,13 +14,14 @@ fail() {
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
     fail "needs Python 3.11 or newer as \`$python\`; name another one with: make PYTHON=/path/to/python3"
-.venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv >/dev/null 2>&1 ||
-    fail "could not make .venv with \`$python -m venv\`; on Debian and Ubuntu: apt-get install python3-venv"
+"$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv" >/dev/null 2>&1 ||
+    fail "could not make $venv with \`$python -m venv\`; on Debian and Ubuntu: apt-get install python3-venv"
 
-echo "Installing the pinned packages into .venv (once, about a minute) ..."
-if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1' >"$log" 2>&1 ||
-    ! .venv/bin/python -m pip install --quiet --disable-pip-version-check --group dev --editable . --constraint constraints.txt >"$log" 2>&1; then
+echo "Installing the pinned packages into $venv (once, about a minute) ..."
+# shellcheck disable=SC2086 # $packages is several words
+if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check 'pip>=25.1' >"$log" 2>&1 ||
+    ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check $packages --constraint constraints.txt >"$log" 2>&1; then
     grep -E '^ERROR' "$log" | tail -n 1 >&2
     fail "could not install its packages. It needs a Python package index once: PyPI, or a mirror that pip is set to (pip config set global.index-url URL). All that pip said: $log"
 fi
-touch .venv/.ready
+touch "$venv/.ready"

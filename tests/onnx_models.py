@@ -1,8 +1,10 @@
 """Small image encoders as ONNX files: convolutions, so that there is something to prepare, and some that are wrong."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
@@ -70,3 +72,94 @@ def save(model: onnx.ModelProto, path: Path, *, weights: str | None = None) -> P
     else:
         onnx.save_model(model, path, save_as_external_data=True, location=weights, size_threshold=0)
     return path
+
+
+def flat(dim: int = DIM) -> onnx.ModelProto:
+    """A projection of the pixels alone: nothing that goes into blocks."""
+    weights = np.random.default_rng(1).standard_normal((3 * SIZE * SIZE, dim)).astype(np.float32)
+    nodes = [
+        helper.make_node("Flatten", ["pixel_values"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["image_embeds"]),
+    ]
+    return _model(nodes, {"w": weights}, ["n", "c", "h", "w"])
+
+
+def channels_last(width: int = 24) -> onnx.ModelProto:
+    """A norm and a projection over the last axis between two convolutions, as ConvNeXt has them; and a gate of Mul."""
+    rng = np.random.default_rng(2)
+    shapes = {
+        "w0": (width, 3, 3, 3),
+        "w1": (width, width, 3, 3),
+        "w2": (width, width, 1, 1),
+        "g": (width, width),
+        "p": (width, DIM),
+    }
+    weights = {name: rng.standard_normal(shape).astype(np.float32) / 4 for name, shape in shapes.items()}
+    weights |= {"scale": np.ones(width, np.float32), "shift": np.zeros(width, np.float32)}
+    nodes = [
+        helper.make_node("Conv", ["pixel_values", "w0"], ["c0"], pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
+        helper.make_node("Transpose", ["c0"], ["t0"], perm=[0, 2, 3, 1]),
+        helper.make_node("LayerNormalization", ["t0", "scale", "shift"], ["n0"], axis=-1),
+        helper.make_node("MatMul", ["n0", "g"], ["m0"]),
+        helper.make_node("Transpose", ["m0"], ["t1"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["t1", "w1"], ["c1"], pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
+        helper.make_node("GlobalAveragePool", ["c1"], ["a"]),
+        helper.make_node("Conv", ["a", "w2"], ["s"], kernel_shape=[1, 1]),
+        helper.make_node("Sigmoid", ["s"], ["gate"]),
+        helper.make_node("Mul", ["c1", "gate"], ["gated"]),
+        helper.make_node("Add", ["gated", "c1"], ["sum"]),
+        helper.make_node("ReduceMean", ["sum"], ["mean"], axes=[2, 3], keepdims=0),
+        helper.make_node("MatMul", ["mean", "p"], ["image_embeds"]),
+    ]
+    return _model(nodes, weights, ["batch", 3, SIZE, SIZE])
+
+
+def old_export() -> onnx.ModelProto:
+    """As exporters wrote them once: opset 9, and the weights among the inputs."""
+    model = encoder()
+    old = helper.make_model(model.graph, opset_imports=[helper.make_opsetid("", 9)], ir_version=3)
+    for tensor in old.graph.initializer:
+        old.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    return old
+
+
+def quantised() -> onnx.ModelProto:
+    """With integers on the way."""
+    weights: dict[str, npt.NDArray[Any]] = {
+        "scale": np.array(0.01, np.float32),
+        "zero": np.array(0, np.uint8),
+        "w": np.random.default_rng(3).standard_normal((3 * SIZE * SIZE, DIM)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("QuantizeLinear", ["pixel_values", "scale", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"]),
+        helper.make_node("Flatten", ["d"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["image_embeds"]),
+    ]
+    return _model(nodes, weights, ["batch", 3, SIZE, SIZE])
+
+
+def with_function(constant: float) -> onnx.ModelProto:
+    """Some of its numbers inside a function of the model's own."""
+    value = numpy_helper.from_array(np.array([constant], np.float32))
+    body = [
+        helper.make_node("Constant", [], ["k"], value=value),
+        helper.make_node("Mul", ["x", "k"], ["y"]),
+    ]
+    opset = helper.make_opsetid("", 17)
+    model = encoder(gives="plain")
+    model.graph.node.append(helper.make_node("Scaled", ["plain"], ["image_embeds"], domain="own"))
+    model.graph.output[0].name = "image_embeds"
+    model.functions.append(helper.make_function("own", "Scaled", ["x"], ["y"], body, [opset]))
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    return model
+
+
+def _model(nodes: list[onnx.NodeProto], weights: dict[str, npt.NDArray[Any]], shape: Shape) -> onnx.ModelProto:
+    taken = helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, shape)
+    given = helper.make_tensor_value_info("image_embeds", TensorProto.FLOAT, ["batch", DIM])
+    constants = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "encoder", [taken], [given], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return model

@@ -40,8 +40,16 @@ def is_blocked(model: onnx.ModelProto) -> bool:
 
 
 def entering(model: onnx.ModelProto) -> list[str]:
-    """Names of the tensors whose channels are put into blocks: (N, C, H, W)."""
+    """Names of the tensors whose channels are put into blocks."""
     return [node.input[0] for node in model.graph.node if node.domain == DOMAIN and node.op_type == "ReorderInput"]
+
+
+def entering_last(model: onnx.ModelProto) -> set[str]:
+    """Those of `entering(model)` that have their channels last: (N, H, W, C)."""
+    reorders = [node for node in model.graph.node if node.domain == DOMAIN and node.op_type == "ReorderInput"]
+    return {
+        node.input[0] for node in reorders if any(each.name == "channels_last" and each.i for each in node.attribute)
+    }
 
 
 def reblock(model: onnx.ModelProto, size: int, target: int, channels: Mapping[str, int]) -> onnx.ModelProto:

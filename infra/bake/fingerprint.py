@@ -38,6 +38,9 @@ def content_hash(graph: bytes) -> str:
     for tensor in sorted(model.graph.initializer, key=lambda item: item.name):
         digest.update(f"{tensor.name!r} {tensor.data_type} {list(tensor.dims)}\n".encode())
         digest.update(onnx.numpy_helper.to_array(tensor).tobytes())
+    # Where some exporters put weights too.
+    for other in (*sorted(model.functions, key=lambda item: item.name), *model.graph.sparse_initializer):
+        digest.update(other.SerializeToString(deterministic=True))
     for value in (*model.graph.input, *model.graph.output):
         digest.update(value.name.encode())
     return digest.hexdigest()

@@ -11,6 +11,9 @@ from infra.bake.manifest import ImageTower
 from infra.bake.torchfile import TorchFileError, read_state_dict
 from infra.errors import OperatorError
 
+# A graph with its weights is one message of protobuf, which is shorter than this.
+_MOST_BYTES = (1 << 31) - 1
+
 _FIRST_TOKEN = "dropvec_first_token"  # noqa: S105 - a tensor's name
 
 
@@ -49,6 +52,8 @@ def _build_lite0(path: Path) -> bytes:
 
 def _read(path: Path) -> tuple[onnx.ModelProto, bool]:
     """A model with its weights, and whether some of them lay outside of the file."""
+    if path.stat().st_size > _MOST_BYTES:
+        raise OperatorError(f"{path.name} has more than 2 GB, which no ONNX file can hold with its weights inside")
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:  # noqa: BLE001 - what is no protobuf raises a type of whichever library reads it
@@ -57,6 +62,8 @@ def _read(path: Path) -> tuple[onnx.ModelProto, bool]:
     if not model.graph.node:
         raise OperatorError(f"{path.name} is not an ONNX file: it holds no graph")
     if outside:
+        if sum(_length(tensor) for tensor in model.graph.initializer) > _MOST_BYTES:
+            raise OperatorError(f"{path.name} has more than 2 GB of weights; a bundle's graph holds less")
         try:
             onnx.load_external_data_for_model(model, str(path.parent))
         except (OSError, ValueError, onnx.checker.ValidationError) as error:
@@ -65,6 +72,10 @@ def _read(path: Path) -> tuple[onnx.ModelProto, bool]:
                 f"{path.name} keeps weights in another file ({reason}); name it in [[image.data]]"
             ) from None
     return model, outside
+
+
+def _length(tensor: onnx.TensorProto) -> int:
+    return next((int(entry.value) for entry in tensor.external_data if entry.key == "length"), 0)
 
 
 def _check_names(model: onnx.ModelProto, image: ImageTower, path: Path) -> None:

@@ -47,6 +47,18 @@ def read_labels(path: Path) -> tuple[str, ...]:
     return labels
 
 
+def check_template(template: str) -> None:
+    """Look whether a template has a place for the label.
+
+    Raises:
+        OperatorError: it has none.
+    """
+    if PLACE not in template:
+        raise OperatorError(
+            f"--label-template {template!r} has no {PLACE} for the label to go, as in 'a photo of a {{}}'"
+        )
+
+
 def bake_labels(names: Sequence[str], encoder: TextEncoder, bundle: Path, template: str = DEFAULT_TEMPLATE) -> Labels:
     """Embed labels and write them into a bundle's directory.
 
@@ -60,10 +72,7 @@ def bake_labels(names: Sequence[str], encoder: TextEncoder, bundle: Path, templa
         OperatorError: the template has no place for the label, or a label has no direction.
         OSError: the directory cannot be written.
     """
-    if PLACE not in template:
-        raise OperatorError(
-            f"--label-template {template!r} has no {PLACE} for the label to go, as in 'a photo of a {{}}'"
-        )
+    check_template(template)
     try:
         vectors = encoder.embed([template.replace(PLACE, name) for name in names]).astype(np.float64)
     except BundleError as error:

@@ -3,6 +3,7 @@
 See `handler.prepared` for why, and `infra.bake.blocks` for how the graph is made that this CPU cannot make.
 """
 
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,7 +14,10 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 from onnx import numpy_helper
+from PIL import Image
 
+from handler.check import MIN_COSINE, cosine_of
+from handler.model import Vector
 from handler.prepared import (
     CANARY_INPUT,
     CANARY_OUTPUT,
@@ -23,10 +27,15 @@ from handler.prepared import (
     prepared_options,
     sample_sha256,
 )
-from handler.spec import BundleFile, Prepared
+from handler.preprocess import to_tensor
+from handler.spec import BundleFile, ModelSpec, Prepared
+from handler.testcard import testcard
 from infra.bake import blocks
 from infra.bake.canary import STEM_CHANNELS, canary
+from infra.errors import OperatorError
 from infra.hashing import file_sha256
+
+_QUANTISED = re.compile("Quant|QLinear|Integer|QAttention|QGemm")
 
 # Weights below this stay in the graph; those above lie in the file of weights, each where a cache line begins.
 _EXTERNAL_BYTES, _ALIGNMENT = 1024, 64
@@ -55,53 +64,102 @@ class Preparation:
         }
 
 
-def prepare(graph: bytes, input_name: str, output_name: str, size: int, bundle: Path) -> Preparation:
-    """Write prepared graphs of a model into a bundle.
+def prepare(graph: bytes, spec: ModelSpec, expected: Vector, bundle: Path) -> Preparation:
+    """Write prepared graphs of a model into a bundle, each one proved.
+
+    The graph that this CPU can run is run. The one that it cannot is brought back to this CPU's width of blocks, and
+    that is run: whatever went wrong on the way there shows on the way back.
 
     Args:
         graph: the model, as an ONNX file without external data.
-        input_name: takes float32 (N, 3, size, size).
-        output_name: gives the vectors.
-        size: pixels.
+        spec: the bundle's, as far as it is known.
+        expected: what the model makes of the test card.
         bundle: the directory.
+
+    Raises:
+        OperatorError: onnxruntime does not optimise the model, or makes another one of it.
     """
-    ready = optimised(_narrowed(graph, input_name, output_name, size))
+    try:
+        return _prepare(graph, spec, expected, bundle)
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen unrelated types, also where a disk is full
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise OperatorError(
+            f"{spec.name} cannot be prepared ({reason}); is there room on the disk, and does onnxruntime run the model?"
+        ) from None
+
+
+def _prepare(graph: bytes, spec: ModelSpec, expected: Vector, bundle: Path) -> Preparation:
     plain = canary()
     song = _song(plain, base_options(1))
+    model = _narrowed(graph, spec)
+    quantised = sorted({node.op_type for node in model.graph.node if _QUANTISED.search(node.op_type)})
+    if quantised:  # what onnxruntime makes of these depends on the CPU in more ways than a canary knows
+        return Preparation((), song, f"not prepared: it is quantised ({', '.join(quantised)})")
+    ready = optimised(model, bundle)
+    _prove(ready, spec, expected)
     if not blocks.is_blocked(ready):
         return Preparation((_written(ready, None, "optimised", bundle),), song, "")
-    bird = optimised(plain)
-    size_here = block_size(bird)
-    made = {size_here: (ready, bird)}
-    note = ""
-    for other in set(blocks.SIZES) - {size_here}:
-        try:
-            made[other] = _reblocked(ready, size_here, other), _reblocked(bird, size_here, other)
-        except blocks.BlocksError as error:
-            note = f"no graph for blocks of {other} ({error}): such CPUs load the model itself"
+    bird = optimised(plain, bundle)
     if not is_same_song(_song(bird, prepared_options(1)), song):
-        raise AssertionError("the canary that onnxruntime has just made here does not sing here")
+        raise ValueError("the canary that onnxruntime has just made here does not sing here")
+    here = block_size(bird)
+    made = {here: (ready, bird)}
+    note = ""
+    for other in set(blocks.SIZES) - {here}:
+        try:
+            made[other] = _reblocked(ready, here, other), _reblocked(bird, here, other)
+            _prove(blocks.reblock(made[other][0], other, here, channels(ready)), spec, expected)
+        except (blocks.BlocksError, ProofError) as error:
+            made.pop(other, None)
+            note = f"no graph for blocks of {other} ({error}): such CPUs load the model itself"
     prepared = [_written(*made[width], f"blocks-{width}", bundle) for width in sorted(made, reverse=True)]
     return Preparation(tuple(prepared), song, note)
 
 
-def _narrowed(graph: bytes, input_name: str, output_name: str, size: int) -> onnx.ModelProto:
-    """The model with the one output, and with every number of its input's shape but the batch's."""
+class ProofError(Exception):
+    """A graph does not give the model's vector; the text says how."""
+
+
+def _prove(model: onnx.ModelProto, spec: ModelSpec, expected: Vector) -> None:
+    """Run a graph on the test card.
+
+    Raises:
+        ProofError: it does not run, or gives another vector than the model.
+    """
+    tensor = to_tensor(Image.fromarray(testcard()), spec.preprocess)
+    try:
+        session = ort.InferenceSession(
+            model.SerializeToString(), prepared_options(1), providers=["CPUExecutionProvider"]
+        )
+        vector = session.run([spec.output_name], {spec.input_name: tensor})[0][0]
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen unrelated types
+        raise ProofError(f"it does not run: {str(error).splitlines()[0][:200]}") from None
+    cosine = cosine_of(vector, expected)
+    if not cosine >= MIN_COSINE:
+        raise ProofError(f"it gives another vector of the test card, cosine {cosine:.6f}")
+
+
+def _narrowed(graph: bytes, spec: ModelSpec) -> onnx.ModelProto:
+    """The model with one input, one output, and every number of the input's shape but the batch's."""
     model = onnx.load_from_string(graph)
-    (taken,) = (value for value in model.graph.input if value.name == input_name)
+    taken, given = onnx.ValueInfoProto(), onnx.ValueInfoProto()
+    taken.CopyFrom(next(value for value in model.graph.input if value.name == spec.input_name))
+    given.CopyFrom(next(value for value in model.graph.output if value.name == spec.output_name))
+    size = spec.preprocess.input_size
     for dimension, number in zip(taken.type.tensor_type.shape.dim[1:], (3, size, size), strict=True):
         dimension.dim_value = number
-    (given,) = (value for value in model.graph.output if value.name == output_name)
-    kept = onnx.ValueInfoProto()
-    kept.CopyFrom(given)
-    del model.graph.output[:]
-    model.graph.output.append(kept)
+    # Old exports name their weights among the inputs.
+    for values, kept in ((model.graph.input, taken), (model.graph.output, given)):
+        del values[:]
+        values.append(kept)
     return model
 
 
-def optimised(model: onnx.ModelProto) -> onnx.ModelProto:
-    """What onnxruntime makes of a model for the CPU at hand."""
-    with tempfile.TemporaryDirectory(prefix="dropvec-") as folder:
+def optimised(model: onnx.ModelProto, near: Path | None = None) -> onnx.ModelProto:
+    """What onnxruntime makes of a model for the CPU at hand; by way of a file in the folder `near`, or anywhere."""
+    with tempfile.TemporaryDirectory(prefix=".optimised-", dir=near) as folder:
         path = Path(folder) / "optimised.onnx"
         options = base_options(1)
         options.optimized_model_filepath = str(path)
@@ -132,7 +190,7 @@ def _reblocked(model: onnx.ModelProto, size: int, target: int) -> onnx.ModelProt
 
 def channels(model: onnx.ModelProto) -> Mapping[str, int]:
     """How many channels the tensors have that enter blocks, from a run: shape inference does not know blocks."""
-    wanted = set(blocks.entering(model))
+    wanted, last = set(blocks.entering(model)), blocks.entering_last(model)
     seen = onnx.ModelProto()
     seen.CopyFrom(model)
     (taken,) = seen.graph.input
@@ -142,8 +200,11 @@ def channels(model: onnx.ModelProto) -> Mapping[str, int]:
         seen.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     session = ort.InferenceSession(seen.SerializeToString(), prepared_options(1), providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_outputs()]
-    found = session.run(names, {taken.name: np.zeros(shape, np.float32)})
-    return {taken.name: shape[1], **{name: value.shape[1] for name, value in zip(names, found, strict=True)}}
+    found = dict(zip(names, session.run(names, {taken.name: np.zeros(shape, np.float32)}), strict=True))
+    return {
+        taken.name: shape[1],
+        **{name: found[name].shape[-1 if name in last else 1] for name in wanted & found.keys()},
+    }
 
 
 def _song(bird: onnx.ModelProto, options: ort.SessionOptions) -> npt.NDArray[np.float32]:

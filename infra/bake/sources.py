@@ -6,6 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rich.console import Console
+
 from infra import wheels
 from infra.bake.download import Remote, download
 from infra.bake.manifest import Manifest, SourceFile, files_of
@@ -37,7 +39,13 @@ class Files:
         return self.sha256[file.path]
 
 
-def fetch(manifest: Manifest, accepted: Collection[str] = (), mirror: str | None = None, cache: Path = CACHE) -> Files:
+def fetch(
+    manifest: Manifest,
+    accepted: Collection[str] = (),
+    mirror: str | None = None,
+    cache: Path = CACHE,
+    console: Console | None = None,
+) -> Files:
     """Get every file that a manifest names.
 
     Args:
@@ -45,6 +53,7 @@ def fetch(manifest: Manifest, accepted: Collection[str] = (), mirror: str | None
         accepted: SHA-256, hex, of files that the manifest could not pin and that a person stands for.
         mirror: asked instead of the hosts of the manifest; None takes that of the environment, if any.
         cache: where files are kept that come from elsewhere.
+        console: where progress is shown; None: nowhere.
 
     Raises:
         OperatorError: a file cannot be had, is another one than was pinned, or is one that nobody stands for yet.
@@ -57,7 +66,8 @@ def fetch(manifest: Manifest, accepted: Collection[str] = (), mirror: str | None
     if manifest.source.kind == "file":
         return _local(manifest, wanted)
     folder = cache / manifest.name / hashlib.sha256(manifest.source.base.encode()).hexdigest()[:12]
-    return _remote(manifest, folder, set(accepted), mirror or os.environ.get(MIRROR_VARIABLE) or None)
+    stood_for = {sha256.lower() for sha256 in accepted}
+    return _remote(manifest, folder, stood_for, mirror or os.environ.get(MIRROR_VARIABLE) or None, console)
 
 
 def _local(manifest: Manifest, wanted: list[SourceFile]) -> Files:
@@ -76,20 +86,27 @@ def _local(manifest: Manifest, wanted: list[SourceFile]) -> Files:
     return found
 
 
-def _remote(manifest: Manifest, folder: Path, accepted: set[str], mirror: str | None) -> Files:
+def _remote(manifest: Manifest, folder: Path, accepted: set[str], mirror: str | None, console: Console | None) -> Files:
     base = manifest.source.base.rstrip("/")
     found, strangers = Files(), []
     for file in files_of(manifest):
-        path = folder / file.name
+        path = folder / _place(file)
         known = file.sha256 or _accepted_already(path, accepted)
         url = file.path if "://" in file.path else f"{base}/{file.path}"
-        sha256 = download(Remote(url, known or None, file.bytes or None), path, mirror=mirror)
+        sha256 = download(Remote(url, known or None, file.bytes or None), path, mirror=mirror, console=console)
         if not known and sha256 not in accepted:
             strangers.append((file, sha256))
         found.paths[file.path], found.sha256[file.path] = path, sha256
     if strangers:
         raise _unverified(manifest, strangers)
     return found
+
+
+def _place(file: SourceFile) -> str:
+    """Where a file goes in the cache: as it lies in its source, so that no two share a place."""
+    if "://" not in file.path:
+        return file.path
+    return f"{hashlib.sha256(file.path.encode()).hexdigest()[:12]}/{file.name}"
 
 
 def _accepted_already(path: Path, accepted: set[str]) -> str:

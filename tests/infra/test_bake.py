@@ -16,7 +16,7 @@ from handler.preprocess import to_tensor
 from infra.bake import bake
 from infra.bake.bundle import Options
 from infra.bake.graph import build_graph
-from infra.bake.manifest import read_manifest
+from infra.bake.manifest_file import read_manifest
 from infra.bake.sources import CACHE
 from infra.bake.torchfile import read_state_dict
 from infra.errors import OperatorError

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from infra.bake.fingerprint import fingerprint
+from tests.onnx_models import with_function
 
 PIXELS: dict[str, Any] = {
     "input_size": 32,
@@ -110,3 +111,8 @@ def test_taking_another_output_changes_it() -> None:
     other.graph.output.append(helper.make_tensor_value_info("flat", TensorProto.FLOAT, ["batch", 48]))
     graph = other.SerializeToString()
     assert fingerprint(graph, PIXELS, "flat") != fingerprint(graph, PIXELS, "features")
+
+
+def test_numbers_inside_a_function_change_it() -> None:
+    assert of(with_function(2)) != of(with_function(-2))
+    assert of(with_function(2)) == of(with_function(2))

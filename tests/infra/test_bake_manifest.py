@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.bake.manifest import find_manifest, read_manifest
+from infra.bake.manifest_file import find_manifest, read_manifest
 from infra.errors import OperatorError
 from tests.manifests import MODELS, changed_manifest
 

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from handler.check import embed_testcard
+from handler.check import check, embed_testcard
 from handler.model import load_encoder
 from handler.text import load_text_tower
 from infra.bake import Options, bake
@@ -19,7 +19,7 @@ from infra.errors import OperatorError
 from infra.hashing import file_sha256
 from tests.clip_tokenizer import write_tokenizer
 from tests.file_server import Answer, FileServer
-from tests.onnx_models import DIM, SIZE, encoder, save
+from tests.onnx_models import DIM, SIZE, channels_last, encoder, flat, old_export, quantised, save, with_function
 from tests.towers import make_tower
 
 LICENCE = "Do what you like.\n"
@@ -138,6 +138,28 @@ def test_weights_beside_the_graph_are_taken_in(folder: Path) -> None:
         baked(folder)
 
 
+MODELS = {
+    "without blocks": (flat, "optimised"),
+    "channels last, a gate and a sum": (channels_last, "blocks-"),
+    "weights among the inputs": (old_export, "blocks-"),
+    "numbers in a function": (lambda: with_function(2), "blocks-"),
+    "quantised": (quantised, "portable"),
+    "a batch of one": (lambda: encoder(shape=[1, 3, SIZE, SIZE]), "blocks-"),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_of_many_kinds_are_prepared_or_loaded_as_they_are(folder: Path, name: str) -> None:
+    make, graph = MODELS[name]
+    model = make()
+    (folder / "vision.onnx").write_bytes(model.SerializeToString())
+    loaded = load_encoder(baked(folder))
+    assert loaded.graph.startswith(graph)
+    assert check(loaded)["status"] == "ok"
+    widths = [entry.name for entry in loaded.spec.prepared]
+    assert widths == {"blocks-": ["blocks-16", "blocks-8"], "optimised": ["optimised"], "portable": []}[graph]
+
+
 def test_texts_and_labels(folder: Path, texts: Path) -> None:
     for path in texts.iterdir():
         (folder / path.name).symlink_to(path)
@@ -219,19 +241,72 @@ def test_what_is_wrong_with_a_text_tower_is_told_in_one_line(
     assert says in refused(folder)
 
 
-def test_a_full_disk_is_told_in_one_line(folder: Path) -> None:
+@pytest.mark.parametrize("room", [3_000, 10_000, 15_000, 18_000, 22_000, 26_000])
+def test_a_full_disk_is_told_in_one_line(folder: Path, room: int) -> None:
     # A limit on the size of files stands for a disk without room: the same error from the same call.
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)); "
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room})); "
         "from infra.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "bake", str(folder / "own.toml"), "--out", str(folder.parent / "bundle")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "make room" in done.stderr
+    assert "room" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+    assert not list(folder.parent.glob(".bake-*"))
     assert not (folder.parent / "bundle").exists()
+
+
+def test_a_model_that_no_graph_can_hold_is_told_in_one_line(folder: Path) -> None:
+    with (folder / "vision.onnx").open("r+b") as file:
+        file.truncate((1 << 31) + 1)  # sparse: takes no room
+    assert "more than 2 GB" in refused(folder)
+
+
+def test_what_a_killed_bake_left_goes_with_the_next_one(folder: Path) -> None:
+    left = folder.parent / ".bake-killed"
+    left.mkdir()
+    (left / "half").write_bytes(b"a bundle")
+    baked(folder)
+    assert not left.exists()
+
+
+def test_a_bundle_is_replaced_whole_whatever_interrupts(folder: Path) -> None:
+    # Stopped by a signal again and again while it moves bundles: there is always a whole one.
+    code = (
+        "import os, signal, sys, threading\n"
+        "from pathlib import Path\n"
+        "from infra.bake.place import move\n"
+        "from infra.local.signals import Terminated, terminations_raised\n"
+        "root = Path(sys.argv[1])\n"
+        "def make(name):\n"
+        "    made = root / f'scratch-{name}' / 'bundle'\n"
+        "    made.mkdir(parents=True)\n"
+        "    (made / 'model.json').write_text(name)\n"
+        "    return made\n"
+        "out = root / 'out'\n"
+        "make('first').rename(out)\n"
+        "seen = 0\n"
+        "for number in range(200):\n"
+        "    made = make(str(number))\n"
+        "    timer = threading.Timer(0.00002 * (number % 20), os.kill, (os.getpid(), signal.SIGTERM))\n"
+        "    try:\n"
+        "        with terminations_raised():\n"
+        "            timer.start()\n"
+        "            move(made, out)\n"
+        "            timer.join()\n"
+        "    except Terminated:\n"
+        "        seen += 1\n"
+        "    timer.join()\n"
+        "    assert (out / 'model.json').read_text(), number\n"
+        "print(seen)\n"
+    )
+    signals = "import signal; signal.signal(signal.SIGTERM, lambda *_: None)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", signals + code, str(folder.parent)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 # Over HTTP.
@@ -298,6 +373,27 @@ def test_a_file_that_is_not_pinned_is_baked_only_when_a_person_stands_for_it(fol
     bundle = baked(folder, accepted=[sha256])
     assert len(served.asked) == asked, "what was fetched once is not fetched again"
     assert json.loads((bundle / "model.json").read_bytes())["source_sha256"] == sha256
+
+
+def test_a_hash_may_be_given_in_capitals_and_must_be_one(folder: Path, served: FileServer) -> None:
+    sha256 = file_sha256(folder / "vision.onnx")
+    edit(folder, f', sha256 = "{sha256}"', "")
+    baked(folder, accepted=[sha256.upper()])
+    wrong = [sys.executable, "-m", "infra", "bake", "own", "--out", "x", "--accept", "abc"]
+    done = subprocess.run(wrong, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "64 hexadecimal digits" in done.stderr
+
+
+def test_a_text_tower_that_is_left_out_is_not_asked_for(folder: Path, served: FileServer) -> None:
+    (folder / "own.toml").write_text((folder / "own.toml").read_text() + TEXT)
+    baked(folder, text=False)
+    assert {asked.path for asked in served.asked} == {"/hub/r1/vision.onnx", "/hub/r1/LICENSE"}
+
+
+def test_progress_of_a_download_is_shown(folder: Path, served: FileServer, capsys: pytest.CaptureFixture[str]) -> None:
+    bake(str(folder / "own.toml"), folder.parent / "bundle", Options(cache=folder.parent / "cache"))
+    assert "vision.onnx" in capsys.readouterr().err
 
 
 def test_a_whole_url_points_elsewhere(folder: Path, served: FileServer) -> None:

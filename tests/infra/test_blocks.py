@@ -15,6 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from handler.prepared import prepared_options
 from infra.bake import blocks, prepare
 from infra.bake.canary import canary
+from infra.local.model import bundle_for
+from tests.onnx_models import channels_last
 from tests.other_blocks import OTHER, save_optimised
 
 SIDE = 12
@@ -53,6 +55,7 @@ MODELS = {
     "less than a block": convolutions((16, 3, 3), (4, 16, 1), (32, 4, 1)),
     "depthwise": convolutions((48, 3, 3), (48, 1, 3), group=48),
     "in groups": convolutions((64, 3, 3), (64, 32, 3), group=2),
+    "channels last, a gate and a sum": channels_last(48),
     "without bias": convolutions((24, 3, 3), (24, 24, 3), bias=False),
 }
 
@@ -88,6 +91,17 @@ def content(model: onnx.ModelProto) -> Graph:
 def width_here() -> int:
     """How wide blocks are on this CPU."""
     return prepare.block_size(prepare.optimised(canary()))
+
+
+@pytest.fixture(scope="module")
+def embedded() -> onnx.ModelProto:
+    """The model in the box."""
+    return onnx.load(bundle_for("efficientnet-lite0") / "image.onnx")
+
+
+def test_the_embedded_model_too_is_what_onnxruntime_itself_writes(embedded: onnx.ModelProto, tmp_path: Path) -> None:
+    written = both(embedded, tmp_path)
+    assert content(blocks.reblock(written[8], 8, 16, {})) == content(written[16])
 
 
 def both(model: onnx.ModelProto, folder: Path) -> dict[int, onnx.ModelProto]:
@@ -132,7 +146,8 @@ def run(model: onnx.ModelProto) -> npt.NDArray[np.float32] | None:
             model.SerializeToString(), prepared_options(1), providers=["CPUExecutionProvider"]
         )
         (taken,) = session.get_inputs()
-        pixels = np.random.default_rng(7).standard_normal(taken.shape).astype(np.float32)
+        shape = [size if isinstance(size, int) else 1 for size in taken.shape]
+        pixels = np.random.default_rng(7).standard_normal(shape).astype(np.float32)
         found: npt.NDArray[np.float32] = session.run(None, {taken.name: pixels})[0]
     except Exception:  # noqa: BLE001 - onnxruntime raises what it likes
         return None

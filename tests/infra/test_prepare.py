@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
 from handler.check import MIN_COSINE, check, cosine_of, embed_testcard
 from handler.errors import BundleError
@@ -135,25 +135,6 @@ def test_a_damaged_file_is_refused_in_one_line(bundle: Path, part: str, damage: 
     with pytest.raises(BundleError, match="bake") as error:
         load_encoder(bundle)
     assert "\n" not in str(error.value)
-
-
-def test_a_model_without_blocks_needs_no_canary(tmp_path: Path) -> None:
-    weights = np.random.default_rng(1).standard_normal((3 * 32 * 32, 40)).astype(np.float32)
-    body = helper.make_graph(
-        [helper.make_node("Flatten", ["image"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["vector"])],
-        "flat",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", "c", "h", "w"])],
-        [helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["n", "d"])],
-        [numpy_helper.from_array(weights, "w")],
-    )
-    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    prepared = prepare.prepare(model.SerializeToString(), "image", "vector", 32, tmp_path)
-    (entry,) = prepared.prepared
-    assert (entry.name, entry.canary, prepared.note) == ("optimised", None, "")
-    options = prepared_options(1)
-    session = ort.InferenceSession(tmp_path / entry.graph.name, options, providers=["CPUExecutionProvider"])
-    pixels = np.random.default_rng(2).random((2, 3, 32, 32)).astype(np.float32)
-    assert np.allclose(session.run(None, {"image": pixels})[0], pixels.reshape(2, -1) @ weights, rtol=1e-4, atol=1e-3)
 
 
 def test_weights_lie_outside_of_the_graph_and_begin_where_a_cache_line_does(baked: Path) -> None:

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,13 @@ from handler.model import load_encoder
 from handler.pipeline import Outcome, Pipeline
 from handler.settings import read_settings
 from handler.store import Store
-from handler.timing import Deadline
+from handler.timing import Deadline, LambdaContext
 from tests.bundles import write_tiny_bundle
 from tests.loopback_aws import LoopbackAws, State, fresh_state, loopback_aws
 
 UPLOADS, RESULTS, TABLE = "uploads", "results", "vectors"
+
+Serve = Callable[[object, LambdaContext | None, Pipeline], dict[str, Any] | None]
 
 
 @pytest.fixture(scope="session")
@@ -78,3 +80,19 @@ def aws(loopback: LoopbackAws) -> Iterator[State]:
 @pytest.fixture
 def world(aws: State, tiny_bundle: Path) -> World:
     return build_world(tiny_bundle, aws)
+
+
+@pytest.fixture(scope="session")
+def serve(tiny_bundle: Path) -> Serve:
+    """What the entry point does; to import it is to start it, so it gets settings to start with."""
+    environment = {
+        "MODEL_DIR": str(tiny_bundle),
+        "RESULTS_BUCKET": RESULTS,
+        "TABLE_NAME": TABLE,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        from handler import app
+    return app.serve

@@ -59,7 +59,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
         return {name: result for found in runs for name, result in found.items()}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_hostile_file(name: str, measured: Measured) -> None:
     sample, found = SAMPLES[name], measured[name]

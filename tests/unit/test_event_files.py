@@ -208,6 +208,8 @@ REQUESTS: dict[str, Request] = {
     ),
     "direct-inline.json": Request(images=[GRADIENT], normalize=False),
     "direct-mixed.json": Request(input_paths=[f"s3://{UPLOADS}/shop/red-shoe.jpg"], images=[GRADIENT]),
+    "direct-texts.json": Request(texts=["a photo of a red shoe", "赤い靴"]),
+    "direct-check.json": Request(check=True),
     "direct-store.json": Request(input_paths=[f"s3://{UPLOADS}/shop/red-shoe.jpg"], store=True),
 }
 

@@ -12,7 +12,7 @@ from tests.order_model import RESULTS, TABLE, prepare
 CASES = 200
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_item_json_and_vector_end_at_what_the_key_holds(
     tiny_bundle: Path, loopback: LoopbackAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,7 @@ def test_success_is_one_item_and_one_json(world: World) -> None:
     etag = world.put("shop/red shoe+1.png", PHOTO)
     outcome = world.process("shop/red shoe+1.png", "0055AED6DCD90281E5")
     assert outcome.ending is Ending.SUCCESS
-    assert set(outcome.timings_ms) == {"fetch", "decode", "preprocess", "embed", "write", "commit", "total"}
+    assert set(outcome.timings_ms) == {"fetch", "wait", "decode", "preprocess", "embed", "write", "commit", "total"}
 
     item = world.item("shop/red shoe+1.png")
     key = f"uploads/shop/red shoe+1.png/{etag}-ffffffff.json"

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from handler.model import Encoder, Vector, load_encoder
-from handler.pixels import decode
-from handler.preprocess import to_tensor
+from handler.pipeline import embed_image
+from handler.timing import Stopwatch
 from infra.local.images import samples
 from infra.local.model import bundle_for
 from tests.pictures import encoded
@@ -51,7 +51,7 @@ def photo(name: str) -> Image.Image:
 
 
 def vector(data: bytes, encoder: Encoder) -> Vector:
-    found = encoder.embed(to_tensor(decode(data, 10_000_000).image, encoder.spec.preprocess))
+    found = embed_image(encoder, data, 10_000_000, Stopwatch()).vector
     unit: Vector = found / np.linalg.norm(found)
     return unit
 

@@ -4,7 +4,6 @@ import base64
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote_plus
 
@@ -14,13 +13,11 @@ from handler.errors import AccessDeniedError, DropvecError, UnknownEventError
 from handler.pipeline import Pipeline
 from handler.sdk.errors import ServiceError
 from handler.sdk.s3 import S3, ObjectAnswer
-from handler.timing import LambdaContext
 from tests.pictures import encoded, picture
-from tests.unit.conftest import RESULTS, TABLE, UPLOADS, World
+from tests.unit.conftest import RESULTS, TABLE, UPLOADS, Serve, World
 
 Event = dict[str, Any]
 Object = tuple[str, str]  # bucket and key
-Serve = Callable[[object, LambdaContext | None, Pipeline], Event | None]
 
 PHOTO = encoded(picture(64, 48))
 KEYS = [f"shop/{number} a+b%2B.png" for number in range(10)]
@@ -156,22 +153,6 @@ def refusing(pipeline: Pipeline, *keys: str, code: str = "AccessDenied") -> Pipe
     """The same pipeline over an S3 that refuses to give these keys."""
     s3 = RefusingS3(pipeline.clients.s3, keys, code)
     return replace(pipeline, clients=pipeline.clients._replace(s3=cast("S3", s3)))
-
-
-@pytest.fixture(scope="session")
-def serve(tiny_bundle: Path) -> Serve:
-    """What the entry point does; to import it is to start it, so it gets settings to start with."""
-    environment = {
-        "MODEL_DIR": str(tiny_bundle),
-        "RESULTS_BUCKET": RESULTS,
-        "TABLE_NAME": TABLE,
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        from handler import app
-    return app.serve
 
 
 @pytest.fixture

@@ -1,0 +1,32 @@
+"""The weights' licence: shown to whoever bakes, and copied into the bundle."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from infra.bake.manifest import Manifest
+from infra.bake.sources import Files
+from infra.errors import OperatorError
+
+LICENCE_FILE = "LICENSE"
+
+_LINES_SHOWN = 12
+
+
+def write_licence(manifest: Manifest, files: Files, bundle: Path, say: Callable[[str], None]) -> None:
+    """Copy the licence: as it came with the weights, then the full text that the manifest adds; and show it."""
+    licence = manifest.licence
+    paths = [files.path(licence.file)] if licence.file else []
+    paths += [manifest.folder / licence.text] if licence.text else []
+    try:
+        parts = [path.read_bytes() for path in paths]
+    except OSError as error:
+        raise OperatorError(f"{manifest.path}: [licence] {error.filename}: {error.strerror}") from None
+    if not parts[0].strip():
+        raise OperatorError(f"the licence {paths[0]} is empty; name the one that the weights have")
+    (bundle / LICENCE_FILE).write_bytes(b"\n\n".join(parts))
+    say(f"licence {licence.spdx}" + (f": {licence.summary}" if licence.summary else ""))
+    lines = [line for line in parts[0].decode("utf-8", "replace").splitlines() if line.strip()]
+    for line in lines[:_LINES_SHOWN]:
+        say(f"  | {line.rstrip()}")
+    if len(lines) > _LINES_SHOWN:
+        say(f"  | … {len(lines) - _LINES_SHOWN} more lines, in {LICENCE_FILE} of the bundle")

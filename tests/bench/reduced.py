@@ -1,0 +1,111 @@
+"""What decoding a JPEG at a reduced scale does to its vector, and what it saves: large pictures made of small photos.
+
+python -m tests.bench.reduced PHOTOS [--pictures 300] [--model NAME|DIR]
+
+Half of the pictures are enlargements of one photo with noise like a sensor's, half are collages of many photos at
+their own scale, so that there is real detail down to the pixel. All have 12 million pixels or more. PHOTOS holds
+`labels.csv`.
+"""
+
+import argparse
+import io
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from handler.check import cosine_of
+from handler.model import Encoder, Vector, load_encoder
+from handler.pixels import decode
+from handler.preprocess import to_tensor
+from infra.local.model import bundle_for
+from tests.bench.quality import read_labels
+
+SIZES = ((4000, 3000), (4032, 3024), (3000, 4000), (6000, 4000), (4608, 3456), (5472, 3648))
+NOISE = (2.0, 8.0)
+SUBSAMPLINGS = ("4:2:0", "4:2:2", "4:4:4")
+
+
+def enlargement(photo: Path, size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
+    """A photo, as large as a camera's, with noise in every pixel."""
+    with Image.open(photo) as opened:
+        large = np.asarray(opened.convert("RGB").resize(size, Image.Resampling.BICUBIC), dtype=np.float32)
+    noise = rng.standard_normal(large.shape, dtype=np.float32) * rng.uniform(*NOISE)
+    return Image.fromarray(np.clip(large + noise, 0, 255).astype(np.uint8))
+
+
+def collage(photos: list[Path], size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
+    """Photos side by side, each as it is."""
+    sheet = Image.new("RGB", size)
+    left = top = height = 0
+    while top < size[1]:
+        with Image.open(photos[int(rng.integers(len(photos)))]) as opened:
+            sheet.paste(opened.convert("RGB"), (left, top))
+            left, height = left + opened.width, max(height, opened.height)
+        if left >= size[0]:
+            left, top, height = 0, top + height, 0
+    return sheet
+
+
+def pictures(photos: list[Path], count: int) -> Iterator[tuple[str, bytes]]:
+    """Kinds and JPEG files."""
+    rng = np.random.default_rng(5)
+    for number in range(count):
+        size = SIZES[number % len(SIZES)]
+        kind = ("enlargement", "collage")[number % 2]
+        if kind == "collage":
+            image = collage(photos, size, rng)
+        else:
+            image = enlargement(photos[number * len(photos) // count], size, rng)
+        buffer = io.BytesIO()
+        quality, subsampling = int(rng.integers(75, 97)), SUBSAMPLINGS[number % 3]
+        image.save(buffer, "JPEG", quality=quality, subsampling=subsampling, progressive=number % 5 == 0)
+        yield kind, buffer.getvalue()
+
+
+def embed(encoder: Encoder, data: bytes, factor: int | None) -> tuple[Vector, float]:
+    """A file's vector, decoded in full or with so many pixels for each of the input's; and ms to its tensor."""
+    how = encoder.spec.preprocess
+    started = time.perf_counter()
+    picture = decode(data, 10**9, None if factor is None else factor * how.resize_size)
+    tensor = to_tensor(picture.image, how, (picture.width, picture.height))
+    spent = (time.perf_counter() - started) * 1000
+    return encoder.embed(tensor), spent
+
+
+def main() -> None:
+    """Print a row for each kind and factor."""
+    parser = argparse.ArgumentParser(description="Vectors of JPEGs decoded at a reduced scale, against full decoding.")
+    parser.add_argument("photos", type=Path, help="a folder with labels.csv")
+    parser.add_argument("--pictures", type=int, default=300)
+    parser.add_argument("--factors", type=int, nargs="+", default=[6, 5, 4, 3, 2])
+    parser.add_argument("--model", default="efficientnet-lite0")
+    parsed = parser.parse_args()
+    encoder = load_encoder(bundle_for(parsed.model))
+    photos, _ = read_labels(parsed.photos)
+    cosines: dict[tuple[str, int], list[float]] = {}
+    ratios: dict[tuple[str, int], list[float]] = {}
+    for kind, data in track(pictures(photos, parsed.pictures), "embedding", total=parsed.pictures):
+        right, full = embed(encoder, data, None)
+        for factor in parsed.factors:
+            vector, spent = embed(encoder, data, factor)
+            cosines.setdefault((kind, factor), []).append(cosine_of(vector, right))
+            ratios.setdefault((kind, factor), []).append(spent / full)
+    table = Table(title=f"{encoder.spec.name}: {parsed.pictures} JPEGs of 12 million pixels and more")
+    for column in ("pictures", "pixels to one of the input", "lowest cosine", "median cosine", "time to tensor"):
+        table.add_column(column, justify="left" if column == "pictures" else "right")
+    for (kind, factor), found in cosines.items():
+        ratio = np.median(ratios[kind, factor])
+        table.add_row(
+            f"{len(found)} {kind}s", f"{factor}", f"{min(found):.6f}", f"{np.median(found):.6f}", f"{ratio:.2f}"
+        )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Messages of one batch: one computes while another waits, and never two at once."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from handler.aws import Clients
+from handler.overlap import overlapped
+from handler.pipeline import Pipeline
+from handler.preprocess import Tensor
+from handler.store import Store
+from tests.pictures import encoded, picture
+from tests.unit.conftest import Serve, World
+
+PHOTOS = [encoded(picture(64, 48, seed=seed)) for seed in range(6)]
+
+
+def batch(count: int, group: str | None = None) -> dict[str, Any]:
+    """Messages for as many photos."""
+    return {"Records": [message(number, group) for number in range(count)]}
+
+
+def message(number: int, group: str | None) -> dict[str, Any]:
+    put = {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "eventName": "ObjectCreated:Put",
+        "s3": {"bucket": {"name": "uploads"}, "object": {"key": f"{number}.png", "sequencer": "0A"}},
+    }
+    queue = "uploads.fifo" if group else "uploads"
+    return {
+        "messageId": f"m{number}",
+        "eventSource": "aws:sqs",
+        "eventSourceARN": f"arn:aws:sqs:us-east-1:1:{queue}",
+        "attributes": {"MessageGroupId": group} if group else {},
+        "body": json.dumps({"Records": [put]}),
+    }
+
+
+class Hooked:
+    """A client that tells of every call before it is made: its name, and the key where it is a call of S3."""
+
+    def __init__(self, client: object, tell: Callable[[str, str | None], None]) -> None:
+        self._client = client
+        self._tell = tell
+
+    def __getattr__(self, name: str) -> object:
+        call = getattr(self._client, name)
+
+        def told(*args: object, **options: Any) -> object:
+            self._tell(name, str(args[1]) if args else None)
+            return call(*args, **options)
+
+        return told
+
+
+def hooked(world: World, tell: Callable[[str, str | None], None]) -> Pipeline:
+    known = world.pipeline
+    clients = Clients(
+        s3=cast("Any", Hooked(known.clients.s3, tell)), dynamodb=cast("Any", Hooked(known.clients.dynamodb, tell))
+    )
+    return Pipeline(known.settings, known.encoder, clients, Store(clients, known.settings))
+
+
+def put_photos(world: World) -> None:
+    for number, photo in enumerate(PHOTOS):
+        world.put(f"{number}.png", photo)
+
+
+def test_the_next_object_is_fetched_before_this_one_is_written(world: World, serve: Serve) -> None:
+    put_photos(world)
+    fetched = threading.Event()
+    seen: list[bool] = []
+
+    def tell(name: str, key: str | None) -> None:
+        if name == "get_object" and key == "1.png":
+            fetched.set()
+        if name == "put_object" and key and "/0.png/" in key:
+            seen.append(fetched.wait(10))
+
+    assert serve(batch(2), None, hooked(world, tell)) == {"batchItemFailures": []}
+    assert seen == [True]
+
+
+def test_only_one_computes_at_a_time(world: World, serve: Serve) -> None:
+    put_photos(world)
+    inside = threading.Semaphore(1)
+    crowded: list[bool] = []
+
+    class Counting:
+        def __init__(self, encoder: Any) -> None:
+            self._encoder = encoder
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._encoder, name)
+
+        def embed(self, tensor: Tensor) -> object:
+            alone = inside.acquire(blocking=False)
+            crowded.append(not alone)
+            time.sleep(0.02)  # long enough for the other one to come
+            if alone:
+                inside.release()
+            return self._encoder.embed(tensor)
+
+    known = world.pipeline
+    pipeline = Pipeline(known.settings, cast("Any", Counting(known.encoder)), known.clients, known.store)
+    assert serve(batch(6), None, pipeline) == {"batchItemFailures": []}
+    assert crowded == [False] * 6
+    assert len(world.results()) == 6
+
+
+def test_a_fifo_queue_is_served_one_after_the_other(world: World, serve: Serve) -> None:
+    put_photos(world)
+    calls: list[str] = []
+
+    def tell(_: str, key: str | None) -> None:
+        calls.append((key or "item").rpartition("/")[0][-5:] or key or "item")
+
+    assert serve(batch(3, "one"), None, hooked(world, tell)) == {"batchItemFailures": []}
+    assert [call for call in calls if call != "item"] == ["0.png", "0.png", "1.png", "1.png", "2.png", "2.png"]
+
+
+def test_results_come_in_the_order_of_the_work() -> None:
+    def work(number: int) -> int:
+        time.sleep(0.002 * (number % 3))
+        return number * 2
+
+    assert overlapped(work, list(range(20))) == [number * 2 for number in range(20)]
+
+
+def test_a_single_one_starts_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = threading.active_count()
+    assert overlapped(lambda _: threading.active_count(), [1]) == [before]
