@@ -5,7 +5,7 @@ MODEL  ?= efficientnet-lite0
 export MODEL IMAGES PORT EVENT # recipes read them from the environment, so that no name needs quoting
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up invoke test test-export soak fuzz check format lock clean
+.PHONY: help demo up invoke test test-export bench soak fuzz check format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -24,6 +24,9 @@ invoke: .venv/.ready ## send one event to the running local AWS: make invoke EVE
 
 test: .venv/.ready ## every test but those of the export
 	@$(PY) -m pytest
+
+bench: .venv/.ready ## dropvec beside naive and others, measured: make bench [QUICK=1] [PEERS=fastembed,openvino,torch]
+	@$(PY) -m tests.bench $(if $(QUICK),--quick) $(if $(filter undefined,$(origin PEERS)),,--peers "$(PEERS)")
 
 # PyTorch has an environment of its own, more than 1 GB, that nothing else needs; so its tests are not part of `test`.
 # They write 2 GB of weights and graphs, which go when all has passed.
@@ -58,4 +61,4 @@ lock: .venv/.ready ## pin every dependency anew
 		--upgrade --no-annotate --no-header --quiet -o constraints.txt
 
 clean: ## remove what the commands above made
-	rm -rf .venv .venv-export build
+	rm -rf .venv .venv-export .venv-bench build

@@ -1,7 +1,7 @@
 """The proof on demand: `{"check": true}` embeds the test card and compares it with what the model itself made of it."""
 
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -18,19 +18,32 @@ _PACKAGES = ("onnxruntime", "numpy", "pillow", "awslambdaric")
 
 
 def check(encoder: Encoder) -> dict[str, Any]:
-    """Answer a check: `status` is `ok` only when the loaded graph makes the vector that it should."""
+    """Answer a check: `status` is `ok` only when the loaded graph makes the vector that it should.
+
+    Raises:
+        Exception: whatever onnxruntime raises where the graph does not run.
+    """
     cosine = cosine_of(embed_testcard(encoder), np.array(encoder.spec.canonical_vector, dtype=np.float32))
-    found = {
+    found: dict[str, Any] = {
         "cosine": round(cosine, 9),
         "model": encoder.spec.name,
         "fingerprint": encoder.spec.fingerprint,
         "graph": encoder.graph,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
     }
+    if encoder.spec.text is not None:
+        found["text_fingerprint"] = encoder.spec.text.fingerprint
     if cosine >= MIN_COSINE:
         return {"status": "ok", **found}
     text = f"the graph {encoder.graph!r} makes another vector of the test card than the model (cosine {cosine:.6f})"
     return {"status": "error", "error": f"{text}: bake the image again", "error_code": "wrong_vector", **found}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"  # it may run without its metadata
 
 
 def embed_testcard(encoder: Encoder) -> Vector:

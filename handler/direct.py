@@ -4,7 +4,7 @@ import base64
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -17,6 +17,9 @@ from handler.pipeline import Pipeline, contained
 from handler.record import MAX_KEY_BYTES, Embedding, ImageEmbedding, file_entry
 from handler.spec import require_text_tower
 from handler.timing import START_SECONDS, Deadline, Stopwatch
+
+if TYPE_CHECKING:
+    from handler.text import TextEncoder
 
 MAX_FILES = 200
 
@@ -74,10 +77,10 @@ def respond(body: object, pipeline: Pipeline, deadline: Deadline) -> dict[str, A
     try:
         request = parse(body)
         if request.check:
-            return check(pipeline.encoder)
+            return contained(lambda: check(pipeline.encoder))
         if request.texts:
             require_text_tower(pipeline.encoder.spec)
-    except RequestError as error:
+    except DropvecError as error:
         return {"status": "error", "error": str(error), "error_code": error.code}
     # What is not begun in time is told so; what is cut off by the platform takes all the others with it.
     enough = min(START_SECONDS, deadline.left() / 2)
@@ -85,19 +88,19 @@ def respond(body: object, pipeline: Pipeline, deadline: Deadline) -> dict[str, A
     work: list[tuple[str, Callable[[], Embedding]]] = [
         *((path, partial(_embed_path, path, request, pipeline, deadline)) for path in request.input_paths),
         *((image.id, partial(_embed_image, image, pipeline)) for image in request.images),
-        *((text, partial(_embed_text, text, pipeline)) for text in request.texts),
+        *_text_work(request.texts, pipeline),
     ]
     files = overlapped(lambda each: _entry(*each, deadline, enough, normalized=wanted), work)
-    response = {
-        "status": "ok",
-        "task_output": {
-            "files": files,
-            "total_files": len(files),
-            "normalize": wanted,
-            "model": pipeline.encoder.spec.name,
-            "fingerprint": pipeline.encoder.spec.fingerprint,
-        },
+    output = {
+        "files": files,
+        "total_files": len(files),
+        "normalize": wanted,
+        "model": pipeline.encoder.spec.name,
+        "fingerprint": pipeline.encoder.spec.fingerprint,
     }
+    if request.texts:
+        output["text_fingerprint"] = require_text_tower(pipeline.encoder.spec).fingerprint
+    response = {"status": "ok", "task_output": output}
     answer: dict[str, Any] = orjson.loads(orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY))
     return answer
 
@@ -119,10 +122,27 @@ def parse(body: object) -> Request:
         raise RequestError(f"{'; '.join(faults)} (got {got}; takes input_paths, images, texts, or check)") from None
 
 
-def _embed_text(text: str, pipeline: Pipeline) -> Embedding:
+def _text_work(texts: list[str], pipeline: Pipeline) -> list[tuple[str, Callable[[], Embedding]]]:
+    """The tower is loaded once: what is wrong with it is so for every text, and takes long to find out."""
+    if not texts:
+        return []
+    try:
+        tower: TextEncoder | DropvecError = contained(partial(_load_tower, pipeline))
+    except DropvecError as error:
+        tower = error
+    return [(text, partial(_embed_text, text, tower)) for text in texts]
+
+
+def _load_tower(pipeline: Pipeline) -> "TextEncoder":
     from handler.text import load_text_tower  # noqa: PLC0415 - a tokenizer is not part of other requests' cold start
 
-    return Embedding(load_text_tower(pipeline.encoder).embed([text])[0], normalized=False)
+    return load_text_tower(pipeline.encoder)
+
+
+def _embed_text(text: str, tower: "TextEncoder | DropvecError") -> Embedding:
+    if isinstance(tower, DropvecError):
+        raise tower
+    return Embedding(tower.embed([text])[0], normalized=False)
 
 
 def _embed_path(path: str, request: Request, pipeline: Pipeline, deadline: Deadline) -> ImageEmbedding:

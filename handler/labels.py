@@ -3,21 +3,18 @@
 The labels' vectors were made when the bundle was baked, so no text tower is needed here.
 """
 
-import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
 from handler.errors import BundleError
+from handler.prepared import check_bytes
+from handler.spec import LabelsSpec
 
-NAMES_FILE = "labels.json"
-VECTORS_FILE = "labels.npy"
-FORMAT = 1
 TOP = 5
 
 Vectors = npt.NDArray[np.float32]
@@ -54,35 +51,26 @@ class Labels:
         # Not a BLAS product: that one wakes threads for a millisecond's work, and may sum equal rows in unequal orders.
         scores = np.einsum("ij,j->i", self.vectors, unit)
         order = np.argsort(-scores, kind="stable")[:TOP]
-        return tuple(Label(self.names[index], round(float(scores[index]), 6)) for index in order)
+        return tuple(Label(self.names[index], round(float(scores[index]), 6) + 0.0) for index in order)
 
 
-def load_labels(bundle: Path, embedding_dim: int) -> Labels | None:
-    """Load a bundle's labels; None where it has none.
+def load_labels(bundle: Path, spec: LabelsSpec, embedding_dim: int) -> Labels:
+    """Load a bundle's labels.
 
     Raises:
-        BundleError: a file is absent or damaged, or they are not of the same bake.
+        BundleError: a file is absent or not what `spec` says.
     """
-    names_path, vectors_path = bundle / NAMES_FILE, bundle / VECTORS_FILE
-    if not names_path.exists() and not vectors_path.exists():
-        return None
+    for file in (spec.names, spec.vectors):
+        check_bytes(bundle, file)
+    path = bundle / spec.vectors.name
     try:
-        fields: dict[str, Any] = orjson.loads(names_path.read_bytes())
-        data = vectors_path.read_bytes()
-        if fields["format"] != FORMAT:
-            raise BundleError(f"{names_path} is of version {fields['format']}, not {FORMAT}; bake the bundle again")
-        if hashlib.sha256(data).hexdigest() != fields["sha256"]:
-            raise BundleError(f"{vectors_path} is not the file that {NAMES_FILE} describes; bake the bundle again")
-        names, vectors = _read_names(fields["names"]), _read_vectors(data)
-    except OSError as error:
-        raise BundleError(f"{error.filename} cannot be read ({error.strerror}); bake the bundle again") from None
+        names = _read_names(orjson.loads((bundle / spec.names.name).read_bytes())["names"])
+        vectors = _read_vectors(path.read_bytes())
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(
-            f"{names_path} and {VECTORS_FILE} are not labels ({error!r}); bake the bundle again"
-        ) from None
+        raise BundleError(f"{spec.names.name} and {path} are not labels ({error!r}); bake the bundle again") from None
     if vectors.dtype != np.float32 or vectors.shape != (len(names), embedding_dim):
         found = f"{vectors.dtype} {list(vectors.shape)}"
-        raise BundleError(f"{vectors_path} holds {found}, not float32 [{len(names)}, {embedding_dim}]; bake it again")
+        raise BundleError(f"{path} holds {found}, not float32 [{len(names)}, {embedding_dim}]; bake the bundle again")
     return Labels(names, vectors)
 
 

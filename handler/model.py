@@ -80,14 +80,11 @@ def open_portable(bundle: Path, spec: ModelSpec) -> ort.InferenceSession:
 
 
 def _labels(bundle: Path, spec: ModelSpec) -> "Labels | None":
-    if spec.labels == 0:
+    if spec.labels is None:
         return None
     from handler.labels import load_labels  # noqa: PLC0415 - most bundles have none
 
-    labels = load_labels(bundle, spec.embedding_dim)
-    if labels is None or len(labels.names) != spec.labels:
-        raise BundleError(f"{bundle} lacks its {spec.labels} labels; bake the bundle again")
-    return labels
+    return load_labels(bundle, spec.labels, spec.embedding_dim)
 
 
 def threads() -> int:

@@ -28,7 +28,7 @@ from handler.pixels import decode
 from handler.preprocess import to_tensor
 from handler.record import ImageEmbedding, Record, labels_attribute, source_of
 from handler.settings import Settings
-from handler.store import DELETED, Committed, Refused, Store
+from handler.store import DELETED, Committed, Refused, Store, says_the_same
 from handler.timing import Deadline, Stopwatch
 
 if TYPE_CHECKING:
@@ -114,13 +114,7 @@ class Pipeline:
         Raises:
             RejectedError: they are not an image that can be embedded.
         """
-        if not data:
-            raise RejectedError(Rejection.EMPTY_OBJECT, "the image has no bytes")
-        if len(data) > self.settings.max_image_bytes:
-            raise RejectedError(
-                Rejection.TOO_MANY_BYTES,
-                f"the image has {len(data)} bytes, more than the {self.settings.max_image_bytes} allowed",
-            )
+        check_length(data, self.settings.max_image_bytes)
         with self.turn:
             watch.lap("wait")
             return embed_image(self.encoder, data, self.settings.max_image_pixels, watch)
@@ -232,8 +226,10 @@ class Pipeline:
             return None
         if answer.superseded:
             return replace(outcome, ending=Ending.SUPERSEDED)
-        agrees = text_of(answer.item, "error_code") == record.error_code
-        return outcome if not agrees or self.store.settle_result(record, deadline) else None
+        if text_of(answer.item, "error_code") != record.error_code:
+            return outcome
+        settled = says_the_same(answer.item, record) and self.store.settle_result(record, deadline)
+        return outcome if settled else None  # a repeat that has other labels looks again, and changes the item first
 
     def _bury(self, job: Job, basis: Basis, error: MissingObjectError, deadline: Deadline) -> Outcome | None:
         outcome = Outcome(job, Ending.DELETED, error, None, {})
@@ -249,6 +245,18 @@ class Pipeline:
             return outcome
         # Also below a newer tombstone: whoever worked on this event before may have ended after that one's clean-up.
         return outcome if self.store.clean(job.bucket, job.key, deadline) else None
+
+
+def check_length(data: bytes, limit: int) -> None:
+    """Look at how many bytes an image has.
+
+    Raises:
+        RejectedError: it has none, or more than the limit.
+    """
+    if not data:
+        raise RejectedError(Rejection.EMPTY_OBJECT, "the image has no bytes")
+    if len(data) > limit:
+        raise RejectedError(Rejection.TOO_MANY_BYTES, f"the image has {len(data)} bytes, more than the {limit} allowed")
 
 
 def embed_image(encoder: Encoder, data: bytes, max_pixels: int, watch: Stopwatch) -> ImageEmbedding:

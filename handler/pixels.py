@@ -41,9 +41,6 @@ from handler.errors import RejectedError, Rejection
 from handler.intact import MOST_METADATA_BYTES, first_picture
 from handler.limits import refuse_too_many, weight_of
 
-# Part of every fingerprint: raise it when a change here or in `preprocess` can change a stored vector.
-DECODE_POLICY = 2
-
 # Sizes are checked here, against the setting, before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
 

@@ -6,6 +6,10 @@ graphs keep channels in blocks of the width that one CPU's vectors have (16 numb
 another CPU they run and give garbage, without an error. So a bundle holds one graph for each width, and with each of
 them a canary: a small graph with every kind of blocked operator, made in the same way by the same run. Whichever canary
 sings right shows the graph to take; that takes about a millisecond. Where none does, the model itself is loaded.
+
+Of the weights only a sample is hashed, 128 KiB. It sees a file that is cut, empty, or another one, and damage that is
+wider than the gap between two of its 32 pieces. It does not see damage between them. `{"check": true}` does, where that
+turns the vector: it runs the graph that is loaded, and compares what it makes of the test card with the model's own.
 """
 
 import hashlib
@@ -26,8 +30,7 @@ CANARY_SIDE = 12
 # digit on.
 _CANARY_TOLERANCE = 1e-3
 
-# Weights are too large to hash in a cold start. A sample costs nothing, and tells a file that is cut, empty, another
-# model's, or of another width.
+# Weights are too large to hash in a cold start; a sample costs nothing.
 _SAMPLES, _SAMPLE_BYTES = 32, 4096
 
 

@@ -228,8 +228,13 @@ def item_of(
 
 
 def labels_attribute(labels: "Iterable[Label]") -> "AttributeValueTypeDef":
-    """Labels as an item has them: a list of maps, best first."""
-    return {"L": [{"M": {"label": {"S": label.name}, "score": {"N": str(label.score)}}} for label in labels]}
+    """Labels as an item has them: a list of maps, best first; equal to what DynamoDB gives back."""
+    return {"L": [{"M": {"label": {"S": label.name}, "score": {"N": _decimal(label.score)}}} for label in labels]}
+
+
+def _decimal(score: float) -> str:
+    """A number to six decimals as DynamoDB keeps it: without exponent, trailing zeros, or a zero's sign."""
+    return f"{round(score, 6) + 0.0:.6f}".rstrip("0").rstrip(".")
 
 
 def tombstone_of(source: str, sequencer: str | None, now: datetime) -> "dict[str, AttributeValueTypeDef]":

@@ -9,6 +9,10 @@ from handler.errors import SettingsError
 
 EmbeddingDtype = Literal["float32", "float16"]
 
+# What is taken where the environment says nothing.
+MAX_IMAGE_BYTES = 64 * 1024 * 1024
+MAX_IMAGE_PIXELS = 100_000_000
+
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -50,8 +54,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         results_prefix=environment.get("RESULTS_PREFIX", ""),
         normalize=_boolean(environment, "NORMALIZE", default=True),
         embedding_dtype=_dtype(environment.get("EMBEDDING_DTYPE") or "float32"),
-        max_image_bytes=_positive(environment, "MAX_IMAGE_BYTES", default=64 * 1024 * 1024),
-        max_image_pixels=_positive(environment, "MAX_IMAGE_PIXELS", default=100_000_000),
+        max_image_bytes=_positive(environment, "MAX_IMAGE_BYTES", default=MAX_IMAGE_BYTES),
+        max_image_pixels=_positive(environment, "MAX_IMAGE_PIXELS", default=MAX_IMAGE_PIXELS),
     )
 
 

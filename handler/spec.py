@@ -1,17 +1,18 @@
 """`model.json` -> what a bundle is: all that decides what a vector means, and which files make it."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from handler.errors import BundleError, NoTextTowerError
-from handler.pixels import DECODE_POLICY
+from handler.fields import Fields, finites, one_of, positive, sha256, three, three_positive, whole, word
+from handler.fingerprint import DECODE_POLICY, fingerprint_of, sha256_of
 from handler.preprocess import INTERPOLATIONS, Preprocess
 
-BUNDLE_FORMAT = 2
+BUNDLE_FORMAT = 3
 SPEC_FILE = "model.json"
 
 # A file of the bundle lies in the bundle: whoever writes a `model.json` must not point elsewhere.
@@ -63,7 +64,8 @@ class TextSpec:
         output_name: the graph's output, float32 (N, embedding_dim).
         context_length: tokens of a text, its start and end among them.
         pad_id: what fills the rest.
-        sha256: of both files and of the fields above: two text vectors may be compared if and only if it is equal.
+        fingerprint: hex, of both files and of the fields above. Two text vectors may be compared if and only if both
+            fingerprints are equal, this one and the model's; a text's and a picture's, if and only if the model's is.
     """
 
     graph: BundleFile
@@ -74,7 +76,20 @@ class TextSpec:
     output_name: str
     context_length: int
     pad_id: int
-    sha256: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsSpec:
+    """A bundle's labels; see `handler.labels`.
+
+    Attributes:
+        names: JSON.
+        vectors: NumPy's own format.
+    """
+
+    names: BundleFile
+    vectors: BundleFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +109,7 @@ class ModelSpec:
         preprocess: pixels to tensor.
         canonical_vector: what the untouched model makes of the test card, not normalised.
         text: the text tower; None where there is none.
-        labels: how many labels the bundle has (`handler.labels`).
+        labels: what every picture is compared with; None where there are none.
     """
 
     name: str
@@ -109,14 +124,14 @@ class ModelSpec:
     preprocess: Preprocess
     canonical_vector: tuple[float, ...]
     text: TextSpec | None
-    labels: int
+    labels: LabelsSpec | None
 
 
 def load_spec(bundle: Path) -> ModelSpec:
     """Read and check a bundle's `model.json`.
 
     Raises:
-        BundleError: it is absent, not JSON, incomplete, or of a version that this code does not know.
+        BundleError: it is absent, not JSON, incomplete, of a version that this code does not know, or changed since.
     """
     path = bundle / SPEC_FILE
     try:
@@ -134,9 +149,15 @@ def load_spec(bundle: Path) -> ModelSpec:
             raise BundleError(
                 f"{path} is of version {versions}, this function needs {(BUNDLE_FORMAT, DECODE_POLICY)}; bake it again"
             )
-        return _spec(fields)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BundleError(f"{path} does not describe a model ({error!r}); bake the bundle again") from None
+        spec = _spec(fields)
+        image = fingerprint_of(sha256(fields, "content_sha256"), spec.output_name, fields)
+    except KeyError as error:
+        raise BundleError(f"{path} does not describe a model (it lacks {error}); bake the bundle again") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"{path} does not describe a model ({error}); bake the bundle again") from None
+    if image != spec.fingerprint or (spec.text is not None and spec.text != sealed(spec.text)):
+        raise BundleError(f"{path} was changed after it was baked, and its fingerprint was not; bake the bundle again")
+    return spec
 
 
 def require_text_tower(spec: ModelSpec) -> TextSpec:
@@ -150,77 +171,82 @@ def require_text_tower(spec: ModelSpec) -> TextSpec:
     return spec.text
 
 
-def _spec(fields: dict[str, Any]) -> ModelSpec:
+def sealed(tower: TextSpec) -> TextSpec:
+    """A text tower with the fingerprint that it must have."""
+    files = {"graph": tower.graph.sha256, "tokenizer": tower.tokenizer.sha256}
+    parts = asdict(tower) | files
+    del parts["fingerprint"]
+    return replace(tower, fingerprint=sha256_of(parts))
+
+
+def _spec(fields: Fields) -> ModelSpec:
+    dim = whole(fields, "embedding_dim", 1)
     spec = ModelSpec(
-        name=str(fields["name"]),
-        fingerprint=str(fields["fingerprint"]),
-        embedding_dim=int(fields["embedding_dim"]),
-        input_name=str(fields["input_name"]),
-        output_name=str(fields["output_name"]),
+        name=word(fields, "name"),
+        fingerprint=sha256(fields, "fingerprint"),
+        embedding_dim=dim,
+        input_name=word(fields, "input_name"),
+        output_name=word(fields, "output_name"),
         graph=_file({"name": fields["file"], "bytes": fields["bytes"], "sha256": fields["sha256"]}),
         prepared=tuple(_prepared(entry) for entry in fields["prepared"]),
         prepared_by=str(fields["prepared_by"]),
-        canary_output=tuple(fields["canary_output"]),
+        canary_output=finites(fields, "canary_output"),
         preprocess=_preprocess(fields),
-        canonical_vector=tuple(fields["canonical_vector"]),
+        canonical_vector=finites(fields, "canonical_vector", dim),
         text=_text(fields["text"]) if fields.get("text") else None,
-        labels=int(fields.get("labels", 0)),
+        labels=_labels(fields["labels"]) if fields.get("labels") else None,
     )
-    if len(spec.canonical_vector) != spec.embedding_dim:
-        raise ValueError("canonical_vector has another length than embedding_dim")
+    if not spec.canary_output and any(entry.canary for entry in spec.prepared):
+        raise ValueError("canary_output is empty, and there are canaries")
     return spec
 
 
-def _preprocess(fields: dict[str, Any]) -> Preprocess:
-    preprocess = Preprocess(
-        input_size=int(fields["input_size"]),
-        resize_size=int(fields["resize_size"]),
-        resize_mode=fields["resize_mode"],
-        interpolation=fields["interpolation"],
-        channel_order=fields["channel_order"],
-        divisor=float(fields["divisor"]),
-        mean=_three(fields["mean"]),
-        std=_three(fields["std"]),
+def _preprocess(fields: Fields) -> Preprocess:
+    one_of(fields, "resize_mode", ["shortest_side"])
+    one_of(fields, "crop", ["center"])
+    size = whole(fields, "input_size", 1)
+    return Preprocess(
+        input_size=size,
+        resize_size=whole(fields, "resize_size", size),
+        resize_mode="shortest_side",
+        interpolation=one_of(fields, "interpolation", INTERPOLATIONS),
+        channel_order="rgb" if one_of(fields, "channel_order", ["rgb", "bgr"]) == "rgb" else "bgr",
+        divisor=positive(fields, "divisor"),
+        mean=three(fields, "mean"),
+        std=three_positive(fields, "std"),
     )
-    if preprocess.resize_mode != "shortest_side" or preprocess.interpolation not in INTERPOLATIONS:
-        raise ValueError(f"{preprocess.resize_mode}, {preprocess.interpolation}")
-    if not 0 < preprocess.input_size <= preprocess.resize_size:
-        raise ValueError(f"input_size {preprocess.input_size}, resize_size {preprocess.resize_size}")
-    return preprocess
 
 
-def _three(values: list[float]) -> tuple[float, float, float]:
-    red, green, blue = (float(value) for value in values)
-    return red, green, blue
-
-
-def _file(fields: dict[str, Any]) -> BundleFile:
-    name = str(fields["name"])
+def _file(fields: Fields) -> BundleFile:
+    name = word(fields, "name")
     if not _FILE_NAME.fullmatch(name):
         raise ValueError(f"a file named {name!r}")
-    return BundleFile(name, int(fields["bytes"]), str(fields["sha256"]))
+    return BundleFile(name, whole(fields, "bytes", 0), sha256(fields))
 
 
-def _prepared(fields: dict[str, Any]) -> Prepared:
+def _prepared(fields: Fields) -> Prepared:
     canary = fields["canary"]
     return Prepared(
-        name=str(fields["name"]),
+        name=word(fields, "name"),
         graph=_file(fields["graph"]),
         weights=_file(fields["weights"]),
         canary=None if canary is None else _file(canary),
     )
 
 
-def _text(fields: dict[str, Any]) -> TextSpec:
-    mask = fields["mask_name"]
+def _text(fields: Fields) -> TextSpec:
     return TextSpec(
         graph=_file(fields["graph"]),
         tokenizer=_file(fields["tokenizer"]),
-        input_name=str(fields["input_name"]),
-        input_dtype=str(fields["input_dtype"]),
-        mask_name=None if mask is None else str(mask),
-        output_name=str(fields["output_name"]),
-        context_length=int(fields["context_length"]),
-        pad_id=int(fields["pad_id"]),
-        sha256=str(fields["sha256"]),
+        input_name=word(fields, "input_name"),
+        input_dtype=one_of(fields, "input_dtype", ["int64", "int32"]),
+        mask_name=None if fields["mask_name"] is None else word(fields, "mask_name"),
+        output_name=word(fields, "output_name"),
+        context_length=whole(fields, "context_length", 2),
+        pad_id=whole(fields, "pad_id", 0),
+        fingerprint=sha256(fields, "fingerprint"),
     )
+
+
+def _labels(fields: Fields) -> LabelsSpec:
+    return LabelsSpec(names=_file(fields["names"]), vectors=_file(fields["vectors"]))

@@ -12,8 +12,10 @@ from handler.aws import Clients, attempt
 from handler.errors import RetryableError
 from handler.order import Basis, Item, Sequenced, Unsequenced, is_superseded, may_replace, text_of
 from handler.record import (
+    ImageEmbedding,
     Record,
     item_of,
+    labels_attribute,
     result_json,
     result_key,
     result_prefixes,
@@ -108,7 +110,8 @@ class Store:
         """Make sure that the JSON is there and says what the committed item says; whether the item still says so.
 
         One JSON name can stand for two outcomes: an archived object is rejected first, and embedded once it is
-        restored, with one ETag. And a clean-up may have taken the JSON between its writing and the commit.
+        restored, with one ETag; and a bundle may get other labels. And a clean-up may have taken the JSON between its
+        writing and the commit.
         """
         key = result_key(self.settings.results_prefix, record)
         body = result_json(record)
@@ -116,10 +119,7 @@ class Store:
             if self._gist(key, deadline) == _gist(body):
                 return True
             self._put_result(key, body, deadline, replace=True)
-        item = self.read(record.bucket, record.key, deadline)
-        return (text_of(item, "etag"), text_of(item, "error_code")) == (record.etag, record.error_code) and (
-            text_of(item, "status") != DELETED
-        )
+        return says_the_same(self.read(record.bucket, record.key, deadline), record)
 
     def _put_result(self, key: str, body: bytes, deadline: Deadline, *, replace: bool) -> bool:
         """Whether it was written; it is not when there is one already and it is not to be replaced."""
@@ -135,7 +135,7 @@ class Store:
             raise RetryableError(str(error)[:300]) from error
         return True
 
-    def _gist(self, key: str, deadline: Deadline) -> tuple[object, object] | None:
+    def _gist(self, key: str, deadline: Deadline) -> tuple[object, ...] | None:
         def get() -> bytes:
             with self.clients.s3.get_object(self.settings.results_bucket, key) as answer:
                 return answer.read()
@@ -262,10 +262,22 @@ def _call(operation: Callable[[], T], deadline: Deadline) -> T:
         raise RetryableError(str(error)[:300]) from error
 
 
-def _gist(body: bytes) -> tuple[object, object] | None:
-    """What two results of one name may differ in: the error, and whether the vector is normalised."""
+def says_the_same(item: Item | None, record: Record) -> bool:
+    """Whether an item says of its object what the JSON of a record says, as far as one name can stand for either."""
+    found = record.outcome
+    wanted: tuple[object, ...] = (record.etag, record.error_code, None, None)
+    if isinstance(found, ImageEmbedding):
+        labels = None if found.labels is None else labels_attribute(found.labels)
+        wanted = (record.etag, None, {"BOOL": found.normalized}, labels)
+    if item is None or text_of(item, "status") == DELETED:
+        return False
+    return wanted == (text_of(item, "etag"), text_of(item, "error_code"), item.get("normalized"), item.get("labels"))
+
+
+def _gist(body: bytes) -> tuple[object, ...] | None:
+    """What two results of one name may differ in: the error, whether the vector is normalised, and the labels."""
     try:
         result = orjson.loads(body)
-        return result["error_code"], (result["embedding"] or {}).get("normalized")
+        return result["error_code"], (result["embedding"] or {}).get("normalized"), result.get("labels")
     except (ValueError, KeyError, TypeError, AttributeError):
         return None  # whatever lies there is no result

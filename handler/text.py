@@ -19,7 +19,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 from tokenizers import Tokenizer
 
-from handler.errors import BundleError
+from handler.errors import BundleError, InternalError
 from handler.model import Encoder, threads
 from handler.prepared import base_options, check_bytes, open_session
 from handler.spec import TextSpec, require_text_tower
@@ -48,23 +48,31 @@ class TextEncoder:
 
         Raises:
             BundleError: the tokenizer or the graph fails.
+            InternalError: the graph gave no vector.
         """
-        rows = [self._embed_one(text) for text in texts]
+        rows = [_finite(_run(self, text)) for text in texts]
         return np.concatenate(rows) if rows else np.empty((0, self.embedding_dim), np.float32)
 
-    def _embed_one(self, text: str) -> Vectors:
-        spec = self.spec
-        framed = _framed(self.tokenizer, text, spec.context_length)
-        rows = {spec.input_name: _padded(framed, spec.context_length, spec.pad_id)}
-        if spec.mask_name is not None:
-            rows[spec.mask_name] = _padded([1] * len(framed), spec.context_length, 0)
-        feed = {name: row[np.newaxis].astype(spec.input_dtype) for name, row in rows.items()}
-        try:
-            (output,) = self.session.run([spec.output_name], feed)
-        except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen unrelated types
-            raise BundleError(f"{spec.graph.name} cannot embed a text: {_first_line(error)}") from None
-        vector: Vectors = output
-        return vector
+
+def _run(encoder: TextEncoder, text: str) -> Vectors:
+    spec = encoder.spec
+    framed = _framed(encoder.tokenizer, text, spec.context_length)
+    rows = {spec.input_name: _padded(framed, spec.context_length, spec.pad_id)}
+    if spec.mask_name is not None:
+        rows[spec.mask_name] = _padded([1] * len(framed), spec.context_length, 0)
+    feed = {name: row[np.newaxis].astype(spec.input_dtype) for name, row in rows.items()}
+    try:
+        (output,) = encoder.session.run([spec.output_name], feed)
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen unrelated types
+        raise BundleError(f"{spec.graph.name} cannot embed a text: {_first_line(error)}") from None
+    vector: Vectors = output
+    return vector
+
+
+def _finite(vector: Vectors) -> Vectors:
+    if not np.isfinite(vector).all():
+        raise InternalError("the text tower gave a vector with infinities or not-a-numbers in it")
+    return vector
 
 
 def token_ids(tokenizer: Tokenizer, text: str, spec: TextSpec) -> Ids:
@@ -174,7 +182,7 @@ def _takes(kind: str, shape: list[Any], spec: TextSpec) -> bool:
 
 
 def _check_vector(encoder: TextEncoder) -> None:
-    vector = np.asarray(encoder.embed([""]))
+    vector = np.asarray(_run(encoder, ""))
     if vector.dtype != np.float32 or vector.shape != (1, encoder.embedding_dim):
         raise BundleError(
             f"{encoder.spec.graph.name} gives {encoder.spec.output_name} {vector.dtype} {list(vector.shape)}, "

@@ -5,27 +5,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from handler.check import cosine_of
 from handler.errors import DropvecError, MissingObjectError
 from handler.model import Encoder, Vector, load_encoder
-from handler.pipeline import contained, embed_image
+from handler.pipeline import check_length, contained, embed_image
 from handler.record import Embedding, file_entry
+from handler.settings import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from handler.text import TextEncoder, load_text_tower
 from handler.timing import Stopwatch
 from infra.errors import OperatorError
 from infra.local.model import bundle_for
 
-# As the function's own default.
-MAX_PIXELS = 100_000_000
-
 TEXT_PREFIX = "text:"
 
 
 def embed(files: Sequence[Path], texts: Sequence[str], model: str, *, normalize: bool) -> None:
-    """Print a JSON line for each file and text: an entry as in a direct response, with the model and its fingerprint.
+    """Print a JSON line for each file and text: an entry as in a direct response, with the model and its fingerprints.
 
     Args:
         files: images.
@@ -41,11 +40,10 @@ def embed(files: Sequence[Path], texts: Sequence[str], model: str, *, normalize:
         raise OperatorError("nothing to embed: name image files, or give a --text")
     local = Local.load(model)
     failed = 0
-    for name, found in local.all(files, texts):
-        entry = file_entry(name, found.normalize() if normalize and isinstance(found, Embedding) else found)
+    for entry in local.entries(files, texts, normalize=normalize):
         failed += entry["status"] == "error"
-        entry |= {"model": local.encoder.spec.name, "fingerprint": local.encoder.spec.fingerprint}
-        sys.stdout.write(orjson.dumps(entry, option=orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
+        # As bytes: JSON is UTF-8 whatever the terminal's language is.
+        sys.stdout.buffer.write(orjson.dumps(entry, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
     if failed:
         sys.stdout.flush()
         raise OperatorError(f"{failed} of {len(files) + len(texts)} could not be embedded; their lines say why")
@@ -87,30 +85,47 @@ class Local:
         except DropvecError as error:
             raise OperatorError(str(error)) from None
 
-    def all(self, files: Sequence[Path], texts: Sequence[str]) -> Iterator[tuple[str, Embedding | DropvecError]]:
-        """Embed one after the other."""
-        if texts:
-            _ = self.texts  # a model without is told before anything is printed
+    def entries(self, files: Sequence[Path], texts: Sequence[str], *, normalize: bool) -> Iterator[dict[str, Any]]:
+        """Embed one after the other, each as an entry of a direct response that also names the model."""
+        model = {"model": self.encoder.spec.name, "fingerprint": self.encoder.spec.fingerprint}
+        # A model without a text tower is told before anything is printed.
+        tower = {"text_fingerprint": self.texts.spec.fingerprint} if texts else {}
         for path in files:
-            yield str(path), self._picture(path)
+            yield _entry(str(path), self._picture(path), normalize=normalize) | model
         for text in texts:
-            yield text, Embedding(self.texts.embed([text])[0], normalized=False)
+            yield _entry(text, self._text(text), normalize=normalize) | model | tower
 
     def vector(self, thing: str) -> Vector:
         """The vector of a file, or of a text that follows `text:`."""
-        if thing.startswith(TEXT_PREFIX):
-            vector: Vector = self.texts.embed([thing.removeprefix(TEXT_PREFIX)])[0]
-            return vector
-        found = self._picture(Path(thing))
+        is_text = thing.startswith(TEXT_PREFIX)
+        found = self._text(thing.removeprefix(TEXT_PREFIX)) if is_text else self._picture(Path(thing))
         if isinstance(found, DropvecError):
             raise OperatorError(f"{thing}: {found}")
         return found.vector
 
+    def _text(self, text: str) -> Embedding | DropvecError:
+        encoder = self.texts
+        try:
+            return Embedding(contained(lambda: encoder.embed([text])[0]), normalized=False)
+        except DropvecError as error:
+            return error
+
     def _picture(self, path: Path) -> Embedding | DropvecError:
         try:
             data = path.read_bytes()
-            return contained(lambda: embed_image(self.encoder, data, MAX_PIXELS, Stopwatch()))
+            check_length(data, MAX_IMAGE_BYTES)
+            return contained(lambda: embed_image(self.encoder, data, MAX_IMAGE_PIXELS, Stopwatch()))
         except DropvecError as error:
             return error
         except OSError as error:
             return MissingObjectError(f"cannot read it: {error.strerror}")
+
+
+def _entry(name: str, found: Embedding | DropvecError, *, normalize: bool) -> dict[str, Any]:
+    wanted = found.normalize() if normalize and isinstance(found, Embedding) else found
+    return file_entry(_readable(name), wanted)
+
+
+def _readable(name: str) -> str:
+    """A command line's argument, with U+FFFD for bytes that are not UTF-8: JSON has no others."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -2,20 +2,21 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import orjson
 from onnx import TensorProto, helper, numpy_helper
 
-from handler.pixels import DECODE_POLICY
+from handler.fingerprint import DECODE_POLICY, fingerprint_of
 from handler.spec import BUNDLE_FORMAT
 
 SIZE = 32
 DIM = 48
 
 
-def write_tiny_bundle(bundle: Path, *, name: str = "tiny", fingerprint: str = "f" * 64, gain: float = 1.0) -> Path:
+def write_tiny_bundle(bundle: Path, *, name: str = "tiny", gain: float = 1.0) -> Path:
     """Write an encoder whose vector is the mean colour, less a half, of each cell of a 4 x 4 grid, times `gain`."""
     nodes = [
         helper.make_node("AveragePool", ["image"], ["cells"], kernel_shape=[8, 8], strides=[8, 8]),
@@ -33,21 +34,23 @@ def write_tiny_bundle(bundle: Path, *, name: str = "tiny", fingerprint: str = "f
     onnx.checker.check_model(data)
     bundle.mkdir(parents=True)
     (bundle / "image.onnx").write_bytes(data)
-    spec = {
+    digest = hashlib.sha256(data).hexdigest()
+    spec: dict[str, Any] = {
         "format": BUNDLE_FORMAT,
         "decode_policy": DECODE_POLICY,
         "name": name,
-        "fingerprint": fingerprint,
         "embedding_dim": DIM,
         "file": "image.onnx",
         "bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
+        "sha256": digest,
+        "content_sha256": digest,
         "input_name": "image",
         "output_name": "features",
         "input_size": SIZE,
         "resize_size": SIZE,
         "resize_mode": "shortest_side",
         "interpolation": "bilinear",
+        "crop": "center",
         "channel_order": "rgb",
         "divisor": 255,
         "mean": [0.5, 0.5, 0.5],
@@ -57,5 +60,6 @@ def write_tiny_bundle(bundle: Path, *, name: str = "tiny", fingerprint: str = "f
         "prepared_by": "",
         "canary_output": [],
     }
+    spec["fingerprint"] = fingerprint_of(digest, "features", spec)
     (bundle / "model.json").write_bytes(orjson.dumps(spec))
     return bundle

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import orjson
 
-from handler.spec import BundleFile, TextSpec
+from handler.spec import BundleFile, TextSpec, sealed
 from handler.text import TextEncoder, load_text_encoder
 from infra.bake.labels import bake_labels
 from infra.hashing import file_sha256
 from tests.clip_tokenizer import write_tokenizer
-from tests.towers import CONTEXT, DIM, make_tower
+from tests.towers import CONTEXT, DIM, Tower, make_tower
 
 GRAPH_FILE, TOKENIZER_FILE = "text.onnx", "tokenizer.json"
 
@@ -24,14 +24,14 @@ SPEC = TextSpec(
     output_name="text_embeds",
     context_length=CONTEXT,
     pad_id=0,
-    sha256="",
+    fingerprint="",
 )
 
 
 def load(bundle: Path, spec: TextSpec = SPEC, dim: int = DIM) -> TextEncoder:
     """Load a text tower from a directory whose files `model.json` would vouch for."""
-    sealed = replace(spec, graph=_seen(bundle / GRAPH_FILE), tokenizer=_seen(bundle / TOKENIZER_FILE))
-    return load_text_encoder(bundle, sealed, dim)
+    seen = replace(spec, graph=_seen(bundle / GRAPH_FILE), tokenizer=_seen(bundle / TOKENIZER_FILE))
+    return load_text_encoder(bundle, sealed(seen), dim)
 
 
 def _seen(path: Path) -> BundleFile:
@@ -40,15 +40,14 @@ def _seen(path: Path) -> BundleFile:
     return BundleFile(path.name, path.stat().st_size, file_sha256(path))
 
 
-def add_text(bundle: Path, dim: int, labels: Sequence[str] = ()) -> TextEncoder:
-    """Give a bundle a text tower, and labels."""
+def add_text(bundle: Path, dim: int, labels: Sequence[str] = (), tower: Tower | None = None) -> TextEncoder:
+    """Give a bundle a text tower, the usual one if None, and labels."""
     write_tokenizer(bundle / TOKENIZER_FILE)
-    make_tower(dim=dim).write(bundle / GRAPH_FILE)
+    (tower or make_tower(dim=dim)).write(bundle / GRAPH_FILE)
     encoder = load(bundle, SPEC, dim)
     fields = orjson.loads((bundle / "model.json").read_bytes())
     fields["text"] = asdict(encoder.spec)
     if labels:
-        bake_labels(labels, encoder, bundle)
-        fields["labels"] = len(labels)
+        fields["labels"] = asdict(bake_labels(labels, encoder, bundle))
     (bundle / "model.json").write_bytes(orjson.dumps(fields))
     return encoder

@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.console import Console
 
-from handler.pixels import DECODE_POLICY
+from handler.fingerprint import DECODE_POLICY, fingerprint_of
 from handler.spec import BUNDLE_FORMAT, SPEC_FILE, load_spec
 from handler.text import TextEncoder
-from infra.bake.fingerprint import fingerprint
+from infra.bake.fingerprint import content_hash
 from infra.bake.graph import build_graph
 from infra.bake.labels import DEFAULT_TEMPLATE, bake_labels, check_template, read_labels
 from infra.bake.licence import LICENCE_FILE, write_licence
@@ -107,8 +107,10 @@ def _make(manifest: Manifest, files: Files, bundle: Path, say: _Say) -> None:
     say("building the graph")
     graph, output = build_graph(manifest.image, files.path(manifest.image.file))
     (bundle / GRAPH_FILE).write_bytes(graph)
+    content = content_hash(graph)
     spec = _spec(manifest, files, bundle) | {
-        "fingerprint": fingerprint(graph, _pixels(manifest.preprocess), output),
+        "fingerprint": fingerprint_of(content, output, _pixels(manifest.preprocess)),
+        "content_sha256": content,
         "output_name": output,
     }
     unproved = {"canonical_vector": [0.0] * manifest.embedding_dim, "prepared": [], "canary_output": []}
@@ -134,8 +136,7 @@ def _keep_text(encoder: TextEncoder, bundle: Path, names: tuple[str, ...], optio
     """Write the labels, and the text tower into `model.json`, or take it out again where only its labels are wanted."""
     spec = json.loads((bundle / SPEC_FILE).read_bytes())
     if names:
-        bake_labels(names, encoder, bundle, options.label_template)
-        spec["labels"] = len(names)
+        spec["labels"] = asdict(bake_labels(names, encoder, bundle, options.label_template))
     if options.text:
         spec["text"] = asdict(encoder.spec)
     else:

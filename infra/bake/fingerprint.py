@@ -1,28 +1,8 @@
-"""The fingerprint: equal if and only if two bundles make the same vector of the same bytes."""
+"""The part of the fingerprint that needs the graph itself; `handler.fingerprint` has the rest."""
 
 import hashlib
-from collections.abc import Mapping
 
 import onnx
-import orjson
-
-from handler.pixels import DECODE_POLICY
-
-
-def fingerprint(graph: bytes, preprocess: Mapping[str, object], output: str) -> str:
-    """Hash all that decides what a vector is.
-
-    Args:
-        graph: the ONNX file as the model's makers mean it, before anything is prepared for speed.
-        preprocess: the preprocessing fields of `model.json`; numbers that may be broken are floats.
-        output: which of the graph's outputs the vector is.
-
-    Returns:
-        SHA-256, hex, over the graph's content, the preprocessing and the version of the decode policy.
-    """
-    parts: dict[str, object] = {"graph": content_hash(graph), "output": output, "preprocess": dict(preprocess)}
-    parts["decode_policy"] = DECODE_POLICY
-    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def content_hash(graph: bytes) -> str:

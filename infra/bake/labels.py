@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from handler.errors import BundleError
-from handler.labels import FORMAT, NAMES_FILE, VECTORS_FILE, Labels
+from handler.errors import DropvecError
+from handler.labels import Vectors
+from handler.spec import BundleFile, LabelsSpec
 from handler.text import TextEncoder
 from infra.errors import OperatorError
+
+NAMES_FILE, VECTORS_FILE = "labels.json", "labels.npy"
 
 # The label as it stands. "a photo of a {}" suits names of things and is what CLIP's authors measured with, but makes
 # nonsense of "sunset on a beach" or "screenshot"; so whoever wants it says so.
@@ -59,7 +63,9 @@ def check_template(template: str) -> None:
         )
 
 
-def bake_labels(names: Sequence[str], encoder: TextEncoder, bundle: Path, template: str = DEFAULT_TEMPLATE) -> Labels:
+def bake_labels(
+    names: Sequence[str], encoder: TextEncoder, bundle: Path, template: str = DEFAULT_TEMPLATE
+) -> LabelsSpec:
     """Embed labels and write them into a bundle's directory.
 
     Args:
@@ -68,33 +74,40 @@ def bake_labels(names: Sequence[str], encoder: TextEncoder, bundle: Path, templa
         bundle: a directory that nobody loads yet.
         template: the text to embed, with `{}` where the label goes.
 
+    Returns:
+        The files that were written, for `model.json` to vouch for.
+
     Raises:
         OperatorError: the template has no place for the label, or a label has no direction.
         OSError: the directory cannot be written.
     """
     check_template(template)
+    units = [_unit(encoder, name, template.replace(PLACE, name)) for name in names]
+    return _write(names, np.stack(units).astype(np.float32), template, bundle)
+
+
+def _unit(encoder: TextEncoder, name: str, text: str) -> npt.NDArray[np.float64]:
     try:
-        vectors = encoder.embed([template.replace(PLACE, name) for name in names]).astype(np.float64)
-    except BundleError as error:
-        raise OperatorError(f"the labels cannot be embedded: {error}") from None
-    lengths = np.linalg.norm(vectors, axis=1)
-    for name, length in zip(names, lengths, strict=True):
-        if not 0 < length < np.inf:
-            raise OperatorError(f"the text tower makes a vector of length {length} of the label {name!r}")
-    labels = Labels(tuple(names), (vectors / lengths[:, np.newaxis]).astype(np.float32))
-    _write(labels, template, bundle)
-    return labels
+        (vector,) = encoder.embed([text]).astype(np.float64)
+    except DropvecError as error:
+        raise OperatorError(f"the label {name!r} cannot be embedded: {error}") from None
+    length = float(np.linalg.norm(vector))
+    if length == 0:
+        raise OperatorError(f"the text tower makes a vector of zeros of the label {name!r}")
+    unit: npt.NDArray[np.float64] = vector / length
+    return unit
 
 
-def _write(labels: Labels, template: str, bundle: Path) -> None:
+def _write(names: Sequence[str], vectors: Vectors, template: str, bundle: Path) -> LabelsSpec:
     buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, labels.vectors, allow_pickle=False)
-    data = buffer.getvalue()
-    fields = {
-        "format": FORMAT,
-        "template": template,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "names": labels.names,
-    }
-    (bundle / VECTORS_FILE).write_bytes(data)
-    (bundle / NAMES_FILE).write_text(json.dumps(fields, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    np.lib.format.write_array(buffer, vectors, allow_pickle=False)
+    text = json.dumps({"template": template, "names": names}, ensure_ascii=False, indent=1) + "\n"
+    return LabelsSpec(
+        names=_written(bundle / NAMES_FILE, text.encode("utf-8")),
+        vectors=_written(bundle / VECTORS_FILE, buffer.getvalue()),
+    )
+
+
+def _written(path: Path, data: bytes) -> BundleFile:
+    path.write_bytes(data)
+    return BundleFile(path.name, len(data), hashlib.sha256(data).hexdigest())

@@ -1,16 +1,13 @@
 """The text tower of a bundle: copied, proved to run, and described."""
 
-import hashlib
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import orjson
 
-from handler.errors import BundleError
+from handler.errors import BundleError, DropvecError
 from handler.prepared import base_options, open_session
-from handler.spec import BundleFile, TextSpec
+from handler.spec import BundleFile, TextSpec, sealed
 from handler.text import TextEncoder, load_text_encoder
 from infra.bake.manifest import Manifest, TextTower
 from infra.bake.sources import Files
@@ -35,7 +32,7 @@ def add_text(manifest: Manifest, tower: TextTower, files: Files, bundle: Path) -
     try:
         encoder = load_text_encoder(bundle, _spec(tower, bundle), manifest.embedding_dim)
         one, other = encoder.embed(_PROBES)
-    except BundleError as error:
+    except DropvecError as error:
         raise OperatorError(f"the text tower of {manifest.name} is not as its manifest says: {error}") from None
     if not one.any() or np.allclose(one, other):
         raise OperatorError(f"the text tower of {manifest.name} makes the same vector of every text")
@@ -44,19 +41,18 @@ def add_text(manifest: Manifest, tower: TextTower, files: Files, bundle: Path) -
 
 def _spec(tower: TextTower, bundle: Path) -> TextSpec:
     dtype, mask = _inputs(bundle / GRAPH_FILE, tower.input)
-    facts: dict[str, Any] = {
-        "graph": _file(bundle / GRAPH_FILE),
-        "tokenizer": _file(bundle / TOKENIZER_FILE),
-        "input_name": tower.input,
-        "input_dtype": dtype,
-        "mask_name": mask,
-        "output_name": tower.output,
-        "context_length": tower.context_length,
-        "pad_id": tower.pad_id,
-    }
-    hashed = facts | {name: facts[name].sha256 for name in ("graph", "tokenizer")}
-    digest = hashlib.sha256(orjson.dumps(hashed, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    return TextSpec(**facts, sha256=digest)
+    spec = TextSpec(
+        graph=_file(bundle / GRAPH_FILE),
+        tokenizer=_file(bundle / TOKENIZER_FILE),
+        input_name=tower.input,
+        input_dtype=dtype,
+        mask_name=mask,
+        output_name=tower.output,
+        context_length=tower.context_length,
+        pad_id=tower.pad_id,
+        fingerprint="",
+    )
+    return sealed(spec)
 
 
 def _file(path: Path) -> BundleFile:

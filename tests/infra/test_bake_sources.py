@@ -61,6 +61,8 @@ context_length = 77
 pad_id = 0
 """
 
+Change = Callable[[Path], object]
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -178,14 +180,35 @@ def test_texts_and_labels(folder: Path, texts: Path) -> None:
     assert not {"text.onnx", "tokenizer.json"} & {path.name for path in slim.bundle.iterdir()}
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda own: make_tower(dim=DIM, gain=1.001).write(own / "text.onnx"),
+        lambda own: edit(own, "pad_id = 0", "pad_id = 49407"),
+        lambda own: (own / "tokenizer.json").write_text((own / "tokenizer.json").read_text() + "\n"),
+    ],
+)
+def test_another_text_tower_is_told_apart_and_compares_with_the_same_pictures(
+    folder: Path, texts: Path, change: Change
+) -> None:
+    for path in texts.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "own.toml").write_text(MANIFEST + TEXT)
+    before = load_encoder(baked(folder)).spec
+    change(folder)
+    after = load_encoder(baked(folder)).spec
+    assert before.text is not None
+    assert after.text is not None
+    assert after.text.fingerprint != before.text.fingerprint
+    assert after.fingerprint == before.fingerprint
+
+
 def test_labels_need_a_text_tower(folder: Path) -> None:
     (folder / "labels.txt").write_text("cat\n")
     assert "no text tower" in refused(folder, labels=folder / "labels.txt")
 
 
 # What can be wrong with a model.
-
-Change = Callable[[Path], object]
 
 WRONG: dict[str, tuple[Change, str]] = {
     "another input": (lambda own: save(encoder(takes="image"), own / "vision.onnx"), "takes image, not 'pixel_values'"),

@@ -23,7 +23,8 @@ def test_success_is_one_item_and_one_json(world: World) -> None:
     assert set(outcome.timings_ms) == {"fetch", "wait", "decode", "preprocess", "embed", "write", "commit", "total"}
 
     item = world.item("shop/red shoe+1.png")
-    key = f"uploads/shop/red shoe+1.png/{etag}-ffffffff.json"
+    fingerprint = world.pipeline.encoder.spec.fingerprint
+    key = f"uploads/shop/red shoe+1.png/{etag}-{fingerprint[:8]}.json"
     vector = np.frombuffer(item.pop("embedding"), dtype="<f4")
     assert item.pop("updated_at").endswith("Z")
     assert item == {
@@ -32,7 +33,7 @@ def test_success_is_one_item_and_one_json(world: World) -> None:
         "sequencer": normalize_sequencer("0055AED6DCD90281E5"),
         "etag": etag,
         "model": "tiny",
-        "fingerprint": "f" * 64,
+        "fingerprint": fingerprint,
         "embedding_dtype": "float32",
         "embedding_dim": "48",
         "normalized": True,

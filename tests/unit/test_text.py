@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 from tokenizers import Tokenizer
 
-from handler.errors import BundleError
+from handler.errors import BundleError, InternalError
 from handler.spec import TextSpec
 from handler.text import TextEncoder, token_ids
 from tests import clip_bpe
@@ -238,6 +238,16 @@ def test_a_graph_that_is_not_the_bundles_is_refused(
 def test_weights_that_do_not_fit_are_refused(broken: Path, weights: dict[str, Any], says: str) -> None:
     make_tower(**weights).write(broken / GRAPH_FILE)
     assert says in refusal(broken)
+
+
+def test_a_vector_with_not_a_numbers_in_it_is_an_error(broken: Path) -> None:
+    tower = make_tower()
+    tower.tokens[2368] = np.nan  # cat
+    tower.write(broken / GRAPH_FILE)
+    encoder = load(broken)
+    assert np.isfinite(encoder.embed(["dog"])).all()
+    with pytest.raises(InternalError, match="not-a-numbers"):
+        encoder.embed(["dog", "a cat"])
 
 
 @pytest.mark.parametrize("name", [GRAPH_FILE, TOKENIZER_FILE])

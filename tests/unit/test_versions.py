@@ -36,7 +36,7 @@ def test_deleting_the_newest_version_brings_the_one_below(versioned: World) -> N
     assert versioned.process("a", "03").ending is Ending.SUCCESS
     item = versioned.item("a")
     assert (item["etag"], item["version_id"]) == (etag, below)
-    assert item["result"] == f"s3://{RESULTS}/uploads/a/{below}-ffffffff.json"
+    assert item["result"] == f"s3://{RESULTS}/uploads/a/{below}-{item['fingerprint'][:8]}.json"
 
 
 def test_deleting_an_older_version_changes_nothing_but_the_sequencer(versioned: World) -> None:

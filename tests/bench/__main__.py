@@ -1,0 +1,190 @@
+"""The benchmarks: dropvec beside what tutorials do, and beside what people would pick instead.
+
+python -m tests.bench [PART ...] [--quick] [-n RUNS] [--model NAME|DIR] [--publish]
+"""
+
+import argparse
+import compileall
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from infra.errors import OperatorError
+from infra.local.paths import HANDLER, ROOT
+from tests.bench import report
+from tests.bench.figures import Findings
+from tests.bench.machine import described, load
+from tests.bench.parts import cold, peers, throughput, unused
+from tests.bench.peers import NAMES, install
+from tests.bench.process import FailedRunError, cores, python
+from tests.bench.setting import FOLDER, PEERS, Setting
+from tests.bench.world import World, world
+
+STANDIN_MAKER = ROOT.parent / "shared" / "models" / "make_s2_standin.py"
+EMBEDDED = "efficientnet-lite0"
+PUBLISHED = ROOT / "infra" / "bench.png"
+
+RUNS, QUICK_RUNS = 15, 3
+IMAGES, QUICK_IMAGES = 20_000, 1_000
+
+
+@dataclass(frozen=True)
+class Warm:
+    """A part that measures inside a warm process.
+
+    Attributes:
+        module: in `tests.bench.parts`.
+        endpoint: of `World`; empty for a part that calls nobody.
+        tiny: whether it takes the tiny model, whose inference costs nothing.
+    """
+
+    module: str
+    endpoint: str = ""
+    tiny: bool = False
+
+
+PARTS: Mapping[str, Callable[[Setting], Findings] | Warm] = {
+    "cold": cold.measure,
+    "cold-disk": cold.measure_from_disk,
+    "unused": unused.measure,
+    "decode": Warm("decode"),
+    "inference": Warm("inference"),
+    "overhead": Warm("overhead", "near"),
+    "batch": Warm("batch", "far"),
+    "batch-near": Warm("batch", "near"),
+    "bill": Warm("bill", "far"),
+    "sizes": Warm("sizes", "near"),
+    "throughput": throughput.measure,
+    "growth": Warm("growth", "sink", tiny=True),
+    "peers": peers.measure,
+}
+
+
+def main() -> int:
+    """Run the parts, print their tables, and write results, table and chart; 1 when a part could not be run."""
+    parsed = _parser().parse_args()
+    console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    begun = time.monotonic()
+    setting = _setting(parsed, console)
+    parts: dict[str, Any] = {}
+    for name in parsed.parts or PARTS:
+        started = time.monotonic()
+        parts[name] = _tried(name, setting)
+        console.print(f"{name}: {time.monotonic() - started:.0f} s, load {load():.1f}")
+    machine = described()
+    results = {
+        "version": version("dropvec"),
+        "model": Path(setting.bundle).name,
+        "machine": machine,
+        "setting": asdict(setting),
+        "seconds": time.monotonic() - begun,
+        "parts": parts,
+    }
+    report.show(console, results)
+    _write(results, publish=parsed.publish)
+    console.print(f"{results['seconds']:.0f} s in all; build/bench: results.json, table.md, chart.png")
+    return 1 if any(part["fault"] for part in parts.values()) else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--quick", action="store_true", help="a short look: few runs, noisy figures")
+    parser.add_argument("-n", type=int, default=0, metavar="RUNS", help=f"pairs of whole processes (default {RUNS})")
+    parser.add_argument(
+        "--model", default="", metavar="NAME|DIR", help="to time (default: S2-shaped where it is there)"
+    )
+    parser.add_argument("--standin", type=Path, default=STANDIN_MAKER, metavar="FILE", help="what writes that model")
+    parser.add_argument("--peers", default=",".join(NAMES), help="to compare with (default: %(default)s)")
+    parser.add_argument("--publish", action="store_true", help="copy the chart to infra/bench.png, for the README")
+    return parser
+
+
+def _setting(parsed: argparse.Namespace, console: Console) -> Setting:
+    """Make what is measured with; the output says which model that is."""
+    embedded = _made("model", EMBEDDED)
+    if not parsed.model and parsed.standin.is_file():
+        bundle = _made("standin", str(parsed.standin))
+        console.print("Model: MobileCLIP-S2's image tower in shape and cost, with random weights.")
+    else:
+        bundle = _made("model", parsed.model or EMBEDDED)
+        console.print(f"Model: {Path(bundle).name}; no S2-shaped one: {parsed.standin} is not there.")
+    pictures = FOLDER / "pictures"
+    _made("pictures", str(pictures))
+    for folder in (HANDLER, ROOT / "tests" / "bench"):
+        compileall.compile_dir(folder, quiet=1)
+    core, other = cores()
+    return Setting(
+        bundle=bundle,
+        embedded=embedded,
+        pictures=str(pictures),
+        runs=parsed.n or (QUICK_RUNS if parsed.quick else RUNS),
+        core=core,
+        other_core=other,
+        images=QUICK_IMAGES if parsed.quick else IMAGES,
+        peers=tuple(name for name in parsed.peers.split(",") if name),
+    )
+
+
+def _made(what: str, argument: str) -> str:
+    """The last line of what `tests.bench.sources` says."""
+    command = [python(), "-m", "tests.bench.sources", what, argument]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return (done.stdout.splitlines() or [""])[-1]
+
+
+def _tried(name: str, setting: Setting) -> dict[str, Any]:
+    """Run a part; one that fails says so in its notes, and takes no other one with it."""
+    try:
+        return {**_run(name, setting), "fault": ""}
+    except (OperatorError, FailedRunError, OSError, ValueError, AssertionError, subprocess.CalledProcessError) as error:
+        fault = f"FAILED: {type(error).__name__}: {error}"[:300]
+        return {**Findings(notes=[fault]).fields(), "fault": fault}
+
+
+def _run(name: str, setting: Setting) -> dict[str, Any]:
+    part = PARTS[name]
+    if not isinstance(part, Warm):
+        return part(setting).fields()
+    if not part.endpoint:
+        return _warm(part, setting, World("", "", "", ""), setting.environment())
+    with world(FOLDER / name, setting.other_core) as aws:
+        environment = setting.environment() | aws.environment(getattr(aws, part.endpoint))
+        if part.tiny:
+            environment["MODEL_DIR"] = _made("tiny", str(FOLDER / "models" / "tiny"))
+        return _warm(part, setting, aws, environment)
+
+
+def _warm(part: Warm, setting: Setting, aws: World, environment: Mapping[str, str]) -> dict[str, Any]:
+    out = FOLDER / "part.json"
+    arguments = [part.module, setting.to_json(), json.dumps(asdict(aws)), str(out)]
+    subprocess.run([python(), "-m", "tests.bench.worker", *arguments], cwd=ROOT, env=dict(environment), check=True)
+    found: dict[str, Any] = json.loads(out.read_bytes())
+    out.unlink()
+    return found
+
+
+def _write(results: Mapping[str, Any], *, publish: bool) -> None:
+    (FOLDER / "results.json").write_text(json.dumps(results, indent=1), "utf-8")
+    (FOLDER / "table.md").write_text(report.markdown(results), "utf-8")
+    install(())
+    chart = FOLDER / "chart.png"
+    command: Sequence[str] = [python(PEERS), "-m", "tests.bench.chart", str(FOLDER / "results.json"), str(chart)]
+    drawn = subprocess.run(command, cwd=ROOT, check=False, env=os.environ | {"MPLCONFIGDIR": str(FOLDER)})
+    if drawn.returncode == 0 and publish and chart.is_file():
+        shutil.copyfile(chart, PUBLISHED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""Warm inference: the prepared graph against onnxruntime's default on the plain file."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from handler.check import cosine_of
+from handler.model import load_encoder
+from tests.bench.figures import Figure, Findings, compared
+from tests.bench.setting import Setting
+from tests.bench.timed import alternated
+from tests.bench.world import World
+
+
+def measure(setting: Setting, _world: World) -> Findings:
+    """Against the default with as many threads as there are vCPUs, and against the default untouched.
+
+    Untouched it takes as many threads as the machine shows, which spin: on one vCPU that is no fair match.
+    """
+    encoder = load_encoder(Path(setting.bundle))
+    model, size = str(encoder.bundle / encoder.spec.graph.name), encoder.spec.preprocess.input_size
+    tensor = np.random.default_rng(0).random((1, 3, size, size), dtype=np.float32)
+    names, fed = [encoder.spec.output_name], {encoder.spec.input_name: tensor}
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    fair, untouched = ort.InferenceSession(model, options), ort.InferenceSession(model)
+    same = cosine_of(fair.run(names, fed)[0][0], encoder.embed(tensor))
+    against_fair = alternated(lambda: fair.run(names, fed), lambda: encoder.embed(tensor), 2 * setting.runs)
+    against_it = alternated(lambda: untouched.run(names, fed), lambda: encoder.embed(tensor), setting.runs)
+    note = f"the default with one thread; graph {encoder.graph}, cosine {same:.7f}"
+    figures: list[Figure] = [
+        compared("warm inference, to onnxruntime's default", "ms", *against_fair, note),
+        compared("warm inference, to the default with the threads it takes", "ms", *against_it, "one core granted"),
+    ]
+    return Findings(figures)

@@ -1,0 +1,11 @@
+"""Load the model as the function does, and nothing else."""
+
+import os
+from pathlib import Path
+
+from handler.model import Encoder, load_encoder
+
+
+def load() -> Encoder:
+    """Load the bundle."""
+    return load_encoder(Path(os.environ["MODEL_DIR"]))

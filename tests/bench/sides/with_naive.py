@@ -1,0 +1,5 @@
+"""The naive side."""
+
+from tests.bench.naive.app import embed, handler
+
+__all__ = ["embed", "handler"]

@@ -1,0 +1,52 @@
+"""A stand-in for S3 and DynamoDB that keeps what is uploaded and forgets what is stored: for runs of many thousands.
+
+python -m tests.bench.sink SOCKET_FD
+
+It serves on a socket that it inherits, until its standard input ends. All else is measured against the local AWS.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import socket
+import sys
+
+from tests.bench.meter import receive
+
+_KEPT = "/bench-uploads/"
+_objects: dict[str, bytes] = {}
+
+
+async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        while True:
+            request = await receive(reader, writer, bodyless=False)
+            method, path = request.line.split()[:2]
+            writer.write(_answer(method, path.partition("?")[0], request.body))
+            await writer.drain()
+    writer.close()
+
+
+def _answer(method: str, path: str, body: bytes) -> bytes:
+    if method == "POST":
+        return _whole(b"{}", "Content-Type: application/x-amz-json-1.0")
+    if method == "PUT":
+        if path.startswith(_KEPT):
+            _objects[path] = body
+        return _whole(b"", f'ETag: "{hashlib.md5(body, usedforsecurity=False).hexdigest()}"')
+    data = _objects[path]
+    return _whole(data, f'ETag: "{hashlib.md5(data, usedforsecurity=False).hexdigest()}"')
+
+
+def _whole(body: bytes, header: str) -> bytes:
+    return f"HTTP/1.1 200 OK\r\n{header}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def _main(descriptor: int) -> None:
+    server = await asyncio.start_server(_serve, sock=socket.socket(fileno=descriptor), limit=1 << 20)
+    async with server:
+        await asyncio.to_thread(sys.stdin.buffer.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(int(sys.argv[1])))

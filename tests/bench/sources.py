@@ -1,0 +1,164 @@
+"""What is measured with: models baked as the function gets them, and pictures that the bench makes itself.
+
+    python -m tests.bench.sources model NAME|DIR      bakes it where it must be
+    python -m tests.bench.sources standin MAKER.py    bakes the S2-shaped model
+    python -m tests.bench.sources tiny FOLDER         makes a model that costs nothing to run
+    python -m tests.bench.sources pictures FOLDER     makes the pictures
+
+Each prints what it has made, as its last line.
+
+Run apart from the harness, which stays small and has none of the measured files open.
+"""
+
+import io
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from infra.bake import Options, bake
+from infra.local.images import samples
+from infra.local.model import bundle_for
+from infra.local.paths import BUILD, ROOT
+from tests.bundles import write_tiny_bundle
+
+SHARED = ROOT.parent / "shared"
+STANDIN_MAKER = SHARED / "models" / "make_s2_standin.py"
+PHOTOS = SHARED / "data" / "caltech101-15"
+
+STANDIN = "s2-shaped"
+EMBEDDED = "efficientnet-lite0"
+
+_FOLDER = BUILD / "bench" / "models"
+_MANIFEST = f"""\
+# Written by the benchmarks: MobileCLIP-S2's image tower in shape and cost, with random weights.
+name = "{STANDIN}"
+embedding_dim = 512
+
+[source]
+kind = "file"
+
+[image]
+input = "pixel_values"
+output = "image_embeds"
+file = {{ path = "model.onnx" }}
+
+[licence]
+spdx = "CC0-1.0"
+text = "LICENCE.txt"
+
+[preprocess]
+input_size = 256
+resize_mode = "shortest_side"
+interpolation = "bilinear"
+crop = "center"
+channel_order = "rgb"
+divisor = 255
+mean = [0, 0, 0]
+std = [1, 1, 1]
+"""
+
+MEDIUM, LARGE = (2000, 1500), (4000, 3000)
+# Megapixels to (width, height), for the time against size.
+SIZES = {0.3: (640, 480), 1: (1200, 900), 3: MEDIUM, 6: (2880, 2160), 12: LARGE, 24: (5660, 4240)}
+QUALITY_PICTURES = 16
+
+
+def bake_standin(maker: Path = STANDIN_MAKER) -> Path:
+    """The bundle of the S2-shaped model, made once."""
+    source, bundle = _FOLDER / "source", _FOLDER / STANDIN
+    source.mkdir(parents=True, exist_ok=True)
+    if not (source / "model.onnx").is_file():
+        part = source / "part.onnx"
+        subprocess.run([sys.executable, str(maker), str(part)], check=True, stdout=subprocess.DEVNULL)
+        part.rename(source / "model.onnx")
+    (source / "LICENCE.txt").write_text("Random numbers: nobody's.\n", "utf-8")
+    (source / f"{STANDIN}.toml").write_text(_MANIFEST, "utf-8")
+    # Baked anew each time: the code that bakes may have changed.
+    return bake(str(source / f"{STANDIN}.toml"), bundle, Options(progress=False))
+
+
+def make_pictures(folder: Path) -> Path:
+    """Make every picture that is not there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    photos = photo_files()
+    wanted = {f"size-{megapixels}.jpg": size for megapixels, size in SIZES.items()}
+    for number, (name, size) in enumerate(wanted.items()):
+        _write(folder / name, enlarged(photos[number % len(photos)], size, seed=number))
+    for number in range(QUALITY_PICTURES):
+        make = collage if number % 2 else _one_enlarged
+        path = folder / f"quality-{number:02}.jpg"
+        if not path.is_file():
+            _write(path, make(photos, LARGE, number))
+    for number, side in enumerate((64, 80, 96, 120, 160, 200, 240, 320)):
+        _write(folder / f"small-{number}.jpg", enlarged(photos[number % len(photos)], (side, side * 3 // 4), number))
+    return folder
+
+
+def photo_files() -> list[Path]:
+    """Photos to make larger ones of: of many kinds where a collection is there, else the demo's samples."""
+    found = sorted(PHOTOS.rglob("*.jpg"))[:: 23 if PHOTOS.is_dir() else 1]
+    return found or [upload.path for upload in samples()]
+
+
+def enlarged(photo: Path, size: tuple[int, int], seed: int) -> Image.Image:
+    """A photo blown up, with a sensor's noise on each pixel: as many bits to decode as a camera's own."""
+    with Image.open(photo) as opened:
+        picture = opened.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    noise = np.random.default_rng(seed).normal(0, 6, (size[1], size[0], 1)).astype(np.float32)
+    return Image.fromarray(np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8))
+
+
+def _one_enlarged(photos: Sequence[Path], size: tuple[int, int], seed: int) -> Image.Image:
+    return enlarged(photos[seed * 7 % len(photos)], size, seed)
+
+
+def collage(photos: Sequence[Path], size: tuple[int, int], seed: int) -> Image.Image:
+    """Photos beside each other as they are: real detail at the level of pixels."""
+    picture = Image.new("RGB", size)
+    left = top = row = 0
+    number = seed * 31
+    while top < size[1]:
+        with Image.open(photos[number % len(photos)]) as opened:
+            tile = opened.convert("RGB")
+        picture.paste(tile, (left, top))
+        left, row, number = left + tile.width, max(row, tile.height), number + 1
+        if left >= size[0]:
+            left, top, row = 0, top + row, 0
+    return picture
+
+
+def _write(path: Path, picture: Image.Image) -> None:
+    if path.is_file():
+        return
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=90)
+    path.with_suffix(".part").write_bytes(buffer.getvalue())
+    path.with_suffix(".part").rename(path)
+
+
+def make_tiny(folder: Path) -> Path:
+    """The tests' own tiny model."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return write_tiny_bundle(folder)
+
+
+def main() -> None:
+    """Do what the arguments say."""
+    what, argument = sys.argv[1:3]
+    makers: dict[str, Callable[[], Path]] = {
+        "model": lambda: bundle_for(argument),
+        "standin": lambda: bake_standin(Path(argument)),
+        "tiny": lambda: make_tiny(Path(argument)),
+        "pictures": lambda: make_pictures(Path(argument)),
+    }
+    made = makers[what]()
+    sys.stdout.write(f"\n{made}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""A part that measures inside one warm process, which both sides share, on the measured core.
+
+python -m tests.bench.worker PART SETTING WORLD OUT   (JSON, JSON, a file)
+"""
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+
+from tests.bench.setting import Setting
+from tests.bench.world import World
+
+
+def main() -> None:
+    """Run the part, and write what it found as JSON."""
+    part, setting_text, world_text, out = sys.argv[1:]
+    setting = Setting.from_json(setting_text)
+    os.sched_setaffinity(0, {setting.core})
+    measure = importlib.import_module(f"tests.bench.parts.{part}").measure
+    found = measure(setting, World(**json.loads(world_text)))
+    Path(out).write_text(json.dumps(found.fields()), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""`model.json`: every edit that could change a vector, or trip the function, is told in one line."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handler.errors import BundleError
+from handler.fingerprint import fingerprint_of
+from handler.spec import load_spec
+from tests.bundles import DIM, write_tiny_bundle
+from tests.text_bundles import add_text
+
+A_FILE = {"name": "a", "bytes": 1, "sha256": "0" * 64}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = write_tiny_bundle(tmp_path_factory.mktemp("models") / "tiny")
+    add_text(made, DIM)
+    return made
+
+
+def edited(bundle: Path, into: Path, changes: dict[str, Any]) -> Path:
+    fields = json.loads((bundle / "model.json").read_bytes())
+    (into / "model.json").write_text(json.dumps(fields | changes), "utf-8")
+    return into
+
+
+def refusal(bundle: Path) -> str:
+    with pytest.raises(BundleError) as caught:
+        load_spec(bundle)
+    assert "bake" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", ""),
+        ("name", 5),
+        ("fingerprint", ""),
+        ("fingerprint", "F" * 64),
+        ("fingerprint", ["a"]),
+        ("content_sha256", "0" * 63),
+        ("embedding_dim", 48.7),
+        ("embedding_dim", True),
+        ("embedding_dim", 0),
+        ("embedding_dim", "48"),
+        ("input_name", None),
+        ("bytes", 1e300),
+        ("sha256", "x" * 64),
+        ("channel_order", "BGR"),
+        ("channel_order", ["rgb"]),
+        ("interpolation", "cubic"),
+        ("resize_mode", "squash"),
+        ("crop", "none"),
+        ("input_size", 32.0),
+        ("input_size", 0),
+        ("resize_size", 31),
+        ("divisor", 0),
+        ("divisor", -255),
+        ("divisor", "nan"),
+        ("divisor", "255"),
+        ("divisor", True),
+        ("mean", [0.5, 0.5]),
+        ("mean", [0.5, 0.5, "nan"]),
+        ("mean", [0.5, 0.5, None]),
+        ("std", [1, 0, 1]),
+        ("std", [1, 1, -1]),
+        ("std", 1),
+        ("canonical_vector", [0.0] * (DIM - 1)),
+        ("canonical_vector", ["x"] * DIM),
+        ("canonical_vector", [[0.0]] * DIM),
+        ("canary_output", ["x"]),
+        ("canary_output", [[1], [1, 2]]),
+        ("canary_output", None),
+    ],
+)
+def test_a_value_that_cannot_be_is_named(bundle: Path, tmp_path: Path, field: str, value: object) -> None:
+    assert field in refusal(edited(bundle, tmp_path, {field: value}))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_numbers_that_are_none_are_refused(bundle: Path, tmp_path: Path, number: str) -> None:
+    text = (bundle / "model.json").read_text("utf-8")
+    assert text.count('"divisor":255') == 1
+    (tmp_path / "model.json").write_text(text.replace('"divisor":255', f'"divisor":{number}'), "utf-8")
+    refusal(tmp_path)
+
+
+def test_canaries_without_their_song_are_refused(bundle: Path, tmp_path: Path) -> None:
+    prepared = [{"name": "blocks-8", "graph": A_FILE, "weights": A_FILE, "canary": A_FILE}]
+    assert load_spec(edited(bundle, tmp_path, {"prepared": prepared, "canary_output": [0.5]})).prepared
+    assert "canary_output is empty" in refusal(edited(bundle, tmp_path, {"prepared": prepared}))
+
+
+@pytest.mark.parametrize("field", ["fingerprint", "content_sha256", "crop", "mean", "prepared", "file"])
+def test_what_is_lacking_is_named(bundle: Path, tmp_path: Path, field: str) -> None:
+    fields = json.loads((bundle / "model.json").read_bytes())
+    del fields[field]
+    (tmp_path / "model.json").write_text(json.dumps(fields), "utf-8")
+    assert f"it lacks '{field}'" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "5", '"text"', "{}", "{", ""])
+def test_what_is_no_description_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "model.json").write_text(content)
+    refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"input_size": 31},
+        {"resize_size": 33},
+        {"interpolation": "nearest"},
+        {"channel_order": "bgr"},
+        {"divisor": 256},
+        {"mean": [0.5, 0.5, 0.49]},
+        {"std": [1, 1, 0.99]},
+        {"output_name": "cells"},
+        {"content_sha256": "0" * 64},
+        {"fingerprint": "0" * 64},
+    ],
+)
+def test_an_edit_that_changes_vectors_needs_another_fingerprint(
+    bundle: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    assert "was changed after it was baked" in refusal(edited(bundle, tmp_path, changes))
+
+
+def test_with_another_fingerprint_it_is_another_model(bundle: Path, tmp_path: Path) -> None:
+    fields = json.loads((bundle / "model.json").read_bytes()) | {"divisor": 256}
+    fingerprint = fingerprint_of(fields["content_sha256"], fields["output_name"], fields)
+    spec = load_spec(edited(bundle, tmp_path, {"divisor": 256, "fingerprint": fingerprint}))
+    assert spec.preprocess.divisor == 256
+    assert spec.fingerprint != load_spec(bundle).fingerprint
+
+
+def test_an_edit_that_changes_no_vector_needs_none(bundle: Path, tmp_path: Path) -> None:
+    spec = load_spec(edited(bundle, tmp_path, {"name": "mine", "divisor": 255.0, "std": [1.0, 1, 1], "note": "mine"}))
+    assert (spec.name, spec.fingerprint) == ("mine", load_spec(bundle).fingerprint)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"pad_id": 49407}, "was changed after it was baked"),
+        ({"context_length": 64}, "was changed after it was baked"),
+        ({"graph": A_FILE}, "was changed after it was baked"),
+        ({"pad_id": -1}, "pad_id is -1"),
+        ({"context_length": "77"}, "context_length is '77'"),
+        ({"input_dtype": "float32"}, "input_dtype is 'float32'"),
+        ({"fingerprint": ""}, "fingerprint is ''"),
+    ],
+)
+def test_the_same_goes_for_a_text_tower(bundle: Path, tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    tower = load_spec(bundle).text
+    assert tower is not None
+    assert says in refusal(edited(bundle, tmp_path, {"text": asdict(tower) | changes}))
