@@ -25,6 +25,7 @@ from handler.objects import read_object
 from handler.order import normalize_sequencer
 from handler.pipeline import Ending, Outcome, Pipeline
 from handler.sdk.errors import NetworkError
+from handler.sdk.s3 import ObjectAnswer
 from handler.settings import Settings
 from handler.store import Store
 from handler.timing import Deadline, Stopwatch
@@ -59,6 +60,9 @@ class Gate:
             raise Crash
         answer = call(*args, **options)
         if order == "lose the answer":
+            if isinstance(answer, ObjectAnswer):
+                with answer:
+                    pass
             raise NetworkError("lost")
         return answer
 
