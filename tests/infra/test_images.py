@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.errors import OperatorError
@@ -27,6 +27,7 @@ def keys(folder: Path) -> list[str]:
     return [upload.key for upload in collect(folder)]
 
 
+@settings(deadline=None)  # files are made, and a busy disk is nobody's fault
 @given(st.sets(st.tuples(NAMES, NAMES), min_size=1, max_size=5))
 def test_every_name_becomes_the_key_of_its_file(names: set[tuple[str, str]]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
