@@ -61,7 +61,7 @@ def fetch_kernel(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     depends = _run("apt-cache", "depends", "linux-image-cloud-amd64").split()
     package = next(word for word in depends if word.startswith("linux-image-") and word != "linux-image-cloud-amd64")
-    _run("apt-get", "download", package, folder=folder)
+    _run("apt-get", "-o", "APT::Sandbox::User=root", "download", package, folder=folder)
     (archive,) = folder.glob("linux-image-*.deb")
     _run("dpkg", "-x", archive.name, ".", folder=folder)
     archive.unlink()
