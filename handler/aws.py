@@ -1,26 +1,25 @@
-"""AWS clients, and how a call is tried again.
+"""The two services that the function talks to, and how a call is tried again.
 
-Retries live here alone (botocore's own are off), because only here is it known how much time the invocation has left.
+Retries live here alone, because only here is it known how much time the invocation has left.
 """
 
 import os
 import random
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar
 
-import botocore.session
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError
-from botocore.parsers import ResponseParserError
-from urllib3.exceptions import HTTPError
-
-from handler.errors import AccessDeniedError, RetryableError, SettingsError
+from handler.errors import AccessDeniedError, RetryableError
+from handler.sdk.calls import Caller
+from handler.sdk.connections import Connections, Timeouts
+from handler.sdk.credentials import CredentialsSource
+from handler.sdk.dynamodb import DynamoDB
+from handler.sdk.endpoints import read_endpoints
+from handler.sdk.errors import NetworkError, SdkError, ServiceError, StaleError
+from handler.sdk.proxies import proxy_for
+from handler.sdk.s3 import S3
+from handler.sdk.trust import check_bundle
 from handler.timing import Deadline
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
-    from types_boto3_s3 import S3Client
 
 T = TypeVar("T")
 
@@ -32,13 +31,6 @@ MAX_BACKOFF_SECONDS = 2.0
 # `handler.timing` keeps back for a message, or one stalled call would have the platform end the whole batch.
 CONNECT_SECONDS = 1.0
 READ_SECONDS = 4.0
-
-_CONFIG = Config(
-    connect_timeout=CONNECT_SECONDS,
-    read_timeout=READ_SECONDS,
-    retries={"total_max_attempts": 1, "mode": "standard"},
-    max_pool_connections=4,
-)
 
 # Refusals that a policy decides: worth a later delivery, not worth a try a second from now.
 _DENIED = frozenset(
@@ -59,73 +51,68 @@ _DENIED = frozenset(
 
 
 class Clients(NamedTuple):
-    """The two services that the function talks to."""
+    """Both services; each call is one method of one of them."""
 
-    s3: "S3Client"
-    dynamodb: "DynamoDBClient"
+    s3: S3
+    dynamodb: DynamoDB
 
 
 def make_clients() -> Clients:
-    """Create both clients from the environment; `AWS_ENDPOINT_URL` and the credentials are the SDK's own.
+    """Create both clients from the environment, by the SDKs' own variables.
 
     Raises:
-        SettingsError: the region is missing, or the SDK refuses what it finds.
+        SettingsError: the region is missing, or a variable is wrong.
     """
-    session = botocore.session.get_session()
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    if not region:
-        raise SettingsError("AWS_REGION is not set; set it to the region of the buckets and the table")
-    try:
-        return Clients(
-            s3=cast("S3Client", session.create_client("s3", region, config=_CONFIG)),
-            dynamodb=cast("DynamoDBClient", session.create_client("dynamodb", region, config=_CONFIG)),
-        )
-    except (BotoCoreError, ValueError) as error:
-        raise SettingsError(f"the AWS SDK does not take its settings ({error}); set AWS_* as it wants them") from None
+    endpoints = read_endpoints(os.environ)
+    check_bundle(os.environ)
+    proxy_for(endpoints.dynamodb())
+    caller = Caller(Connections(Timeouts(CONNECT_SECONDS, READ_SECONDS)), CredentialsSource())
+    return Clients(S3(caller, endpoints), DynamoDB(caller, endpoints))
 
 
 def attempt(operation: Callable[[], T], deadline: Deadline) -> T:
     """Run one idempotent AWS call, again after a passing fault: exponential backoff with full jitter.
 
-    It is not begun again unless there is time for it to time out. A fault that the caller means to handle is a
-    `ClientError` that `translate` leaves alone (see there).
+    It is not begun again unless there is time for it to time out; only where a connection that was kept through a
+    freeze is found closed, it is made again at once. A fault that the caller means to handle is a `ServiceError`
+    that `translate` leaves alone (see there).
 
     Raises:
         RetryableError: it failed until the attempts or the time ran out.
         AccessDeniedError: it is not allowed.
-        ClientError: any other refusal, for the caller to read.
+        ServiceError: any other refusal, for the caller to read.
     """
     for number in range(1, MAX_ATTEMPTS + 1):
         try:
             return operation()
-        except (RetryableError, BotoCoreError, ClientError, ResponseParserError, HTTPError, OSError) as error:
+        except (RetryableError, SdkError) as error:
             fault = translate(error)
             if fault is None:
                 raise
+            if isinstance(error, StaleError) and number < MAX_ATTEMPTS:
+                continue
             pause = random.uniform(0, min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2**number))  # noqa: S311 - jitter
-            hopeless = isinstance(fault, AccessDeniedError) or isinstance(error, ParamValidationError)
+            hopeless = isinstance(fault, AccessDeniedError)
             if hopeless or number == MAX_ATTEMPTS or pause + READ_SECONDS > deadline.left():
                 raise fault from None
             time.sleep(pause)
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def translate(error: Exception) -> RetryableError | None:
-    """Map an SDK error to ours; None for a refusal (4xx) that means something to the caller.
+def translate(error: RetryableError | SdkError) -> RetryableError | None:
+    """Map an error to ours; None for a refusal (4xx) that means something to the caller.
 
     Throttling answers are 4xx in DynamoDB and 503 in S3: both are passing faults.
     """
     if isinstance(error, RetryableError):
         return error
-    if not isinstance(error, ClientError):
-        kind = "the network" if isinstance(error, (HTTPClientError, HTTPError, OSError)) else "the AWS SDK"
+    if not isinstance(error, ServiceError):
+        kind = "the network" if isinstance(error, NetworkError) else "AWS"
         return RetryableError(" ".join(f"{kind}: {error}".split())[:300])
-    code = error_code(error)
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    text = f"{error.operation_name}: {code}: {error.response.get('Error', {}).get('Message', '')}"[:300]
-    if code in _DENIED or code.startswith("KMS."):
+    text = " ".join(str(error).split())[:300]
+    if error.code in _DENIED or error.code.startswith("KMS."):
         return AccessDeniedError(text)
-    if status >= 500 or status == 429 or code in _PASSING:
+    if error.status >= 500 or error.status == 429 or error.code in _PASSING:
         return RetryableError(text)
     return None
 
@@ -151,8 +138,3 @@ _PASSING = frozenset(
         "TransactionInProgressException",
     }
 )
-
-
-def error_code(error: ClientError) -> str:
-    """The service's own code of an error, such as `NoSuchKey`."""
-    return error.response.get("Error", {}).get("Code", "")

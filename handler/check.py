@@ -14,7 +14,7 @@ from handler.testcard import testcard
 # Below this a graph is not the model: float32 sums in another order stay above 0.999999.
 MIN_COSINE = 0.9999
 
-_PACKAGES = ("onnxruntime", "numpy", "pillow", "botocore", "awslambdaric")
+_PACKAGES = ("onnxruntime", "numpy", "pillow", "awslambdaric")
 
 
 def check(encoder: Encoder) -> dict[str, Any]:

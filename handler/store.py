@@ -7,9 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import orjson
-from botocore.exceptions import ClientError
 
-from handler.aws import Clients, attempt, error_code
+from handler.aws import Clients, attempt
 from handler.errors import RetryableError
 from handler.order import Basis, Item, Sequenced, Unsequenced, is_superseded, may_replace, text_of
 from handler.record import (
@@ -24,12 +23,12 @@ from handler.record import (
     tombstone_of,
     utc_now,
 )
+from handler.sdk.errors import ServiceError
 from handler.settings import Settings
 from handler.timing import Deadline
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, PutItemInputTypeDef
-    from types_boto3_s3.type_defs import PutObjectRequestTypeDef
 
 
 T = TypeVar("T")
@@ -124,32 +123,29 @@ class Store:
 
     def _put_result(self, key: str, body: bytes, deadline: Deadline, *, replace: bool) -> bool:
         """Whether it was written; it is not when there is one already and it is not to be replaced."""
-        request: PutObjectRequestTypeDef = {
-            "Bucket": self.settings.results_bucket,
-            "Key": key,
-            "Body": body,
-            "ContentType": "application/json",
-        }
-        if not replace:
-            request["IfNoneMatch"] = "*"
+        bucket = self.settings.results_bucket
         try:
-            attempt(lambda: self.clients.s3.put_object(**request), deadline)
-        except ClientError as error:
-            if error_code(error) in {"PreconditionFailed", "412"}:
+            attempt(
+                lambda: self.clients.s3.put_object(bucket, key, body, "application/json", if_absent=not replace),
+                deadline,
+            )
+        except ServiceError as error:
+            if error.code in {"PreconditionFailed", "412"}:
                 return False
-            raise RetryableError(f"PutObject: {error}"[:300]) from error
+            raise RetryableError(str(error)[:300]) from error
         return True
 
     def _gist(self, key: str, deadline: Deadline) -> tuple[object, ...] | None:
         def get() -> bytes:
-            return self.clients.s3.get_object(Bucket=self.settings.results_bucket, Key=key)["Body"].read()
+            with self.clients.s3.get_object(self.settings.results_bucket, key) as answer:
+                return answer.read()
 
         try:
             return _gist(attempt(get, deadline))
-        except ClientError as error:
-            if error_code(error) == "NoSuchKey":
+        except ServiceError as error:
+            if error.code == "NoSuchKey":
                 return None
-            raise RetryableError(f"GetObject: {error}"[:300]) from error
+            raise RetryableError(str(error)[:300]) from error
 
     def commit(self, record: Record, result: str, basis: Basis, deadline: Deadline) -> Committed | Refused:
         """Make the record the item of its key, if nothing newer is."""
@@ -164,7 +160,7 @@ class Store:
     def clean(self, bucket: str, key: str, deadline: Deadline) -> bool:
         """Remove every result of a key; whether its item is still a tombstone afterwards."""
         for prefix in result_prefixes(self.settings.results_prefix, bucket, key):
-            for child in _call(partial(self._children, prefix), deadline):
+            for child in self._children(prefix, deadline):
                 self._remove(child, deadline)
         return text_of(self.read(bucket, key, deadline), "status") == DELETED
 
@@ -175,14 +171,18 @@ class Store:
         item = self.read(record.bucket, record.key, deadline)
         return text_of(item, "result") != source_of(self.settings.results_bucket, key)
 
-    def _children(self, prefix: str) -> list[str]:
-        pages = self.clients.s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self.settings.results_bucket, Prefix=prefix, Delimiter="/"
-        )
-        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+    def _children(self, prefix: str, deadline: Deadline) -> list[str]:
+        bucket, keys, token = self.settings.results_bucket, list[str](), None
+        while True:
+            ask = partial(self.clients.s3.list_objects, bucket, prefix, delimiter="/", token=token)
+            page = _call(ask, deadline)
+            keys += [entry.key for entry in page.entries]
+            token = page.next_token
+            if token is None:
+                return keys
 
     def _remove(self, key: str, deadline: Deadline) -> None:
-        _call(lambda: self.clients.s3.delete_object(Bucket=self.settings.results_bucket, Key=key), deadline)
+        _call(lambda: self.clients.s3.delete_object(self.settings.results_bucket, key), deadline)
 
     def _put(self, item: "dict[str, AttributeValueTypeDef]", basis: Basis, deadline: Deadline) -> Committed | Refused:
         tries = 0
@@ -205,10 +205,10 @@ class Store:
 
         try:
             replaced = attempt(put, deadline)
-        except ClientError as error:
-            if error_code(error) != "ConditionalCheckFailedException":
-                raise RetryableError(f"PutItem: {error}"[:300]) from error
-            return self._refused(cast("Item | None", error.response.get("Item")), item, basis, tries, deadline)
+        except ServiceError as error:
+            if error.code != "ConditionalCheckFailedException":
+                raise RetryableError(str(error)[:300]) from error
+            return self._refused(cast("Item | None", error.fields.get("Item")), item, basis, tries, deadline)
         return Committed(result_in_doubt=text_of(replaced, "status") == DELETED or tries > 1)
 
     def _refused(
@@ -247,9 +247,9 @@ class Store:
 
         try:
             attempt(update, deadline)
-        except ClientError as error:
-            if error_code(error) != "ConditionalCheckFailedException":
-                raise RetryableError(f"UpdateItem: {error}"[:300]) from error
+        except ServiceError as error:
+            if error.code != "ConditionalCheckFailedException":
+                raise RetryableError(str(error)[:300]) from error
             return False
         return True
 
@@ -258,7 +258,7 @@ def _call(operation: Callable[[], T], deadline: Deadline) -> T:
     """`attempt`, where no refusal means anything but that a later delivery may fare better."""
     try:
         return attempt(operation, deadline)
-    except ClientError as error:
+    except ServiceError as error:
         raise RetryableError(str(error)[:300]) from error
 
 

@@ -2,11 +2,10 @@
 
 Every AWS call of every worker waits for its turn, so hypothesis decides the interleaving of all workers call by call,
 and where one of them crashes or loses an answer. Sequencers, versions, delete markers and archive restores are as in
-S3; the AWS behind it is moto, in process.
+S3; the AWS behind it is moto, over HTTP in this process.
 """
 
 import itertools
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import orjson
-from botocore.exceptions import ConnectionClosedError
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -26,9 +24,12 @@ from handler.model import Encoder
 from handler.objects import read_object
 from handler.order import normalize_sequencer
 from handler.pipeline import Ending, Outcome, Pipeline
+from handler.sdk.errors import NetworkError
+from handler.sdk.s3 import ObjectAnswer
 from handler.settings import Settings
 from handler.store import Store
 from handler.timing import Deadline, Stopwatch
+from tests.loopback_aws import State
 from tests.pictures import encoded, picture
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ class Gate:
             raise Crash
         answer = call(*args, **options)
         if order == "lose the answer":
-            raise ConnectionClosedError(endpoint_url="http://lost")
+            if isinstance(answer, ObjectAnswer):
+                with answer:
+                    pass
+            raise NetworkError("lost")
         return answer
 
 
@@ -72,8 +76,6 @@ class Gated:
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self.client, name)
-        if name == "get_paginator":
-            return lambda operation: Gated(call(operation), self.gate)
         return lambda *args, **options: self.gate.pass_through(call, *args, **options)
 
 
@@ -125,7 +127,7 @@ class Worker:
 class OrderMachine(RuleBasedStateMachine):
     """Puts, overwrites, deletes, restores; deliveries late, twice, at the same time, and cut off anywhere."""
 
-    clients: Clients
+    aws: State
     encoder: Encoder
     settings: Settings
 
@@ -159,30 +161,30 @@ class OrderMachine(RuleBasedStateMachine):
     def put(self, number: int, content: int, archived: bool) -> None:
         key = self._key(number)
         storage: StorageClassType = "GLACIER" if archived and content == 0 else "STANDARD"
-        self.clients.s3.put_object(Bucket=self.bucket, Key=key, Body=CONTENTS[content], StorageClass=storage)
+        self.aws.operator.s3.put_object(Bucket=self.bucket, Key=key, Body=CONTENTS[content], StorageClass=storage)
         self._happened(key)
 
     @rule(number=st.integers(0, 1))
     def delete(self, number: int) -> None:
-        self.clients.s3.delete_object(Bucket=self.bucket, Key=self._key(number))
+        self.aws.operator.s3.delete_object(Bucket=self.bucket, Key=self._key(number))
         self._happened(self._key(number))
 
     @rule(number=st.integers(0, 1), which=st.integers(0, 9))
     def delete_version(self, number: int, which: int) -> None:
         key = self._key(number)
-        listing = self.clients.s3.list_object_versions(Bucket=VERSIONED, Prefix=key)
+        listing = self.aws.operator.s3.list_object_versions(Bucket=VERSIONED, Prefix=key)
         versions = [*listing.get("Versions", []), *listing.get("DeleteMarkers", [])]
         if self.bucket == VERSIONED and versions:
             version = versions[which % len(versions)]["VersionId"]
-            self.clients.s3.delete_object(Bucket=VERSIONED, Key=key, VersionId=version)
+            self.aws.operator.s3.delete_object(Bucket=VERSIONED, Key=key, VersionId=version)
             self._happened(key)
 
     @rule(number=st.integers(0, 1))
     def restore(self, number: int) -> None:
         key = self._key(number)
-        listing = self.clients.s3.list_objects_v2(Bucket=self.bucket, Prefix=key).get("Contents", [])
+        listing = self.aws.operator.s3.list_objects_v2(Bucket=self.bucket, Prefix=key).get("Contents", [])
         if listing and listing[0].get("StorageClass") == "GLACIER":
-            self.clients.s3.restore_object(Bucket=self.bucket, Key=key, RestoreRequest={"Days": 1})
+            self.aws.operator.s3.restore_object(Bucket=self.bucket, Key=key, RestoreRequest={"Days": 1})
             self._happened(key, sequenced=False)
 
     @rule(number=st.integers(0, 1))
@@ -224,7 +226,8 @@ class OrderMachine(RuleBasedStateMachine):
     def _start(self, event: Event) -> None:
         gate = Gate()
         gated = Clients(
-            s3=cast("Any", Gated(self.clients.s3, gate)), dynamodb=cast("Any", Gated(self.clients.dynamodb, gate))
+            s3=cast("Any", Gated(self.aws.clients.s3, gate)),
+            dynamodb=cast("Any", Gated(self.aws.clients.dynamodb, gate)),
         )
         worker = Worker(event, Pipeline(self.settings, self.encoder, gated, Store(gated, self.settings)), gate)
         self.workers.append(worker)
@@ -286,42 +289,38 @@ class OrderMachine(RuleBasedStateMachine):
             assert np.array_equal(np.array(result["embedding"]["embedding"], dtype=np.float32), expected)
 
     def _vector(self, content: bytes) -> Any:
-        plain = Pipeline(self.settings, self.encoder, self.clients, Store(self.clients, self.settings))
+        plain = Pipeline(self.settings, self.encoder, self.aws.clients, Store(self.aws.clients, self.settings))
         return plain.embed_bytes(content, Stopwatch()).normalize().vector
 
     def _content(self, key: str) -> tuple[bytes | None, str | None]:
         try:
-            stored = read_object(self.clients.s3, self.bucket, key, 10**9, Deadline(60))
+            stored = read_object(self.aws.clients.s3, self.bucket, key, 10**9, Deadline(60))
         except MissingObjectError:
             return None, None
         return stored.data, stored.etag
 
     def _item(self, key: str) -> dict[str, Any]:
-        found = Store(self.clients, self.settings).read(self.bucket, key, Deadline(60))
+        found = Store(self.aws.clients, self.settings).read(self.bucket, key, Deadline(60))
         return {name: next(iter(value.values())) for name, value in (found or {}).items()}
 
     def _results(self, key: str) -> dict[str, dict[str, Any]]:
-        listing = self.clients.s3.list_objects_v2(Bucket=RESULTS, Prefix=f"{self.bucket}/{key}/").get("Contents", [])
+        listing = self.aws.operator.s3.list_objects_v2(Bucket=RESULTS, Prefix=f"{self.bucket}/{key}/").get(
+            "Contents", []
+        )
         names = [entry["Key"] for entry in listing]
-        bodies = [self.clients.s3.get_object(Bucket=RESULTS, Key=name)["Body"].read() for name in names]
+        bodies = [self.aws.operator.s3.get_object(Bucket=RESULTS, Key=name)["Body"].read() for name in names]
         return {f"s3://{RESULTS}/{name}": orjson.loads(body) for name, body in zip(names, bodies, strict=True)}
 
 
-def set_environment() -> None:
-    """Credentials and a region for moto."""
-    os.environ.pop("AWS_ENDPOINT_URL", None)
-    os.environ.update(AWS_ACCESS_KEY_ID="testing", AWS_SECRET_ACCESS_KEY="testing", AWS_DEFAULT_REGION="us-east-1")
-
-
-def prepare(clients: Clients, encoder: Encoder, settings: Settings) -> type[OrderMachine]:
+def prepare(aws: State, encoder: Encoder, settings: Settings) -> type[OrderMachine]:
     """Make the buckets and the table, and a machine class that works on them."""
     for bucket in (PLAIN, VERSIONED, RESULTS):
-        clients.s3.create_bucket(Bucket=bucket)
-    clients.s3.put_bucket_versioning(Bucket=VERSIONED, VersioningConfiguration={"Status": "Enabled"})
-    clients.dynamodb.create_table(
+        aws.operator.s3.create_bucket(Bucket=bucket)
+    aws.operator.s3.put_bucket_versioning(Bucket=VERSIONED, VersioningConfiguration={"Status": "Enabled"})
+    aws.operator.dynamodb.create_table(
         TableName=TABLE,
         KeySchema=[{"AttributeName": "source", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "source", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    return type("Machine", (OrderMachine,), {"clients": clients, "encoder": encoder, "settings": settings})
+    return type("Machine", (OrderMachine,), {"aws": aws, "encoder": encoder, "settings": settings})

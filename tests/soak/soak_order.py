@@ -15,16 +15,15 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
-from moto import mock_aws
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 import handler.aws
-from handler.aws import make_clients
 from handler.model import load_encoder
 from handler.settings import read_settings
 from tests.bundles import write_tiny_bundle
-from tests.order_model import RESULTS, TABLE, prepare, set_environment
+from tests.loopback_aws import fresh_state, loopback_aws
+from tests.order_model import RESULTS, TABLE, prepare
 
 PORTION = 100
 STEPS = 25
@@ -32,11 +31,10 @@ STEPS = 25
 
 def run_portion(number: int, cases: int) -> str:
     """Run some cases in a new in-process AWS; what diverged, or nothing."""
-    set_environment()
     handler.aws.FIRST_BACKOFF_SECONDS = 0
-    with mock_aws(), tempfile.TemporaryDirectory() as folder:
+    with loopback_aws() as server, fresh_state(server) as aws, tempfile.TemporaryDirectory() as folder:
         encoder = load_encoder(write_tiny_bundle(Path(folder) / "tiny"))
-        machine = prepare(make_clients(), encoder, read_settings({"RESULTS_BUCKET": RESULTS, "TABLE_NAME": TABLE}))
+        machine = prepare(aws, encoder, read_settings({"RESULTS_BUCKET": RESULTS, "TABLE_NAME": TABLE}))
         how = settings(
             max_examples=cases,
             stateful_step_count=STEPS,

@@ -1,13 +1,10 @@
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from moto import mock_aws
 
-from handler.aws import make_clients
 from handler.events import Job
 from handler.model import load_encoder
 from handler.pipeline import Outcome, Pipeline
@@ -15,8 +12,7 @@ from handler.settings import read_settings
 from handler.store import Store
 from handler.timing import Deadline, LambdaContext
 from tests.bundles import write_tiny_bundle
-
-clients_once = cache(make_clients)  # they cost more than all that a test does with them
+from tests.loopback_aws import LoopbackAws, State, fresh_state, loopback_aws
 
 UPLOADS, RESULTS, TABLE = "uploads", "results", "vectors"
 
@@ -28,18 +24,24 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_bundle(tmp_path_factory.mktemp("models") / "tiny")
 
 
+@pytest.fixture(scope="session")
+def loopback() -> Iterator[LoopbackAws]:
+    with loopback_aws() as running:
+        yield running
+
+
 @dataclass
 class World:
-    """An in-process AWS with the function's parts wired to it."""
+    """An AWS of the test's own with the function's parts wired to it; `state.operator` can do what no function can."""
 
     pipeline: Pipeline
-    environment: dict[str, str] = field(default_factory=dict)
+    state: State
 
     def put(self, key: str, data: bytes, bucket: str = UPLOADS) -> str:
-        return self.pipeline.clients.s3.put_object(Bucket=bucket, Key=key, Body=data)["ETag"].strip('"')
+        return self.state.operator.s3.put_object(Bucket=bucket, Key=key, Body=data)["ETag"].strip('"')
 
     def delete(self, key: str) -> None:
-        self.pipeline.clients.s3.delete_object(Bucket=UPLOADS, Key=key)
+        self.state.operator.s3.delete_object(Bucket=UPLOADS, Key=key)
 
     def process(self, key: str, sequencer: str | None = "01", bucket: str = UPLOADS) -> Outcome:
         return self.pipeline.process(Job(bucket, key, sequencer), Deadline(30))
@@ -49,40 +51,35 @@ class World:
         return {name: next(iter(value.values())) for name, value in (found or {}).items()}
 
     def results(self) -> list[str]:
-        return [entry["Key"] for entry in self.pipeline.clients.s3.list_objects_v2(Bucket=RESULTS).get("Contents", [])]
+        return [entry["Key"] for entry in self.state.operator.s3.list_objects_v2(Bucket=RESULTS).get("Contents", [])]
 
     def result(self, key: str) -> bytes:
-        return self.pipeline.clients.s3.get_object(Bucket=RESULTS, Key=key)["Body"].read()
+        return self.state.operator.s3.get_object(Bucket=RESULTS, Key=key)["Body"].read()
 
 
-def build_world(bundle: Path, **environment: str) -> World:
+def build_world(bundle: Path, state: State, **environment: str) -> World:
     settings = read_settings({"RESULTS_BUCKET": RESULTS, "TABLE_NAME": TABLE, **environment})
-    clients = clients_once()
-    return World(Pipeline(settings, load_encoder(bundle), clients, Store(clients, settings)))
+    clients = state.clients
+    return World(Pipeline(settings, load_encoder(bundle), clients, Store(clients, settings)), state)
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with mock_aws():
-        clients = clients_once()
+def aws(loopback: LoopbackAws) -> Iterator[State]:
+    with fresh_state(loopback) as state:
         for bucket in (UPLOADS, RESULTS):
-            clients.s3.create_bucket(Bucket=bucket)
-        clients.dynamodb.create_table(
+            state.operator.s3.create_bucket(Bucket=bucket)
+        state.operator.dynamodb.create_table(
             TableName=TABLE,
             KeySchema=[{"AttributeName": "source", "KeyType": "HASH"}],
             AttributeDefinitions=[{"AttributeName": "source", "AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
         )
-        yield
+        yield state
 
 
 @pytest.fixture
-def world(aws: None, tiny_bundle: Path) -> World:
-    return build_world(tiny_bundle)
+def world(aws: State, tiny_bundle: Path) -> World:
+    return build_world(tiny_bundle, aws)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,9 @@ from shutil import copytree
 
 import pytest
 
+from tests.pictures import encoded, picture
+from tests.unit.conftest import UPLOADS, World
+
 IMPORT = "import handler.app"
 
 
@@ -39,6 +42,21 @@ def test_missing_setting_is_one_line(tiny_bundle: Path, name: str) -> None:
 
 def test_absent_bundle_is_one_line(tmp_path: Path) -> None:
     assert "set MODEL_DIR to" in one_line(run(IMPORT, **settings(tmp_path / "nothing")))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_ENDPOINT_URL_S3", "localhost:4566"),
+        ("AWS_CA_BUNDLE", "/nowhere.pem"),
+        ("HTTPS_PROXY", "socks5://proxy.example"),
+        ("AWS_DEFAULT_REGION", "no region"),
+    ],
+)
+def test_wrong_setting_of_the_sdks_is_one_line(tiny_bundle: Path, name: str, value: str) -> None:
+    line = one_line(run(IMPORT, **settings(tiny_bundle), **{name: value}))
+    assert "set it to" in line
+    assert name.removeprefix("AWS_DEFAULT_") in line
 
 
 def test_missing_region_is_one_line(tiny_bundle: Path) -> None:
@@ -81,10 +99,29 @@ def test_bundle_that_does_not_fit_its_description(tiny_bundle: Path, tmp_path: P
     assert "BundleError" in one_line(run(IMPORT, **settings(bundle)))
 
 
-def test_nothing_that_the_event_does_not_need_is_imported(tiny_bundle: Path) -> None:
-    code = f"{IMPORT}, sys; print([m for m in ('pydantic', 'boto3', 'httpx', 'onnx', 'infra') if m in sys.modules])"
-    finished = run(code, **settings(tiny_bundle))
-    assert (finished.stdout.strip(), finished.stderr) == ("[]", "")
+PACKAGES = ["PIL", "handler", "numpy", "onnxruntime", "orjson"]
+# Parts of Python's own library that cost milliseconds, and that an upload does not need.
+SPARED = ["asyncio", "concurrent", "multiprocessing", "sqlite3", "unittest", "urllib.request", "xml"]
+MODULES = f"""
+import sys
+packages = {{name.partition('.')[0] for name in sys.modules if not name.startswith('_')}}
+print(sorted(packages - sys.stdlib_module_names), [name for name in {SPARED} if name in sys.modules])
+"""
+
+
+def test_cold_start_imports_these_packages_and_no_other(tiny_bundle: Path) -> None:
+    finished = run(IMPORT + MODULES, **settings(tiny_bundle))
+    assert (finished.stdout.splitlines()[-1], finished.stderr) == (f"{PACKAGES} []", "")
+
+
+def test_an_upload_imports_no_other_either(world: World, tiny_bundle: Path) -> None:
+    world.put("a b.png", encoded(picture()))
+    body = {"bucket": {"name": UPLOADS}, "object": {"key": "a+b.png", "sequencer": "01"}}
+    event = {"Records": [{"eventVersion": "2.6", "eventSource": "aws:s3", "s3": body}]}
+    code = f"{IMPORT}; handler.app.handler({event})"
+    finished = run(code + MODULES, **settings(tiny_bundle), AWS_ENDPOINT_URL=world.state.server.endpoint)
+    assert (finished.stdout.splitlines()[-1], finished.stderr) == (f"{PACKAGES} []", "")
+    assert world.item("a b.png")["status"] == "success"
 
 
 def test_unknown_event_is_raised_with_what_was_got_and_what_is_taken(tiny_bundle: Path) -> None:

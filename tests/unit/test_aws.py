@@ -1,66 +1,45 @@
 """Answers that AWS never sends, but a proxy between may, and calls that take long: each is a passing fault."""
 
-import io
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
-from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
-from urllib3 import HTTPResponse
 
 from handler.aws import CONNECT_SECONDS, MAX_ATTEMPTS, READ_SECONDS, attempt, make_clients
 from handler.errors import RetryableError
 from handler.objects import read_object
 from handler.pipeline import Ending
+from handler.sdk.s3 import S3
 from handler.timing import START_SECONDS, Deadline
+from tests.loopback_aws import Response
 from tests.pictures import encoded, picture
 from tests.unit.conftest import World
 
 PHOTO = encoded(picture())
 
 
-@contextmanager
-def answered_first(client: Any, event: str, headers: dict[str, str], body: bytes) -> Iterator[list[str]]:
-    """Answer the first call of an operation this way; the calls are listed."""
-    calls: list[str] = []
-
-    def answer(request: Any, **_: Any) -> AWSResponse | None:
-        calls.append(request.method)
-        if len(calls) > 1:
-            return None
-        raw = HTTPResponse(io.BytesIO(body), preload_content=False)
-        return AWSResponse(request.url, 200, HTTPHeaders.from_dict(headers), raw)
-
-    client.meta.events.register_first(event, answer)
-    try:
-        yield calls
-    finally:
-        client.meta.events.unregister(event, answer)
-
-
 def test_an_object_without_its_length_may_be_cut_short(world: World) -> None:
     world.put("a", PHOTO)
-    with answered_first(world.pipeline.clients.s3, "before-send.s3.GetObject", {"ETag": '"a"'}, PHOTO[:99]) as calls:
+    headers = {"etag": '"a"', "connection": "close", "content-length": ""}
+    with world.state.server.answering_first("GetObject", Response(200, headers, PHOTO[:99])) as calls:
         assert world.process("a").ending is Ending.SUCCESS
     assert len(calls) == 2
 
 
 def test_half_an_object_is_asked_for_again(world: World) -> None:
     world.put("a", PHOTO)
-    headers = {"ETag": '"a"', "Content-Length": str(len(PHOTO))}
-    with answered_first(world.pipeline.clients.s3, "before-send.s3.GetObject", headers, PHOTO[:99]) as calls:
+    headers = {"etag": '"a"', "connection": "close", "content-length": str(len(PHOTO))}
+    with world.state.server.answering_first("GetObject", Response(200, headers, PHOTO[:99])) as calls:
         assert world.process("a").ending is Ending.SUCCESS
     assert len(calls) == 2
 
 
 def test_half_an_item_is_asked_for_again(world: World) -> None:
     world.put("a", PHOTO)
-    with answered_first(world.pipeline.clients.dynamodb, "before-send.dynamodb", {}, b'{"Item": {"sou') as calls:
+    with world.state.server.answering_first("GetItem", Response(200, {}, b'{"Item": {"sou')) as calls:
         assert world.process("a", None).ending is Ending.SUCCESS
     assert len(calls) > 1
 
@@ -92,7 +71,7 @@ def test_a_message_that_is_begun_has_time_for_a_stall() -> None:
 
 
 @contextmanager
-def server(answer: Callable[[socket.socket], None]) -> Iterator[Any]:
+def server(answer: Callable[[socket.socket], None]) -> Iterator[S3]:
     """An S3 client of a server that answers its one call so."""
 
     def serve() -> None:
@@ -146,7 +125,7 @@ def test_a_trickle_ends_with_the_time_that_is_left() -> None:
 
 def test_bytes_that_changed_on_the_way_are_asked_for_again(world: World) -> None:
     world.put("a", PHOTO)
-    headers = {"ETag": '"a"', "Content-Length": str(len(PHOTO)), "x-amz-checksum-crc32": "AAAAAA=="}
-    with answered_first(world.pipeline.clients.s3, "before-send.s3.GetObject", headers, bytes(len(PHOTO))) as calls:
+    headers = {"etag": '"a"', "x-amz-checksum-crc32": "AAAAAA=="}
+    with world.state.server.answering_first("GetObject", Response(200, headers, bytes(len(PHOTO)))) as calls:
         assert world.process("a").ending is Ending.SUCCESS
     assert len(calls) == 2

@@ -21,6 +21,7 @@ from handler.record import labels_attribute
 from handler.text import TextEncoder
 from handler.timing import Deadline, Stopwatch
 from tests.bundles import DIM, SIZE, write_tiny_bundle
+from tests.loopback_aws import State
 from tests.pictures import card, encoded, picture
 from tests.text_bundles import add_text
 from tests.unit.conftest import RESULTS, World, build_world
@@ -37,8 +38,8 @@ def text_bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TextEnc
 
 
 @pytest.fixture
-def speaking(aws: None, text_bundle: tuple[Path, TextEncoder]) -> World:
-    return build_world(text_bundle[0])
+def speaking(aws: State, text_bundle: tuple[Path, TextEncoder]) -> World:
+    return build_world(text_bundle[0], aws)
 
 
 def ask(world: World, **body: Any) -> dict[str, Any]:
@@ -90,13 +91,13 @@ def test_texts_cannot_be_stored_and_count_as_files(speaking: World) -> None:
 
 
 def test_a_text_tower_that_is_damaged_is_the_error_of_every_text(
-    aws: None, text_bundle: tuple[Path, TextEncoder], tmp_path: Path
+    aws: State, text_bundle: tuple[Path, TextEncoder], tmp_path: Path
 ) -> None:
     bundle = copytree(text_bundle[0], tmp_path / "bundle")
     graph = bundle / "text.onnx"
     graph.write_bytes(graph.read_bytes()[::-1])
     read = opened(graph)
-    files = ask(build_world(bundle), texts=["cat", "dog", "猫"], images=[INLINE])["task_output"]["files"]
+    files = ask(build_world(bundle, aws), texts=["cat", "dog", "猫"], images=[INLINE])["task_output"]["files"]
     assert [file["error_code"] for file in files] == [None, "invalid_bundle", "invalid_bundle", "invalid_bundle"]
     assert "text.onnx is not the file" in files[3]["error"]
     assert len(read) == 1, "a tower is large: it is not hashed again for every text"
@@ -146,14 +147,14 @@ def test_results_of_a_bundle_without_labels_have_none(world: World) -> None:
 @pytest.mark.parametrize("sequencer", [None, "01", "02"], ids=["without a sequencer", "a repeat", "another upload"])
 @pytest.mark.parametrize("normalize", ["true", "false"])
 def test_a_bundle_with_other_labels_renews_the_item_and_the_json(
-    aws: None, text_bundle: tuple[Path, TextEncoder], tmp_path: Path, sequencer: str | None, normalize: str
+    aws: State, text_bundle: tuple[Path, TextEncoder], tmp_path: Path, sequencer: str | None, normalize: str
 ) -> None:
-    before = build_world(text_bundle[0])
+    before = build_world(text_bundle[0], aws)
     before.put("x.png", PHOTO)
     before.process("x.png", "01")
     bundle = write_tiny_bundle(tmp_path / "bundle")
     add_text(bundle, DIM, ["house", "garden"])
-    after = build_world(bundle, NORMALIZE=normalize)
+    after = build_world(bundle, aws, NORMALIZE=normalize)
     assert after.process("x.png", sequencer).ending == "success"
     item = [each["M"]["label"]["S"] for each in stored(after)]
     assert set(item) == {"house", "garden"}
@@ -173,14 +174,14 @@ def test_the_same_labels_again_change_nothing(speaking: World, sequencer: str | 
 
 
 def test_labels_that_a_repeat_finds_gone_are_told_in_both_places(
-    aws: None, text_bundle: tuple[Path, TextEncoder], tmp_path: Path
+    aws: State, text_bundle: tuple[Path, TextEncoder], tmp_path: Path
 ) -> None:
-    before = build_world(text_bundle[0])
+    before = build_world(text_bundle[0], aws)
     before.put("x.png", PHOTO)
     before.process("x.png", "01")
     (name,) = before.results()
-    before.pipeline.clients.s3.delete_object(Bucket=RESULTS, Key=name)
-    after = build_world(write_tiny_bundle(tmp_path / "bundle"))
+    before.state.operator.s3.delete_object(Bucket=RESULTS, Key=name)
+    after = build_world(write_tiny_bundle(tmp_path / "bundle"), aws)
     assert after.process("x.png", "01").ending == "success"
     assert "labels" not in after.item("x.png")
     assert "labels" not in json.loads(after.result(name))
@@ -204,20 +205,20 @@ def test_scores_are_written_as_dynamodb_gives_them_back(score: float, kept: str)
 
 
 def test_a_check_tells_the_cosine_the_fingerprint_and_the_versions(
-    aws: None, tiny_bundle: Path, tmp_path: Path
+    aws: State, tiny_bundle: Path, tmp_path: Path
 ) -> None:
     bundle = copytree(tiny_bundle, tmp_path / "bundle")
     spec = json.loads((bundle / "model.json").read_bytes())
-    world = build_world(bundle)
+    world = build_world(bundle, aws)
     right = world.pipeline.embed_bytes(encoded(card()), Stopwatch()).vector
     (bundle / "model.json").write_text(json.dumps(spec | {"canonical_vector": right.tolist()}))
-    found = ask(build_world(bundle), check=True)
+    found = ask(build_world(bundle, aws), check=True)
     assert (found["status"], found["cosine"]) == ("ok", pytest.approx(1, abs=1e-6))
     assert (found["model"], found["fingerprint"], found["graph"]) == ("tiny", spec["fingerprint"], "portable")
     assert "text_fingerprint" not in found
     assert {"python", "onnxruntime", "numpy", "pillow"} <= found["versions"].keys()
     (bundle / "model.json").write_text(json.dumps(spec | {"canonical_vector": (-right).tolist()}))
-    found = ask(build_world(bundle), check=True)
+    found = ask(build_world(bundle, aws), check=True)
     assert (found["status"], found["error_code"]) == ("error", "wrong_vector")
     assert "bake" in found["error"]
 

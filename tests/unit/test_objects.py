@@ -1,14 +1,9 @@
 """What S3 will not give: recorded where that is for good, handed back where somebody may change it."""
 
-import io
-from typing import Any
-
 import pytest
-from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
-from urllib3 import HTTPResponse
 
 from handler.pipeline import Ending
+from tests.loopback_aws import Request, Response
 from tests.pictures import encoded, picture
 from tests.unit.conftest import World
 
@@ -32,16 +27,12 @@ def test_object_that_s3_keeps_to_itself(world: World, code: str) -> None:
     message, told = KEPT[code]
     etag = world.put("a", PHOTO)
 
-    def refuse(request: Any, **_: object) -> Any:
+    def refuse(request: Request) -> Response | None:
         body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
-        return AWSResponse(request.url, 400, HTTPHeaders(), HTTPResponse(io.BytesIO(body), preload_content=False))
+        return Response(400, body=body) if request.operation == "GetObject" else None
 
-    events: Any = world.pipeline.clients.s3.meta.events
-    events.register_first("before-send.s3.GetObject", refuse)
-    try:
+    with world.state.server.answering(refuse):
         outcome = world.process("a")
-    finally:
-        events.unregister("before-send.s3.GetObject", refuse)
     assert outcome.error is not None
     assert outcome.error.code == told
     if outcome.error.retryable:

@@ -42,9 +42,9 @@ def message(number: int, group: str | None) -> dict[str, Any]:
 
 
 class Hooked:
-    """A client that tells of every call before it is made."""
+    """A client that tells of every call before it is made: its name, and the key where it is a call of S3."""
 
-    def __init__(self, client: object, tell: Callable[[str, dict[str, Any]], None]) -> None:
+    def __init__(self, client: object, tell: Callable[[str, str | None], None]) -> None:
         self._client = client
         self._tell = tell
 
@@ -52,13 +52,13 @@ class Hooked:
         call = getattr(self._client, name)
 
         def told(*args: object, **options: Any) -> object:
-            self._tell(name, options)
+            self._tell(name, str(args[1]) if args else None)
             return call(*args, **options)
 
         return told
 
 
-def hooked(world: World, tell: Callable[[str, dict[str, Any]], None]) -> Pipeline:
+def hooked(world: World, tell: Callable[[str, str | None], None]) -> Pipeline:
     known = world.pipeline
     clients = Clients(
         s3=cast("Any", Hooked(known.clients.s3, tell)), dynamodb=cast("Any", Hooked(known.clients.dynamodb, tell))
@@ -76,10 +76,10 @@ def test_the_next_object_is_fetched_before_this_one_is_written(world: World, ser
     fetched = threading.Event()
     seen: list[bool] = []
 
-    def tell(name: str, options: dict[str, Any]) -> None:
-        if name == "get_object" and options["Key"] == "1.png":
+    def tell(name: str, key: str | None) -> None:
+        if name == "get_object" and key == "1.png":
             fetched.set()
-        if name == "put_object" and "/0.png/" in options["Key"]:
+        if name == "put_object" and key and "/0.png/" in key:
             seen.append(fetched.wait(10))
 
     assert serve(batch(2), None, hooked(world, tell)) == {"batchItemFailures": []}
@@ -117,8 +117,8 @@ def test_a_fifo_queue_is_served_one_after_the_other(world: World, serve: Serve) 
     put_photos(world)
     calls: list[str] = []
 
-    def tell(name: str, options: dict[str, Any]) -> None:
-        calls.append(str(options.get("Key", "item")).rpartition("/")[0][-5:] or str(options.get("Key", "item")))
+    def tell(_: str, key: str | None) -> None:
+        calls.append((key or "item").rpartition("/")[0][-5:] or key or "item")
 
     assert serve(batch(3, "one"), None, hooked(world, tell)) == {"batchItemFailures": []}
     assert [call for call in calls if call != "item"] == ["0.png", "0.png", "1.png", "1.png", "2.png", "2.png"]

@@ -8,6 +8,7 @@ from handler.model import load_encoder
 from handler.order import normalize_sequencer
 from handler.pipeline import Ending
 from handler.preprocess import to_tensor
+from tests.loopback_aws import Request, Response, State, ask_moto
 from tests.pictures import encoded, picture
 from tests.unit.conftest import RESULTS, UPLOADS, World, build_world
 
@@ -63,8 +64,8 @@ def test_vector_is_the_model_s_own(world: World, tiny_bundle: Path) -> None:
     assert np.allclose(stored, raw / np.linalg.norm(raw), atol=1e-7)
 
 
-def test_settings_decide_form_and_place(aws: None, tiny_bundle: Path) -> None:
-    world = build_world(tiny_bundle, NORMALIZE="false", EMBEDDING_DTYPE="float16", RESULTS_PREFIX="v1/")
+def test_settings_decide_form_and_place(aws: State, tiny_bundle: Path) -> None:
+    world = build_world(tiny_bundle, aws, NORMALIZE="false", EMBEDDING_DTYPE="float16", RESULTS_PREFIX="v1/")
     world.put("a", PHOTO)
     world.process("a")
     item = world.item("a")
@@ -82,8 +83,8 @@ def test_settings_decide_form_and_place(aws: None, tiny_bundle: Path) -> None:
         (encoded(picture(64, 48)) + b"\0" * 50_000, "too_many_bytes"),
     ],
 )
-def test_rejection_is_recorded_and_not_raised(aws: None, tiny_bundle: Path, data: bytes, code: str) -> None:
-    world = build_world(tiny_bundle, MAX_IMAGE_PIXELS="10000", MAX_IMAGE_BYTES="40000")
+def test_rejection_is_recorded_and_not_raised(aws: State, tiny_bundle: Path, data: bytes, code: str) -> None:
+    world = build_world(tiny_bundle, aws, MAX_IMAGE_PIXELS="10000", MAX_IMAGE_BYTES="40000")
     etag = world.put("a", data)
     outcome = world.process("a")
     assert (outcome.ending, outcome.error and outcome.error.code) == (Ending.REJECTED, code)
@@ -128,15 +129,11 @@ def test_repeat_changes_nothing(world: World) -> None:
 def test_repeat_costs_one_conditional_write(world: World) -> None:
     world.put("a", PHOTO)
     world.process("a", "01")
-    calls: list[str] = []
-    events = world.pipeline.clients.dynamodb.meta.events
-    events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name), unique_id="count")
-    try:
+    with world.state.server.answering(lambda _: None) as calls:
         assert world.process("a", "01").ending is Ending.SUCCESS
-    finally:
-        events.unregister("before-call.dynamodb", unique_id="count")
-    assert calls.count("PutItem") == 1
-    assert set(calls) <= {"PutItem", "GetItem"}
+    operations = [call.operation for call in calls if "x-amz-target" in call.headers]
+    assert operations.count("PutItem") == 1
+    assert set(operations) <= {"PutItem", "GetItem"}
 
 
 def test_newer_event_wins_and_older_is_superseded(world: World) -> None:
@@ -226,7 +223,7 @@ def test_long_key_is_cut_and_found_again(world: World) -> None:
 
 def test_fault_of_the_store_is_handed_back(world: World) -> None:
     world.put("a", PHOTO)
-    world.pipeline.clients.dynamodb.delete_table(TableName="vectors")
+    world.state.operator.dynamodb.delete_table(TableName="vectors")
     outcome = world.process("a")
     assert (outcome.ending, outcome.error and outcome.error.retryable) == (Ending.FAILED, True)
 
@@ -235,7 +232,7 @@ def test_archived_again_keeps_its_vector(world: World) -> None:
     world.put("a", PHOTO)
     world.process("a", "05")
     before = world.item("a")
-    world.pipeline.clients.s3.put_object(Bucket=UPLOADS, Key="a", Body=PHOTO, StorageClass="GLACIER")
+    world.state.operator.s3.put_object(Bucket=UPLOADS, Key="a", Body=PHOTO, StorageClass="GLACIER")
     assert world.process("a", None).ending is Ending.REJECTED
     assert world.item("a") == before
     assert world.process("a", "06").ending is Ending.REJECTED
@@ -243,9 +240,9 @@ def test_archived_again_keeps_its_vector(world: World) -> None:
 
 
 def test_restored_from_archive(world: World) -> None:
-    world.pipeline.clients.s3.put_object(Bucket=UPLOADS, Key="a", Body=PHOTO, StorageClass="GLACIER")
+    world.state.operator.s3.put_object(Bucket=UPLOADS, Key="a", Body=PHOTO, StorageClass="GLACIER")
     assert world.process("a", "05").ending is Ending.REJECTED
-    world.pipeline.clients.s3.restore_object(Bucket=UPLOADS, Key="a", RestoreRequest={"Days": 1})
+    world.state.operator.s3.restore_object(Bucket=UPLOADS, Key="a", RestoreRequest={"Days": 1})
     assert world.process("a", None).ending is Ending.SUCCESS
     item = world.item("a")
     assert (item["status"], item["sequencer"]) == ("success", normalize_sequencer("05"))
@@ -268,17 +265,17 @@ def test_a_repeat_that_read_early_does_not_undo_what_was_read_later(world: World
     world.process("a", "01")
     left = ["once"]
 
-    def then_emptied(**_: object) -> None:
-        if left:
-            left.clear()
-            world.delete("a")
-            world.process("a", None)
+    def then_emptied(request: Request) -> Response | None:
+        if not left or request.operation != "GetObject":
+            return None
+        left.clear()
+        answer = ask_moto(request)
+        world.delete("a")
+        world.process("a", None)
+        return answer
 
-    world.pipeline.clients.s3.meta.events.register("after-call.s3.GetObject", then_emptied, unique_id="once")
-    try:
+    with world.state.server.answering(then_emptied):
         assert world.process("a", "01").ending is Ending.DELETED
-    finally:
-        world.pipeline.clients.s3.meta.events.unregister("after-call.s3.GetObject", unique_id="once")
     assert (world.item("a")["status"], world.results()) == ("deleted", [])
 
 
@@ -291,11 +288,11 @@ def test_a_foreign_object_in_the_json_s_place_is_replaced(world: World) -> None:
     assert orjson.loads(world.result(key))["status"] == "success"
 
 
-def test_another_limit_does_not_change_a_repeat(aws: None, tiny_bundle: Path) -> None:
-    first = build_world(tiny_bundle)
+def test_another_limit_does_not_change_a_repeat(aws: State, tiny_bundle: Path) -> None:
+    first = build_world(tiny_bundle, aws)
     first.put("a", PHOTO[:300])
     first.process("a", "01")
     before = first.item("a"), first.result(first.results()[0])
-    second = build_world(tiny_bundle, MAX_IMAGE_BYTES="10")
+    second = build_world(tiny_bundle, aws, MAX_IMAGE_BYTES="10")
     second.process("a", "01")
     assert (second.item("a"), second.result(second.results()[0])) == before

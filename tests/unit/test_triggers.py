@@ -4,19 +4,17 @@ import base64
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import quote_plus
 
 import pytest
-from botocore.exceptions import ClientError
 
 from handler.errors import AccessDeniedError, DropvecError, UnknownEventError
 from handler.pipeline import Pipeline
+from handler.sdk.errors import ServiceError
+from handler.sdk.s3 import S3, ObjectAnswer
 from tests.pictures import encoded, picture
 from tests.unit.conftest import RESULTS, TABLE, UPLOADS, Serve, World
-
-if TYPE_CHECKING:
-    from types_boto3_s3 import S3Client
 
 Event = dict[str, Any]
 Object = tuple[str, str]  # bucket and key
@@ -137,15 +135,15 @@ class Context:
 class RefusingS3:
     """An S3 that refuses to give some keys and does all else."""
 
-    def __init__(self, s3: "S3Client", keys: Iterable[str], code: str) -> None:
+    def __init__(self, s3: S3, keys: Iterable[str], code: str) -> None:
         self._s3 = s3
         self._keys = frozenset(keys)
         self._code = code
 
-    def get_object(self, **request: Any) -> object:
-        if request["Key"] in self._keys:
-            raise ClientError({"Error": {"Code": self._code, "Message": "no"}}, "GetObject")
-        return self._s3.get_object(**request)
+    def get_object(self, bucket: str, key: str) -> ObjectAnswer:
+        if key in self._keys:
+            raise ServiceError("GetObject", 403, self._code, "no", {})
+        return self._s3.get_object(bucket, key)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._s3, name)
@@ -154,7 +152,7 @@ class RefusingS3:
 def refusing(pipeline: Pipeline, *keys: str, code: str = "AccessDenied") -> Pipeline:
     """The same pipeline over an S3 that refuses to give these keys."""
     s3 = RefusingS3(pipeline.clients.s3, keys, code)
-    return replace(pipeline, clients=pipeline.clients._replace(s3=cast("S3Client", s3)))
+    return replace(pipeline, clients=pipeline.clients._replace(s3=cast("S3", s3)))
 
 
 @pytest.fixture
@@ -177,7 +175,7 @@ def statuses(world: World, keys: Iterable[str]) -> list[str | None]:
 
 
 def stored(world: World) -> int:
-    return world.pipeline.clients.dynamodb.scan(TableName=TABLE)["Count"]
+    return world.state.operator.dynamodb.scan(TableName=TABLE)["Count"]
 
 
 def failures(*names: str) -> Event:

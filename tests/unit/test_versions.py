@@ -15,13 +15,13 @@ OTHER = encoded(picture(48, 80, seed=1))
 @pytest.fixture
 def versioned(world: World) -> World:
     """The same, with an uploads bucket that keeps every version."""
-    world.pipeline.clients.s3.put_bucket_versioning(Bucket=UPLOADS, VersioningConfiguration={"Status": "Enabled"})
+    world.state.operator.s3.put_bucket_versioning(Bucket=UPLOADS, VersioningConfiguration={"Status": "Enabled"})
     return world
 
 
 def versions(world: World, kind: str) -> list[str]:
     """Version ids of the one key there is, newest first."""
-    listing: Any = world.pipeline.clients.s3.list_object_versions(Bucket=UPLOADS)
+    listing: Any = world.state.operator.s3.list_object_versions(Bucket=UPLOADS)
     return [version["VersionId"] for version in listing.get(kind, [])]
 
 
@@ -32,7 +32,7 @@ def test_deleting_the_newest_version_brings_the_one_below(versioned: World) -> N
     versioned.process("a", "02")
     newest, below = versions(versioned, "Versions")
     assert versioned.item("a")["version_id"] == newest
-    versioned.pipeline.clients.s3.delete_object(Bucket=UPLOADS, Key="a", VersionId=newest)
+    versioned.state.operator.s3.delete_object(Bucket=UPLOADS, Key="a", VersionId=newest)
     assert versioned.process("a", "03").ending is Ending.SUCCESS
     item = versioned.item("a")
     assert (item["etag"], item["version_id"]) == (etag, below)
@@ -45,7 +45,7 @@ def test_deleting_an_older_version_changes_nothing_but_the_sequencer(versioned: 
     versioned.process("a", "02")
     before = versioned.item("a")
     _, older = versions(versioned, "Versions")
-    versioned.pipeline.clients.s3.delete_object(Bucket=UPLOADS, Key="a", VersionId=older)
+    versioned.state.operator.s3.delete_object(Bucket=UPLOADS, Key="a", VersionId=older)
     assert versioned.process("a", "03").ending is Ending.SUCCESS
     changing = ("sequencer", "updated_at")
     after = versioned.item("a")
@@ -60,7 +60,7 @@ def test_removing_a_delete_marker_brings_the_picture_back(versioned: World) -> N
     assert versioned.process("a", "02").ending is Ending.DELETED
     assert (versioned.item("a")["status"], versioned.results()) == ("deleted", [])
     (marker,) = versions(versioned, "DeleteMarkers")
-    versioned.pipeline.clients.s3.delete_object(Bucket=UPLOADS, Key="a", VersionId=marker)
+    versioned.state.operator.s3.delete_object(Bucket=UPLOADS, Key="a", VersionId=marker)
     assert versioned.process("a", "03").ending is Ending.SUCCESS
     assert versioned.item("a")["etag"] == etag
     assert len(versioned.results()) == 1

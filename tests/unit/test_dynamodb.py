@@ -1,0 +1,172 @@
+"""DynamoDB over HTTP: items come back as they were written, and errors as DynamoDB says them."""
+
+import json
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from handler.sdk.calls import Caller
+from handler.sdk.connections import Connections, Timeouts
+from handler.sdk.credentials import CredentialsSource
+from handler.sdk.dynamodb import DynamoDB
+from handler.sdk.endpoints import read_endpoints
+from handler.sdk.errors import AnswerError, ServiceError
+from tests.loopback_aws import LoopbackAws, Response, State
+from tests.unit.conftest import TABLE
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+# DynamoDB takes no empty names, and moto reads some names as its own types.
+names = st.text("abcxyz_äß日", min_size=3, max_size=10)
+numbers = st.integers(-(10**12), 10**12).map(str)
+scalars = st.one_of(
+    texts.map(lambda text: {"S": text}),
+    numbers.map(lambda number: {"N": number}),
+    st.binary(max_size=40).map(lambda data: {"B": data}),
+    st.booleans().map(lambda truth: {"BOOL": truth}),
+    st.just({"NULL": True}),
+    st.lists(st.binary(min_size=1, max_size=9), min_size=1, max_size=3, unique=True).map(lambda parts: {"BS": parts}),
+    st.lists(texts.filter(bool), min_size=1, max_size=3, unique=True).map(lambda parts: {"SS": parts}),
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda parts: {"L": parts}),
+        st.dictionaries(names, inner, max_size=3).map(lambda parts: {"M": parts}),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(item=st.dictionaries(names, values, max_size=4))
+def test_an_item_comes_back_as_it_was_written(aws: State, item: dict[str, Any]) -> None:
+    whole: Any = {**item, "source": {"S": "s3://uploads/ä"}}
+    aws.clients.dynamodb.put_item(TableName=TABLE, Item=whole)
+    key = {"source": whole["source"]}
+    assert sorted_sets(aws.operator.dynamodb.get_item(TableName=TABLE, Key=key)["Item"]) == sorted_sets(whole)
+    assert sorted_sets(aws.clients.dynamodb.get_item(TableName=TABLE, Key=key)["Item"]) == sorted_sets(whole)
+
+
+def sorted_sets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: sorted(inner) if name in {"BS", "SS"} else sorted_sets(inner) for name, inner in value.items()}
+    return [sorted_sets(inner) for inner in value] if isinstance(value, list) else value
+
+
+def test_what_is_not_there_is_no_item(aws: State) -> None:
+    assert "Item" not in aws.clients.dynamodb.get_item(TableName=TABLE, Key={"source": {"S": "never"}})
+
+
+def test_a_condition_that_fails_brings_the_item_that_is_there(aws: State) -> None:
+    item: Any = {"source": {"S": "a"}, "embedding": {"B": b"\0\xff"}}
+    aws.clients.dynamodb.put_item(TableName=TABLE, Item=item)
+    with pytest.raises(ServiceError) as caught:
+        aws.clients.dynamodb.put_item(
+            TableName=TABLE,
+            Item=item,
+            ConditionExpression="attribute_not_exists(#source)",
+            ExpressionAttributeNames={"#source": "source"},
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+    error = caught.value
+    assert (error.code, error.status, error.operation) == ("ConditionalCheckFailedException", 400, "PutItem")
+    assert error.fields["Item"] == item
+
+
+def test_what_was_replaced_comes_back(aws: State) -> None:
+    item: Any = {"source": {"S": "a"}, "embedding": {"B": b"old"}}
+    aws.clients.dynamodb.put_item(TableName=TABLE, Item=item)
+    answer = aws.clients.dynamodb.put_item(TableName=TABLE, Item={"source": {"S": "a"}}, ReturnValues="ALL_OLD")
+    assert answer["Attributes"] == item
+
+
+def test_an_update_changes_one_attribute(aws: State) -> None:
+    aws.clients.dynamodb.put_item(TableName=TABLE, Item={"source": {"S": "a"}, "etag": {"S": "e"}})
+    aws.clients.dynamodb.update_item(
+        TableName=TABLE,
+        Key={"source": {"S": "a"}},
+        UpdateExpression="SET #sequencer = :new",
+        ExpressionAttributeNames={"#sequencer": "sequencer"},
+        ExpressionAttributeValues={":new": {"S": "01"}},
+    )
+    found = aws.operator.dynamodb.get_item(TableName=TABLE, Key={"source": {"S": "a"}})["Item"]
+    assert found == {"source": {"S": "a"}, "etag": {"S": "e"}, "sequencer": {"S": "01"}}
+
+
+# What goes over the wire
+
+
+@pytest.fixture
+def dynamodb(loopback: LoopbackAws) -> Iterator[DynamoDB]:
+    environment = {
+        "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "eu-west-3",
+        "AWS_ENDPOINT_URL_DYNAMODB": loopback.endpoint,
+    }
+    connections = Connections(Timeouts(2, 2))
+    yield DynamoDB(Caller(connections, CredentialsSource(environment)), read_endpoints(environment))
+    connections.close()
+
+
+def get(dynamodb: DynamoDB) -> Any:
+    return dynamodb.get_item(TableName="t", Key={"source": {"S": "a"}})
+
+
+def test_the_request_is_aws_json(loopback: LoopbackAws, dynamodb: DynamoDB) -> None:
+    with loopback.answering(lambda _: Response(200, {}, b"{}")) as requests:
+        dynamodb.put_item(TableName="t", Item={"source": {"S": "a"}, "embedding": {"B": b"\0\xff"}})
+    (request,) = requests
+    assert (request.method, request.target) == ("POST", "/")
+    assert request.headers["content-type"] == "application/x-amz-json-1.0"
+    assert request.headers["x-amz-target"] == "DynamoDB_20120810.PutItem"
+    assert "/eu-west-3/dynamodb/aws4_request" in request.headers["authorization"]
+    assert json.loads(request.body) == {"TableName": "t", "Item": {"source": {"S": "a"}, "embedding": {"B": "AP8="}}}
+
+
+def test_an_answer_is_that_of_its_checksum(loopback: LoopbackAws, dynamodb: DynamoDB) -> None:
+    body = b'{"Item": {"source": {"S": "a"}}}'
+    with loopback.answering(lambda _: Response(200, {"x-amz-crc32": str(zlib.crc32(body))}, body)):
+        assert get(dynamodb)["Item"] == {"source": {"S": "a"}}
+    with (
+        loopback.answering(lambda _: Response(200, {"x-amz-crc32": str(zlib.crc32(body))}, body.replace(b"a", b"b"))),
+        pytest.raises(AnswerError, match="checksum"),
+    ):
+        get(dynamodb)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'{"Item": 3}', b'{"Item": {"a": {}}}', b'{"Item": {"a": {"B": 7}}}', b"<html>"]
+)
+def test_what_is_no_answer_is_a_fault(loopback: LoopbackAws, dynamodb: DynamoDB, body: bytes) -> None:
+    with loopback.answering(lambda _: Response(200, {}, body)), pytest.raises(AnswerError):
+        get(dynamodb)
+
+
+REFUSALS: dict[str, tuple[Response, str, str]] = {
+    "as DynamoDB says it": (
+        Response(400, {}, b'{"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "m"}'),
+        "ThrottlingException",
+        "m",
+    ),
+    "with an address": (
+        Response(400, {}, b'{"__type": "ValidationException:http://internal", "Message": "M"}'),
+        "ValidationException",
+        "M",
+    ),
+    "a proxy's page": (Response(503, {}, b"<html>"), "503", ""),
+    "without a type": (Response(400, {}, b'{"message": null}'), "400", ""),
+    "without a body": (Response(413), "413", ""),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_a_refusal_is_told_by_its_code(loopback: LoopbackAws, dynamodb: DynamoDB, case: str) -> None:
+    answer, code, message = REFUSALS[case]
+    with loopback.answering(lambda _: answer), pytest.raises(ServiceError) as caught:
+        get(dynamodb)
+    assert (caught.value.status, caught.value.code, caught.value.message) == (answer.status, code, message)

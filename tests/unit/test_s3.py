@@ -1,0 +1,300 @@
+"""S3 over HTTP: what is sent is what botocore sends, and what S3 answers is understood."""
+
+import base64
+import hashlib
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from handler.sdk.calls import Caller
+from handler.sdk.connections import Connections, Timeouts
+from handler.sdk.credentials import CredentialsSource
+from handler.sdk.endpoints import read_endpoints
+from handler.sdk.errors import AnswerError, ServiceError
+from handler.sdk.s3 import S3
+from tests.loopback_aws import LoopbackAws, Request, Response, State
+from tests.unit.conftest import UPLOADS
+
+KEYS = [
+    "plain",
+    "a/b/c.png",
+    "two  spaces and a+plus.png",
+    "100%.png",
+    "%2F%20",
+    "//twice//",
+    "/leading",
+    "./a",
+    "a/../b",
+    "..",
+    "~tilde-._",
+    "Ünïcödé/日本語/🦆.jpg",
+    "quote'\"&<>;:@$=,?#[]{}|\\^`!*()",
+    "tab\tand\nline",
+    "é" * 512,
+    "x" * 1024,
+]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_key_is_the_key(aws: State, key: str) -> None:
+    s3 = aws.clients.s3
+    s3.put_object(UPLOADS, key, b"bytes", "text/plain", if_absent=True)
+    stored = aws.operator.s3.get_object(Bucket=UPLOADS, Key=key)
+    assert (stored["Body"].read(), stored["ContentType"]) == (b"bytes", "text/plain")
+    with s3.get_object(UPLOADS, key) as answer:
+        assert (answer.size, answer.etag, answer.version_id) == (5, stored["ETag"], None)
+        assert answer.read() == b"bytes"
+    (entry,) = s3.list_objects(UPLOADS, key).entries
+    assert (entry.key, entry.etag, entry.size) == (key, stored["ETag"], 5)
+    s3.delete_object(UPLOADS, key)
+    assert "Contents" not in aws.operator.s3.list_objects_v2(Bucket=UPLOADS)
+
+
+# The same request as botocore's
+
+ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "eu-west-3"}
+
+
+def client(endpoint: str, **environment: str) -> S3:
+    """S3 with settings of its own."""
+    variables = ENVIRONMENT | {"AWS_ENDPOINT_URL": endpoint} | environment
+    return S3(Caller(Connections(Timeouts(2, 2)), CredentialsSource(variables)), read_endpoints(variables))
+
+
+@pytest.fixture(scope="module")
+def ours(loopback: LoopbackAws) -> Iterator[S3]:
+    s3 = client(loopback.endpoint)
+    yield s3
+    s3.caller.connections.close()
+
+
+@pytest.fixture(scope="module")
+def theirs(loopback: LoopbackAws) -> Any:
+    config = Config(retries={"total_max_attempts": 1}, proxies={})
+    session = boto3.Session("id", "secret", region_name="eu-west-3")
+    return session.client("s3", endpoint_url=loopback.endpoint, config=config)
+
+
+def sent(server: LoopbackAws, call: Callable[[], object]) -> Request:
+    """What arrives when this is called."""
+    with server.answering(lambda _: Response(200, {"etag": '"a"'}, b"<ListBucketResult/>")) as requests:
+        call()
+    (request,) = requests
+    return request
+
+
+def read(s3: S3, key: str) -> bytes:
+    with s3.get_object(UPLOADS, key) as answer:
+        return answer.read()
+
+
+any_key = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
+
+
+@settings(deadline=None, max_examples=40)
+@given(key=any_key, body=st.binary(max_size=40))
+@example(key="a//b/../c/./+ %20", body=b"")
+def test_the_request_is_botocore_s(loopback: LoopbackAws, ours: S3, theirs: Any, key: str, body: bytes) -> None:
+    calls: list[tuple[Callable[[], object], Callable[[], object]]] = [
+        (
+            lambda: read(ours, key),
+            lambda: theirs.get_object(Bucket=UPLOADS, Key=key)["Body"].read(None),
+        ),
+        (
+            lambda: ours.put_object(UPLOADS, key, body, "text/plain", if_absent=True),
+            lambda: theirs.put_object(Bucket=UPLOADS, Key=key, Body=body, ContentType="text/plain", IfNoneMatch="*"),
+        ),
+        (lambda: ours.delete_object(UPLOADS, key), lambda: theirs.delete_object(Bucket=UPLOADS, Key=key)),
+        (
+            lambda: ours.list_objects(UPLOADS, key, delimiter="/", max_keys=7, token="a+/="),
+            lambda: theirs.list_objects_v2(
+                Bucket=UPLOADS, Prefix=key, Delimiter="/", MaxKeys=7, ContinuationToken="a+/="
+            ),
+        ),
+    ]
+    for our_call, their_call in calls:
+        mine, botocores = sent(loopback, our_call), sent(loopback, their_call)
+        assert (mine.method, mine.body, parts(mine)) == (botocores.method, botocores.body, parts(botocores))
+        left_out = {"amz-sdk-invocation-id", "amz-sdk-request", "user-agent", "x-amz-date", "authorization", "expect"}
+        headers = {name: value for name, value in botocores.headers.items() if name not in left_out}
+        assert headers.items() <= mine.headers.items()
+
+
+def parts(request: Request) -> tuple[str, list[str]]:
+    path, _, query = request.target.partition("?")
+    return path, sorted(query.split("&"))
+
+
+# Buckets elsewhere
+
+
+def region_of(request: Request) -> str:
+    return request.headers["authorization"].split("/")[2]
+
+
+SENT_AWAY: dict[str, Response] = {
+    "moved for good": Response(
+        301, {"x-amz-bucket-region": "eu-north-1"}, b"<Error><Code>PermanentRedirect</Code></Error>"
+    ),
+    "moved for now": Response(
+        307, {"x-amz-bucket-region": "eu-north-1"}, b"<Error><Code>TemporaryRedirect</Code></Error>"
+    ),
+    "told in a header": Response(400, {"x-amz-bucket-region": "eu-north-1"}),
+    "told in the body": Response(
+        400, {}, b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-north-1</Region></Error>"
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SENT_AWAY)
+def test_a_bucket_of_another_region_is_found_and_remembered(loopback: LoopbackAws, case: str) -> None:
+    def respond(request: Request) -> Response:
+        here = region_of(request) == "eu-north-1" or not request.target.startswith("/far")
+        return Response(200, {"etag": '"a"'}, b"bytes") if here else SENT_AWAY[case]
+
+    s3 = client(loopback.endpoint)
+    with loopback.answering(respond) as requests:
+        for bucket in ("far-away", "far-away", "near-by"):
+            with s3.get_object(bucket, "a") as answer:
+                assert answer.read() == b"bytes"
+        s3.put_object("far-away", "b", b"body", "text/plain", if_absent=False)
+    s3.caller.connections.close()
+    assert [region_of(request) for request in requests] == [
+        "eu-west-3",
+        "eu-north-1",
+        "eu-north-1",
+        "eu-west-3",
+        "eu-north-1",
+    ]
+
+
+@pytest.mark.parametrize("told", ["eu-west-3", "", "evil.example/", "eu-north-1"])
+def test_a_bucket_that_is_nowhere_is_not_sought_forever(loopback: LoopbackAws, told: str) -> None:
+    answer = Response(301, {"x-amz-bucket-region": told}, b"<Error><Code>PermanentRedirect</Code></Error>")
+    s3 = client(loopback.endpoint)
+    with loopback.answering(lambda _: answer) as requests, pytest.raises(ServiceError, match="PermanentRedirect"):
+        s3.delete_object("far-away", "a")
+    s3.caller.connections.close()
+    assert len(requests) == (2 if told == "eu-north-1" else 1)
+
+
+# Conditions, listings, checksums, refusals
+
+
+def test_what_is_there_is_not_overwritten_unless_that_is_meant(aws: State) -> None:
+    s3 = aws.clients.s3
+    s3.put_object(UPLOADS, "a", b"first", "text/plain", if_absent=True)
+    with pytest.raises(ServiceError) as caught:
+        s3.put_object(UPLOADS, "a", b"second", "text/plain", if_absent=True)
+    assert (caught.value.status, caught.value.code, caught.value.operation) == (412, "PreconditionFailed", "PutObject")
+    assert aws.operator.s3.get_object(Bucket=UPLOADS, Key="a")["Body"].read() == b"first"
+    s3.put_object(UPLOADS, "a", b"third", "text/plain", if_absent=False)
+    assert aws.operator.s3.get_object(Bucket=UPLOADS, Key="a")["Body"].read() == b"third"
+
+
+def test_a_listing_goes_on_page_by_page(aws: State) -> None:
+    keys = sorted(f"p/{number} +%/ä" for number in range(7))
+    for key in [*keys, "p/deeper", "other"]:
+        aws.operator.s3.put_object(Bucket=UPLOADS, Key=key, Body=b"x")
+    found: list[str] = []
+    token, pages = None, 0
+    while pages == 0 or token:
+        page = aws.clients.s3.list_objects(UPLOADS, "p/", max_keys=3, token=token)
+        found += [entry.key for entry in page.entries]
+        token, pages = page.next_token, pages + 1
+    assert (found, pages) == (sorted([*keys, "p/deeper"]), 3)
+    assert [entry.key for entry in aws.clients.s3.list_objects(UPLOADS, "p/", delimiter="/").entries] == ["p/deeper"]
+
+
+NAMESPACE = b'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+
+
+@pytest.mark.parametrize(
+    ("encoding", "written", "key"),
+    [(b"<EncodingType>url</EncodingType>", b"a+b%2Bc%25%0A", "a b+c%\n"), (b"", b"a+b%2Bc &amp; d", "a+b%2Bc & d")],
+)
+def test_keys_of_a_listing_are_decoded_if_they_were_encoded(
+    loopback: LoopbackAws, ours: S3, encoding: bytes, written: bytes, key: str
+) -> None:
+    entry = b"<Contents><Key>" + written + b"</Key><ETag>&quot;e&quot;</ETag><Size>3</Size></Contents>"
+    body = NAMESPACE + encoding + entry + b"<NextContinuationToken>a+b</NextContinuationToken></ListBucketResult>"
+    with loopback.answering(lambda _: Response(200, {}, body)):
+        page = ours.list_objects(UPLOADS, "a")
+    assert [(entry.key, entry.etag, entry.size) for entry in page.entries] == [(key, '"e"', 3)]
+    assert page.next_token == "a+b"
+
+
+@pytest.mark.parametrize("body", [b"", b"<Error><Code>InternalError</Code></Error>", NAMESPACE[:30], b"<html></html>"])
+def test_what_is_no_listing_is_a_fault(loopback: LoopbackAws, ours: S3, body: bytes) -> None:
+    with loopback.answering(lambda _: Response(200, {}, body)), pytest.raises(AnswerError):
+        ours.list_objects(UPLOADS, "a")
+
+
+BODY = bytes(range(256)) * 9000
+CHECKSUMS = {
+    "crc32": base64.b64encode(zlib.crc32(BODY).to_bytes(4, "big")).decode(),
+    "sha1": base64.b64encode(hashlib.sha1(BODY, usedforsecurity=False).digest()).decode(),
+    "sha256": base64.b64encode(hashlib.sha256(BODY).digest()).decode(),
+}
+
+
+@pytest.mark.parametrize("algorithm", CHECKSUMS)
+def test_bytes_are_those_of_the_checksum_that_s3_keeps(loopback: LoopbackAws, ours: S3, algorithm: str) -> None:
+    headers = {"etag": '"a"', f"x-amz-checksum-{algorithm}": CHECKSUMS[algorithm]}
+    with loopback.answering(lambda _: Response(200, headers, BODY)), ours.get_object(UPLOADS, "a") as answer:
+        assert answer.read() == BODY
+    changed = BODY[:-1] + b"\0"
+    with (
+        loopback.answering(lambda _: Response(200, headers, changed)),
+        ours.get_object(UPLOADS, "a") as answer,
+        pytest.raises(AnswerError, match="checksum"),
+    ):
+        answer.read()
+
+
+@pytest.mark.parametrize(
+    "header", [{"x-amz-checksum-crc32": "AAAAAA==-3"}, {"x-amz-checksum-crc64nvme": "AAAAAAAAAAA="}]
+)
+def test_a_checksum_of_parts_or_of_a_kind_that_python_lacks_is_left(
+    loopback: LoopbackAws, ours: S3, header: dict[str, str]
+) -> None:
+    answered = Response(200, {"etag": '"a"', **header}, BODY)
+    with loopback.answering(lambda _: answered), ours.get_object(UPLOADS, "a") as answer:
+        assert answer.read() == BODY
+
+
+REFUSALS: dict[str, tuple[Response, str, str]] = {
+    "as S3 says it": (
+        Response(
+            404, {}, b"<?xml version='1.0'?>\n<Error><Code>NoSuchKey</Code><Message>Not &lt;here&gt;</Message></Error>"
+        ),
+        "NoSuchKey",
+        "Not <here>",
+    ),
+    "in a namespace": (Response(503, {}, b'<Error xmlns="x"><Code>SlowDown</Code></Error>'), "SlowDown", ""),
+    "without a body": (Response(403), "403", ""),
+    "a proxy's page": (Response(502, {}, b"<html><body>Bad gateway<br></body></html>"), "502", ""),
+    "another tree": (Response(500, {}, b"<Code>NoSuchKey</Code>"), "500", ""),
+    "half": (Response(500, {}, b"<Error><Code>Inter"), "500", ""),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_a_refusal_is_told_by_its_code(loopback: LoopbackAws, ours: S3, case: str) -> None:
+    answer, code, message = REFUSALS[case]
+    with loopback.answering(lambda _: answer), pytest.raises(ServiceError) as caught:
+        ours.get_object(UPLOADS, "a")
+    assert (caught.value.status, caught.value.code, caught.value.message) == (answer.status, code, message)
+
+
+@pytest.mark.parametrize("bucket", ["", "ab", "a/b", "../x", "a b", "bücket", "arn:aws:s3:::uploads", "a%2Fb"])
+def test_a_name_that_is_no_bucket_s_is_refused_unsent(loopback: LoopbackAws, ours: S3, bucket: str) -> None:
+    with loopback.answering(lambda _: None) as requests, pytest.raises(ServiceError, match="InvalidBucketName"):
+        ours.get_object(bucket, "a")
+    assert requests == []
