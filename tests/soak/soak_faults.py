@@ -262,8 +262,10 @@ def _vector(file: bytes, encoder: Encoder) -> npt.NDArray[np.float32]:
 def _send_through(stack: Stack, proxy: Proxy, visibility: int) -> None:
     """Let the function call AWS through the proxy, and the queue be quick to deliver again.
 
-    The variables of single services: the local AWS puts its own address into AWS_ENDPOINT_URL.
+    The variables of single services: the local AWS puts its own address into AWS_ENDPOINT_URL. The bucket's test events
+    go first: one that a worker of the old settings took with it would be out of sight for the old, long time.
     """
+    assert eventually(lambda: _is_empty(stack)), "the function does not take the bucket's test events"
     settings = stack.lambda_.get_function_configuration(FunctionName=stack.function)["Environment"]["Variables"]
     through = {**settings, "AWS_ENDPOINT_URL_S3": proxy.endpoint, "AWS_ENDPOINT_URL_DYNAMODB": proxy.endpoint}
     stack.lambda_.update_function_configuration(FunctionName=stack.function, Environment={"Variables": through})
