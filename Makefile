@@ -23,7 +23,7 @@ invoke: .venv/.ready ## send one event to the running local AWS: make invoke EVE
 	@$(PY) -m infra invoke "$$EVENT"
 
 test: .venv/.ready ## every test but those of the export
-	@$(PY) -m pytest -n auto --dist loadfile
+	@$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 bench: .venv/.ready ## dropvec beside naive and others, measured: make bench [QUICK=1] [PEERS=fastembed,openvino,torch]
 	@$(PY) -m tests.bench $(if $(QUICK),--quick) $(if $(filter undefined,$(origin PEERS)),,--peers "$(PEERS)")

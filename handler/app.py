@@ -3,13 +3,14 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from handler.answers import Report, answer
 from handler.aws import make_clients
 from handler.errors import DropvecError, RetryableError
 from handler.events import Direct, Message, read_event
+from handler.metrics import Meter, count_files, count_reports
 from handler.model import PORTABLE, load_encoder
 from handler.overlap import overlapped
 from handler.pipeline import Ending, Outcome, Pipeline
@@ -43,6 +44,7 @@ def _log(line: dict[str, Any]) -> None:
 
 
 _pipeline = start()
+_meter = Meter(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "dropvec"))
 
 
 def handler(event: object, context: LambdaContext | None = None) -> dict[str, Any] | None:
@@ -59,10 +61,10 @@ def handler(event: object, context: LambdaContext | None = None) -> dict[str, An
     Raises:
         DropvecError: S3, SNS or EventBridge should send the event again; the rest of it is done.
     """
-    return serve(event, context, _pipeline)
+    return serve(event, context, _pipeline, _meter)
 
 
-def serve(event: object, context: LambdaContext | None, pipeline: Pipeline) -> dict[str, Any] | None:
+def serve(event: object, context: LambdaContext | None, pipeline: Pipeline, meter: Meter) -> dict[str, Any] | None:
     """Do what `handler` says, with the parts that are given."""
     deadline = Deadline.of(context)
     request_id = context.aws_request_id if context else None
@@ -70,16 +72,25 @@ def serve(event: object, context: LambdaContext | None, pipeline: Pipeline) -> d
     if isinstance(work, Direct):
         from handler.direct import respond  # noqa: PLC0415 - pydantic is not part of anybody else's cold start
 
-        return respond(work.body, pipeline, deadline)
+        response = respond(work.body, pipeline, deadline, request_id)
+        _log_metrics(pipeline, lambda: meter.lines(count_files(response)))
+        return response
 
     def report(message: Message) -> Report:
         if message is not work.messages[0] and deadline.left() < START_SECONDS:
             return Report(message, (), RetryableError("too little time is left to begin with it"))
         return _run(message, pipeline, deadline, request_id)
 
-    if any(message.group is not None for message in work.messages):
-        return answer(work, _in_order(work.messages, report))
-    return answer(work, overlapped(report, work.messages))
+    in_order = any(message.group is not None for message in work.messages)
+    reports = _in_order(work.messages, report) if in_order else overlapped(report, work.messages)
+    _log_metrics(pipeline, lambda: meter.lines(count_reports(reports)))
+    return answer(work, reports)
+
+
+def _log_metrics(pipeline: Pipeline, lines: Callable[[], Iterable[dict[str, Any]]]) -> None:
+    if pipeline.settings.metrics:
+        for line in lines():
+            _log(line)
 
 
 def _in_order(messages: Sequence[Message], report: Callable[[Message], Report]) -> list[Report]:
@@ -113,6 +124,7 @@ def _line(outcome: Outcome, request_id: str | None) -> dict[str, Any]:
     return {
         "level": "ERROR" if outcome.ending is Ending.FAILED else "INFO",
         "request_id": request_id,
+        "event_id": outcome.job.event_id,
         "source": source_of(outcome.job.bucket, outcome.job.key),
         "outcome": outcome.ending,
         **_fault(outcome.error),

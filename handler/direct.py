@@ -72,8 +72,15 @@ class Request(BaseModel):
         return self
 
 
-def respond(body: object, pipeline: Pipeline, deadline: Deadline) -> dict[str, Any]:
-    """Answer a direct request; never raises."""
+def respond(body: object, pipeline: Pipeline, deadline: Deadline, request_id: str | None = None) -> dict[str, Any]:
+    """Answer a direct request; never raises.
+
+    Args:
+        body: the request.
+        pipeline: the function's parts.
+        deadline: when the answer must be given.
+        request_id: what the invocation is called in the log; what is stored names it as its event.
+    """
     try:
         request = parse(body)
         if request.check:
@@ -85,8 +92,10 @@ def respond(body: object, pipeline: Pipeline, deadline: Deadline) -> dict[str, A
     # What is not begun in time is told so; what is cut off by the platform takes all the others with it.
     enough = min(START_SECONDS, deadline.left() / 2)
     wanted = pipeline.settings.normalize if request.normalize is None else request.normalize
+    store = partial(_store_path, pipeline=pipeline, deadline=deadline, request_id=request_id)
+    fetch = partial(_fetch_path, pipeline=pipeline, deadline=deadline)
     work: list[tuple[str, Callable[[], Embedding]]] = [
-        *((path, partial(_embed_path, path, request, pipeline, deadline)) for path in request.input_paths),
+        *((path, partial(store if request.store else fetch, path)) for path in request.input_paths),
         *((image.id, partial(_embed_image, image, pipeline)) for image in request.images),
         *_text_work(request.texts, pipeline),
     ]
@@ -145,13 +154,19 @@ def _embed_text(text: str, tower: "TextEncoder | DropvecError") -> Embedding:
     return Embedding(tower.embed([text])[0], normalized=False)
 
 
-def _embed_path(path: str, request: Request, pipeline: Pipeline, deadline: Deadline) -> ImageEmbedding:
+def _split(path: str) -> tuple[str, str]:
     bucket, _, key = path.removeprefix("s3://").partition("/")
     if not path.startswith("s3://") or not _BUCKET.fullmatch(bucket) or not 1 <= len(key.encode()) <= MAX_KEY_BYTES:
         raise RequestError(f"{path[:200]!r} is not of the form s3://bucket/key")
-    if not request.store:
-        return pipeline.embed_object(bucket, key, deadline)
-    outcome = pipeline.process(Job(bucket, key, sequencer=None), deadline)
+    return bucket, key
+
+
+def _fetch_path(path: str, pipeline: Pipeline, deadline: Deadline) -> ImageEmbedding:
+    return pipeline.embed_object(*_split(path), deadline)
+
+
+def _store_path(path: str, pipeline: Pipeline, deadline: Deadline, request_id: str | None) -> ImageEmbedding:
+    outcome = pipeline.process(Job(*_split(path), sequencer=None, event_id=request_id), deadline)
     if outcome.embedding is None:
         raise outcome.error or RequestError(f"{path} is a folder marker or one of dropvec's own results")
     return outcome.embedding

@@ -12,7 +12,7 @@ EventBridge events. Sources of the shapes:
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 from urllib.parse import unquote_plus
@@ -28,6 +28,9 @@ TAKEN = (
 _MAX_DEPTH = 4
 
 _HEX = frozenset("0123456789abcdefABCDEF")
+
+# S3's own ids have 16 characters, a message's 36, a task's not many more.
+_MAX_ID = 128
 
 
 class Trigger(StrEnum):
@@ -48,11 +51,14 @@ class Job:
         bucket: its name.
         key: as it is, decoded.
         sequencer: as the event has it; None when it has none.
+        event_id: what the change is called elsewhere: the id of the request to S3 that made it, else of the message or
+            the task that told of it; None where there is none. Two jobs are the same work whatever told of them.
     """
 
     bucket: str
     key: str
     sequencer: str | None
+    event_id: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +144,7 @@ def _batch_message(task: object, version: str) -> Message:
         bucket = _text(fields.get("s3Bucket") or str(fields.get("s3BucketArn", "")).rpartition(":")[2])
         if version.partition(".")[0] not in {"1", "2"}:
             raise ValueError(version)  # noqa: TRY301 - told to the sender like the task's other faults
-        return Message(name, (Job(bucket, _decoded(fields.get("s3Key")), None),))
+        return Message(name, (Job(bucket, _decoded(fields.get("s3Key")), None, _id(name)),))
     except ValueError as error:
         return Message(name, (), UnknownEventError(f"got a task that cannot be read ({_why(error)})"))
 
@@ -152,7 +158,8 @@ def _message(name: str, parts: Iterable[object], group: str | None = None) -> Me
             jobs += _jobs(part, depth)
         except UnknownEventError as error:
             fault = fault or error
-    return Message(name, tuple(jobs), fault, group)
+    named = tuple(job if job.event_id else replace(job, event_id=_id(name)) for job in jobs)
+    return Message(name, named, fault, group)
 
 
 def _leaves(parts: Iterable[object], depth: int) -> Iterable[tuple[int, object]]:
@@ -201,7 +208,8 @@ def _s3_job(record: Mapping[str, Any]) -> Job:
     try:
         entity = record["s3"]
         thing = entity["object"]
-        return Job(_text(entity["bucket"]["name"]), _decoded(thing["key"]), _sequencer(thing.get("sequencer")))
+        sequencer, event_id = _sequencer(thing.get("sequencer")), _request_id(record.get("responseElements"))
+        return Job(_text(entity["bucket"]["name"]), _decoded(thing["key"]), sequencer, event_id)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UnknownEventError(f"got an S3 record that cannot be read ({_why(error)})") from None
 
@@ -212,7 +220,8 @@ def _eventbridge_job(event: Mapping[str, Any]) -> Job:
     try:
         detail = event["detail"]
         thing = detail["object"]
-        return Job(_text(detail["bucket"]["name"]), _text(thing["key"]), _sequencer(thing.get("sequencer")))
+        sequencer, event_id = _sequencer(thing.get("sequencer")), _request_id(detail) or _id(event.get("id"))
+        return Job(_text(detail["bucket"]["name"]), _text(thing["key"]), sequencer, event_id)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UnknownEventError(f"got {_name(event)} that cannot be read ({_why(error)})") from None
 
@@ -235,6 +244,18 @@ def _sequencer(value: object) -> str | None:
     if not _HEX.issuperset(sequencer):  # would outrank every later event of its key
         raise ValueError(_shown(value))
     return sequencer
+
+
+def _request_id(fields: object) -> str | None:
+    """S3's id of the request that changed the key, as the caller of that request was told it, too."""
+    if not isinstance(fields, Mapping):
+        return None
+    return _id(fields.get("x-amz-request-id") or fields.get("request-id"))
+
+
+def _id(value: object) -> str | None:
+    """An id that can be written anywhere; a stranger's odd one is none, and no reason to refuse his event."""
+    return value if isinstance(value, str) and 0 < len(value) <= _MAX_ID and value.isprintable() else None
 
 
 def _records(event: Mapping[str, Any]) -> list[Any]:

@@ -187,6 +187,7 @@ class Pipeline:
             fingerprint=self.encoder.spec.fingerprint,
             outcome=found,
             timings_ms=watch.read(),
+            event_id=job.event_id,
         )
 
     def _says_so_already(self, basis: Basis, record: Record) -> bool:
@@ -235,7 +236,7 @@ class Pipeline:
         outcome = Outcome(job, Ending.DELETED, error, None, {})
         if isinstance(basis, Unsequenced) and basis.seen is None:
             return outcome
-        answer = self.store.bury(job.bucket, job.key, basis, deadline)
+        answer = self.store.bury(job, basis, deadline)
         superseded = isinstance(answer, Refused) and answer.superseded
         if isinstance(answer, Refused) and answer.changed:
             return None

@@ -81,6 +81,7 @@ class Record:
     fingerprint: str
     outcome: ImageEmbedding | RejectedError
     timings_ms: dict[str, float]
+    event_id: str | None = None
 
     @property
     def source(self) -> str:
@@ -142,6 +143,7 @@ def result_json(record: Record) -> bytes:
         "height": None,
         "format": None,
         "bytes": record.size,
+        "event_id": record.event_id,
         "timings_ms": record.timings_ms,
     }
     if isinstance(record.outcome, ImageEmbedding):
@@ -201,6 +203,7 @@ def item_of(
         "model": record.model,
         "fingerprint": record.fingerprint,
         "result": result,
+        "event_id": record.event_id,
         "updated_at": _iso(now),
     }
     item: dict[str, AttributeValueTypeDef] = {name: {"S": text} for name, text in texts.items() if text is not None}
@@ -237,7 +240,9 @@ def _decimal(score: float) -> str:
     return f"{round(score, 6) + 0.0:.6f}".rstrip("0").rstrip(".")
 
 
-def tombstone_of(source: str, sequencer: str | None, now: datetime) -> "dict[str, AttributeValueTypeDef]":
+def tombstone_of(
+    source: str, sequencer: str | None, event_id: str | None, now: datetime
+) -> "dict[str, AttributeValueTypeDef]":
     """The item of a key that holds nothing; DynamoDB removes it when `expires_at` (Unix seconds) has passed."""
     item: dict[str, AttributeValueTypeDef] = {
         "source": {"S": source},
@@ -245,7 +250,8 @@ def tombstone_of(source: str, sequencer: str | None, now: datetime) -> "dict[str
         "updated_at": {"S": _iso(now)},
         "expires_at": {"N": str(int((now + TOMBSTONE_LIFE).timestamp()))},
     }
-    return item if sequencer is None else item | {"sequencer": {"S": sequencer}}
+    known = {"sequencer": sequencer, "event_id": event_id}
+    return item | {name: {"S": text} for name, text in known.items() if text is not None}
 
 
 def utc_now() -> datetime:

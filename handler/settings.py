@@ -29,6 +29,7 @@ class Settings:
         embedding_dtype: dtype of the stored bytes (`EMBEDDING_DTYPE`).
         max_image_bytes: larger objects are refused unread (`MAX_IMAGE_BYTES`).
         max_image_pixels: larger pictures are refused undecoded (`MAX_IMAGE_PIXELS`).
+        metrics: whether metrics are printed for CloudWatch (`METRICS`).
     """
 
     model_dir: Path
@@ -39,6 +40,7 @@ class Settings:
     embedding_dtype: EmbeddingDtype
     max_image_bytes: int
     max_image_pixels: int
+    metrics: bool
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -56,6 +58,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         embedding_dtype=_dtype(environment.get("EMBEDDING_DTYPE") or "float32"),
         max_image_bytes=_positive(environment, "MAX_IMAGE_BYTES", default=MAX_IMAGE_BYTES),
         max_image_pixels=_positive(environment, "MAX_IMAGE_PIXELS", default=MAX_IMAGE_PIXELS),
+        metrics=_boolean(environment, "METRICS", default=True),
     )
 
 

@@ -10,6 +10,7 @@ import orjson
 
 from handler.aws import Clients, attempt
 from handler.errors import RetryableError
+from handler.events import Job
 from handler.order import Basis, Item, Sequenced, Unsequenced, is_superseded, may_replace, text_of
 from handler.record import (
     ImageEmbedding,
@@ -152,9 +153,9 @@ class Store:
         item = item_of(record, basis.sequencer, result, self.settings.embedding_dtype, self.now())
         return self._put(item, basis, deadline)
 
-    def bury(self, bucket: str, key: str, basis: Basis, deadline: Deadline) -> Committed | Refused:
+    def bury(self, job: Job, basis: Basis, deadline: Deadline) -> Committed | Refused:
         """Make a tombstone the item of a key that holds nothing, if nothing newer is there."""
-        item = tombstone_of(source_of(bucket, key), basis.sequencer, self.now())
+        item = tombstone_of(source_of(job.bucket, job.key), basis.sequencer, job.event_id, self.now())
         return self._put(item, basis, deadline)
 
     def clean(self, bucket: str, key: str, deadline: Deadline) -> bool:

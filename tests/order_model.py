@@ -169,12 +169,13 @@ class OrderMachine(RuleBasedStateMachine):
         self.aws.operator.s3.delete_object(Bucket=self.bucket, Key=self._key(number))
         self._happened(self._key(number))
 
+    @precondition(lambda self: self.bucket == VERSIONED)
     @rule(number=st.integers(0, 1), which=st.integers(0, 9))
     def delete_version(self, number: int, which: int) -> None:
         key = self._key(number)
         listing = self.aws.operator.s3.list_object_versions(Bucket=VERSIONED, Prefix=key)
         versions = [*listing.get("Versions", []), *listing.get("DeleteMarkers", [])]
-        if self.bucket == VERSIONED and versions:
+        if versions:
             version = versions[which % len(versions)]["VersionId"]
             self.aws.operator.s3.delete_object(Bucket=VERSIONED, Key=key, VersionId=version)
             self._happened(key)

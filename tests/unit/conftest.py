@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from handler.events import Job
+from handler.metrics import Meter
 from handler.model import load_encoder
 from handler.pipeline import Outcome, Pipeline
 from handler.settings import read_settings
@@ -95,4 +96,4 @@ def serve(tiny_bundle: Path) -> Serve:
         for name, value in environment.items():
             patch.setenv(name, value)
         from handler import app
-    return app.serve
+    return lambda event, context, pipeline: app.serve(event, context, pipeline, Meter("dropvec"))

@@ -403,7 +403,7 @@ def test_poison_alone_stays_in_the_queue(
     assert statuses(ten, KEYS[1:3]) == ["success"] * 2
     assert stored(ten) == 2
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    (fault,) = [line for line in lines if line["level"] == "ERROR"]
+    (fault,) = [line for line in lines if line.get("level") == "ERROR"]
     assert (fault["message_id"], fault["error_code"]) == ("m1", "unknown_event")
     assert fault["error"].startswith("got ")
     assert len(fault["error"]) < 600

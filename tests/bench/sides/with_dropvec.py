@@ -1,6 +1,9 @@
 """dropvec's side of every comparison: the one place of the benchmarks that knows its inner functions."""
 
+from functools import partial
+
 from handler import app
+from handler.metrics import Meter
 from handler.model import Vector
 from handler.pipeline import Pipeline, embed_image
 from handler.pixels import decode
@@ -11,7 +14,7 @@ from handler.timing import Stopwatch
 MAX_PIXELS = 100_000_000
 
 handler = app.handler
-serve = app.serve
+serve = partial(app.serve, meter=Meter("dropvec"))
 
 
 def pipeline() -> Pipeline:
@@ -26,4 +29,5 @@ def embed(data: bytes) -> Vector:
 
 def tensor(data: bytes, spec: ModelSpec) -> Tensor:
     """Bytes of an image to the model's input."""
-    return to_tensor(decode(data, MAX_PIXELS).image, spec.preprocess)
+    picture = decode(data, MAX_PIXELS, spec.preprocess.enough)
+    return to_tensor(picture.image, spec.preprocess, (picture.width, picture.height))

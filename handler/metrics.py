@@ -1,0 +1,135 @@
+"""What CloudWatch counts of an invocation, as lines of the log: its embedded metric format, no call, no agent.
+
+Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from handler.answers import Report
+from handler.pipeline import Ending, Outcome
+
+NAMESPACE = "dropvec"
+FUNCTION, CODE = "FunctionName", "ErrorCode"
+
+# A metric's list of values may be no longer.
+MAX_VALUES = 100
+
+# Which laps of `Outcome.timings_ms` each metric is the sum of; `wait` is only part of the total.
+_STAGES = {
+    "FetchMs": ("fetch",),
+    "DecodeMs": ("decode", "preprocess"),
+    "InferenceMs": ("embed",),
+    "WriteMs": ("write", "commit"),
+    "TotalMs": ("total",),
+}
+_PASSING = frozenset({"unavailable", "access_denied", "internal"})
+
+
+@dataclass
+class Counts:
+    """What an invocation did.
+
+    Attributes:
+        embedded: images, and texts, that became vectors.
+        deleted: keys found empty, whose items are tombstones now.
+        unchanged: events that were too late, or told of nothing that is embedded.
+        rejected: refused for good, by code.
+        failed: to come again, by code.
+        timings: by metric, milliseconds of each image that was embedded.
+    """
+
+    embedded: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    timings: dict[str, list[float]] = field(default_factory=dict)
+
+
+def count_reports(reports: Iterable[Report]) -> Counts:
+    """Of a trigger's event."""
+    counts = Counts()
+    for report in reports:
+        for outcome in report.outcomes:
+            _count(outcome, counts)
+        if report.error is not None and all(outcome.error is not report.error for outcome in report.outcomes):
+            counts.failed[report.error.code] += 1  # it could not be read, or not be begun
+    return counts
+
+
+def _count(outcome: Outcome, counts: Counts) -> None:
+    code = outcome.error.code if outcome.error else "internal"
+    match outcome.ending:
+        case Ending.SUCCESS:
+            counts.embedded += 1
+            for name, laps in _STAGES.items():
+                value = sum(outcome.timings_ms.get(lap, 0.0) for lap in laps)
+                counts.timings.setdefault(name, []).append(round(value, 3))
+        case Ending.REJECTED:
+            counts.rejected[code] += 1
+        case Ending.FAILED:
+            counts.failed[code] += 1
+        case Ending.DELETED:
+            counts.deleted += 1
+        case _:
+            counts.unchanged += 1
+
+
+def count_files(response: Mapping[str, Any]) -> Counts:
+    """Of a direct request's response; one that did not validate is a rejection."""
+    counts = Counts()
+    if "cosine" in response:  # a check embeds no image of the user's
+        return counts
+    for entry in response.get("task_output", {}).get("files", [response]):
+        code = entry.get("error_code")
+        if code is None:
+            counts.embedded += 1
+        else:
+            (counts.failed if code in _PASSING else counts.rejected)[code] += 1
+    return counts
+
+
+class Meter:
+    """Makes the lines; knows which invocation is a process's first."""
+
+    def __init__(self, function: str, clock: Callable[[], float] = time.time) -> None:
+        self._function = function
+        self._clock = clock
+        self._cold = True
+
+    def lines(self, counts: Counts) -> Iterator[dict[str, Any]]:
+        """The lines of one invocation: one of all that it did, and one for each error code."""
+        values: dict[str, float | list[float]] = {
+            "Images": counts.embedded,
+            "Rejected": counts.rejected.total(),
+            "Failed": counts.failed.total(),
+            "Deleted": counts.deleted,
+            "Unchanged": counts.unchanged,
+            "ColdStarts": int(self._cold),
+        }
+        self._cold = False
+        longest = max(map(len, counts.timings.values()), default=0)
+        yield self._line(values | _part(counts.timings, 0))
+        for start in range(MAX_VALUES, longest, MAX_VALUES):
+            yield self._line(_part(counts.timings, start))
+        for name, codes in (("Rejected", counts.rejected), ("Failed", counts.failed)):
+            for code, number in codes.items():
+                yield self._line({name: number}, {CODE: code})
+
+    def _line(self, values: Mapping[str, float | list[float]], more: Mapping[str, str] | None = None) -> dict[str, Any]:
+        dimensions = {FUNCTION: self._function, **(more or {})}
+        metrics = [
+            {"Name": name, "Unit": "Milliseconds" if name.endswith("Ms") else "Count", "StorageResolution": 60}
+            for name in values
+        ]
+        directive = {"Namespace": NAMESPACE, "Dimensions": [[*dimensions]], "Metrics": metrics}
+        about = {"Timestamp": int(self._clock() * 1000), "CloudWatchMetrics": [directive]}
+        return {"_aws": about, **dimensions, **values}
+
+
+def _part(timings: Mapping[str, list[float]], start: int) -> dict[str, list[float]]:
+    return {name: values[start : start + MAX_VALUES] for name, values in timings.items()}
