@@ -100,7 +100,6 @@ def test_a_session_has_a_thread_for_each_processor_and_none_that_spins() -> None
     options = load_encoder(bundle_for("efficientnet-lite0")).session.get_session_options()
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (threads(), 1)
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
-    assert options.get_session_config_entry("session.disable_prepacking") == "1"
 
 
 def test_nothing_is_loaded_again_for_a_second_image(world: World) -> None:
