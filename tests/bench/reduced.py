@@ -1,10 +1,11 @@
 """What decoding a JPEG at a reduced scale does to its vector, and what it saves: large pictures made of small photos.
 
-python -m tests.bench.reduced PHOTOS [--pictures 300] [--model NAME|DIR]
+python -m tests.bench.reduced PHOTOS [--pictures 300] [--model NAME|DIR] [--neighbours]
 
 Half of the pictures are enlargements of one photo with noise like a sensor's, half are collages of many photos at
 their own scale, so that there is real detail down to the pixel. All have 12 million pixels or more. PHOTOS holds
-`labels.csv`.
+`labels.csv`. With `--neighbours` every photo is enlarged so far that it is decoded at half its scale, and counts as
+right when its nearest neighbour is of its class: with full decoding, and with reduced.
 """
 
 import argparse
@@ -22,9 +23,9 @@ from rich.table import Table
 from handler.check import cosine_of
 from handler.model import Encoder, Vector, load_encoder
 from handler.pixels import decode
-from handler.preprocess import to_tensor
+from handler.preprocess import DETAIL, to_tensor
 from infra.local.model import bundle_for
-from tests.bench.quality import read_labels
+from tests.bench.quality import nearest_right, read_labels
 
 SIZES = ((4000, 3000), (4032, 3024), (3000, 4000), (6000, 4000), (4608, 3456), (5472, 3648))
 NOISE = (2.0, 8.0)
@@ -78,6 +79,23 @@ def embed(encoder: Encoder, data: bytes, factor: int | None) -> tuple[Vector, fl
     return encoder.embed(tensor), spent
 
 
+def neighbours(photos: list[Path], classes: list[str], encoder: Encoder) -> tuple[float, float]:
+    """1-NN accuracy of enlarged photos: decoded in full, and as the function does."""
+    rng = np.random.default_rng(7)
+    shortest = 2 * encoder.spec.preprocess.enough + 8
+    vectors = np.empty((2, len(photos), encoder.spec.embedding_dim), np.float32)
+    for number, photo in enumerate(track(photos, "embedding")):
+        with Image.open(photo) as opened:
+            scale = shortest / min(opened.size)
+            size = round(opened.width * scale), round(opened.height * scale)
+        buffer = io.BytesIO()
+        enlargement(photo, size, rng).save(buffer, "JPEG", quality=90)
+        for way, factor in enumerate((None, DETAIL)):
+            vector, _ = embed(encoder, buffer.getvalue(), factor)
+            vectors[way, number] = vector / np.linalg.norm(vector)
+    return nearest_right(vectors[0], classes), nearest_right(vectors[1], classes)
+
+
 def main() -> None:
     """Print a row for each kind and factor."""
     parser = argparse.ArgumentParser(description="Vectors of JPEGs decoded at a reduced scale, against full decoding.")
@@ -85,9 +103,14 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=300)
     parser.add_argument("--factors", type=int, nargs="+", default=[6, 5, 4, 3, 2])
     parser.add_argument("--model", default="efficientnet-lite0")
+    parser.add_argument("--neighbours", action="store_true", help="1-NN instead")
     parsed = parser.parse_args()
     encoder = load_encoder(bundle_for(parsed.model))
-    photos, _ = read_labels(parsed.photos)
+    photos, classes = read_labels(parsed.photos)
+    if parsed.neighbours:
+        full, reduced = neighbours(photos, classes, encoder)
+        Console().print(f"1-NN of {len(photos)} enlarged photos: {full:.4f} decoded in full, {reduced:.4f} reduced")
+        return
     cosines: dict[tuple[str, int], list[float]] = {}
     ratios: dict[tuple[str, int], list[float]] = {}
     for kind, data in track(pictures(photos, parsed.pictures), "embedding", total=parsed.pictures):
