@@ -10,6 +10,8 @@ from pathlib import Path
 from handler.errors import SettingsError
 
 _VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+# Where Linux distributions keep theirs, for a Python that was built to look elsewhere; Amazon Linux's first.
+_SYSTEM = ("/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem")
 # Packages that bring a bundle along, for systems that have none.
 _PACKAGED = (("certifi", "cacert.pem"), ("botocore", "cacert.pem"))
 # What stands in the certificates of AWS's own authorities: https://www.amazontrust.com/repository/
@@ -17,14 +19,20 @@ _AWS_NAMES = (b"Amazon Root CA", b"Starfield Services Root")
 
 
 def check_bundle(environment: Mapping[str, str]) -> None:
-    """See that the file that a variable names is there.
+    """See that there are certificates: in the file that a variable names, or somewhere.
 
     Raises:
-        SettingsError: it is not.
+        SettingsError: there are none.
     """
     for name in _VARIABLES:
-        if environment.get(name) and not Path(environment[name]).is_file():
-            raise SettingsError(f"{name} is {environment[name]!r}, and no file is there; set it to one of certificates")
+        if environment.get(name):
+            if not Path(environment[name]).is_file():
+                raise SettingsError(
+                    f"{name} is {environment[name]!r}, and no file is there; set it to one of certificates"
+                )
+            return
+    if _bundle() is None and not _has_folder():
+        raise SettingsError("this system has no certificates to trust; set AWS_CA_BUNDLE to a file of them (PEM)")
 
 
 class Trust:
@@ -64,8 +72,7 @@ class Trust:
     def _make(self) -> ssl.SSLContext:
         if self._own is not None:
             return ssl.create_default_context(cafile=self._own)
-        system = ssl.get_default_verify_paths()
-        bundle = system.cafile or (None if system.capath and any(Path(system.capath).iterdir()) else _packaged())
+        bundle = _bundle()
         some = _of_aws(Path(bundle)) if bundle else b""
         if not some:
             return ssl.create_default_context(cafile=bundle)
@@ -78,6 +85,19 @@ def _of_aws(bundle: Path) -> bytes:
     blocks = bundle.read_text(errors="replace").split("-----BEGIN CERTIFICATE-----")[1:]
     certificates = [base64.b64decode(block.partition("-----END")[0]) for block in blocks]
     return b"".join(one for one in certificates if any(name in one for name in _AWS_NAMES))
+
+
+def _bundle() -> str | None:
+    """A file of all certificates; None where there is none, or the system has a folder of them instead."""
+    found = ssl.get_default_verify_paths().cafile
+    if found or _has_folder():
+        return found
+    return next((path for path in _SYSTEM if Path(path).is_file()), None) or _packaged()
+
+
+def _has_folder() -> bool:
+    folder = ssl.get_default_verify_paths().capath
+    return folder is not None and any(Path(folder).iterdir())
 
 
 def _packaged() -> str | None:

@@ -307,9 +307,15 @@ def test_a_bundle_that_is_not_there_is_told(tmp_path: Path) -> None:
         check_bundle({"AWS_CA_BUNDLE": str(tmp_path / "no.pem")})
 
 
-def test_a_system_without_certificates_borrows_a_package_s(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("packages_only", [False, True])
+def test_where_python_finds_no_certificates_the_system_s_or_a_package_s_are_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, packages_only: bool
+) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    if packages_only:
+        monkeypatch.setattr("handler.sdk.trust._SYSTEM", ())
+    check_bundle({})
     assert ssl.create_default_context().cert_store_stats()["x509_ca"] == 0
     trust = Trust({})
     assert trust.context().cert_store_stats()["x509_ca"] > 0
@@ -340,6 +346,15 @@ def test_aws_s_certificates_alone_are_read_for_aws(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SSL_CERT_FILE", str(aws_s))
     with connected(polite, context) as (connections, address):
         assert ask(connections, address) == b"ok"
+
+
+def test_no_certificates_anywhere_are_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    monkeypatch.setattr("handler.sdk.trust._SYSTEM", ())
+    monkeypatch.setattr("handler.sdk.trust._PACKAGED", ())
+    with pytest.raises(SettingsError, match="set AWS_CA_BUNDLE"):
+        check_bundle({})
 
 
 def test_a_bundle_that_is_none_is_told(tmp_path: Path) -> None:
