@@ -34,7 +34,8 @@ SWAPPED = (
 PARAMETERS = {"ImageUri": "swapped-for-a-zip", "MaximumConcurrency": "2"}
 
 _DEPLOY_SECONDS = 60.0
-_EVENTBRIDGE = "EventBridgeConfiguration"
+# What a bucket may have others told by.
+_TOLD = {"QueueConfigurations", "LambdaFunctionConfigurations", "EventBridgeConfiguration"}
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def deploy(
             swapped=tuple(swapped),
         )
         _mend_numbers(stack)
-        _check_made(stack)
+        _check_made(stack, is_told=not (parameters or {}).get("ExistingBucket"))
     except (ClientError, BotoCoreError) as error:
         raise aws.failure(f"could not deploy {path.name}: {error}") from None
     except LookupError as error:
@@ -175,8 +176,12 @@ def _mend_numbers(stack: Stack) -> None:
         stack.lambda_.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": limit})
 
 
-def _check_made(stack: Stack) -> None:
+def _check_made(stack: Stack, *, is_told: bool) -> None:
     """Look at what the uploads travel through: an emulator may call a stack complete and leave a part out.
+
+    Args:
+        stack: it.
+        is_told: whether the stack has the bucket tell it of uploads; of an existing one its owner does.
 
     Raises:
         LookupError: names what is missing.
@@ -190,8 +195,7 @@ def _check_made(stack: Stack) -> None:
     mappings = stack.lambda_.list_event_source_mappings(FunctionName=stack.function)["EventSourceMappings"]
     mapped = [mapping.get("FunctionResponseTypes") for mapping in mappings]
     made = {
-        "the bucket's notifications": told.keys()
-        & {"QueueConfigurations", "LambdaFunctionConfigurations", _EVENTBRIDGE},
+        "the bucket's notifications": not is_told or told.keys() & _TOLD,
         "the queue's dead-letter queue": queue.get("RedrivePolicy"),
         "the event source mapping with partial batch responses": mapped == [["ReportBatchItemFailures"]],
     }

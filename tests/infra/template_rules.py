@@ -212,7 +212,7 @@ def events_come_one_way(made: Resolved) -> Iterator[str]:
     if not existing:
         told = made.resources["UploadsBucket"]["Properties"]["NotificationConfiguration"]
     way = {"queue": "QueueConfigurations", "direct": "LambdaConfigurations", "eventbridge": "EventBridgeConfiguration"}
-    if list(told) != ([] if existing else [way[trigger]]) or ("NotificationToAdd" in made.outputs) != bool(existing):
+    if list(told) != ([] if existing else [way[trigger]]) or ("EventTarget" in made.outputs) != bool(existing):
         yield f"{trigger}: the bucket tells {told}"
     arn = f"arn:aws:s3:::{uploads}"
     senders = [
