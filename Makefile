@@ -74,6 +74,8 @@ lock: .venv/.ready ## pin every dependency anew
 	@$(PY) -m pip install --quiet uv
 	@.venv/bin/uv pip compile pyproject.toml --group dev --group test-export --universal --python-version 3.11 \
 		--upgrade --no-annotate --no-header --quiet -o constraints.txt
+	@echo aws-sam-cli | .venv/bin/uv pip compile - --universal --python-version 3.11 \
+		--upgrade --no-annotate --no-header --quiet -o infra/constraints-sam.txt
 
 clean: ## remove what the commands above made
 	rm -rf .venv .venv-export .venv-sam .venv-bench build

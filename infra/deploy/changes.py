@@ -11,7 +11,7 @@ from infra.errors import OperatorError
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
 
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 0.5
 _NONE_THERE = ("didn't contain changes", "No updates are to be performed")
 
 
