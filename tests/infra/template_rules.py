@@ -235,10 +235,11 @@ def filters_are_the_same_everywhere(made: Resolved) -> Iterator[str]:
         if one["EventPattern"]["detail"]["object"]["key"] != [{"wildcard": f"{prefix}*{suffix}"}]:
             yield "the rule is for other keys"
     rules = [{"Name": "prefix", "Value": prefix}, {"Name": "suffix", "Value": suffix}]
+    wanted = {"S3Key": {"Rules": rules}} if prefix or suffix else None
     for one in made.of_type(_BUCKET).values():
         told = one.get("NotificationConfiguration", {})
         for each in [*told.get("QueueConfigurations", []), *told.get("LambdaConfigurations", [])]:
-            if each["Filter"] != {"S3Key": {"Rules": rules}}:
+            if each.get("Filter") != wanted:
                 yield f"the bucket tells of other keys: {each}"
 
 
