@@ -89,6 +89,7 @@ def test_the_dashboard_is_json(every: list[Resolved]) -> None:
     shown = json.dumps(widgets)
     for metric in ("Images", "Rejected", "Failed", "ColdStarts", "TotalMs", "Errors", "Throttles", "Duration"):
         assert f'"{metric}"' in shown
+    assert "{dropvec,FunctionName,ErrorCode}" in shown
     places = [(one["x"], one["y"]) for one in widgets]
     assert len(set(places)) == len(places)
 
