@@ -2,10 +2,10 @@
 PYTHON ?= python3
 PY     := .venv/bin/python
 MODEL  ?= efficientnet-lite0
-export MODEL IMAGES PORT EVENT # recipes read them from the environment, so that no name needs quoting
+export MODEL IMAGES PORT EVENT STACK IMAGE_URI SET # recipes read them from the environment, so that no name needs quoting
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up invoke test test-export bench cpus soak fuzz check format lock clean
+.PHONY: help demo up invoke deploy destroy test test-export bench cpus soak fuzz check format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -21,6 +21,12 @@ up: .venv/.ready ## the same local AWS, left running until Ctrl-C: make up [PORT
 
 invoke: .venv/.ready ## send one event to the running local AWS: make invoke EVENT=events/FILE.json
 	@$(PY) -m infra invoke "$$EVENT"
+
+deploy: .venv/.ready ## make or change the stack in your AWS account: make deploy IMAGE_URI=URI [STACK=NAME] [SET="Trigger=direct …"]
+	@$(PY) -m infra deploy $${STACK:+--stack "$$STACK"} $${IMAGE_URI:+--image "$$IMAGE_URI"} $${SET:+--set $$SET}
+
+destroy: .venv/.ready ## delete the stack, but not the buckets and the table: make destroy [STACK=NAME]
+	@$(PY) -m infra destroy $${STACK:+--stack "$$STACK"}
 
 test: .venv/.ready ## every test but those of the export
 	@$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -48,11 +54,17 @@ fuzz: .venv/.ready ## coverage-guided fuzzing of events and decoding: make fuzz 
 	@$(PY) -m tests.fuzz.fuzz_events -max_total_time=$(or $(SECONDS),300)
 	@$(PY) -m tests.fuzz.fuzz_decode -max_total_time=$(or $(SECONDS),300)
 
-check: .venv/.ready ## the fast gates: format, lint, types, template
+# SAM's own check pins versions of boto3 and click that are not ours, and is large: an environment of its own, too.
+.venv-sam/.ready: infra/constraints-sam.txt infra/venv.sh
+	@sh infra/venv.sh $(PYTHON) .venv-sam aws-sam-cli infra/constraints-sam.txt
+
+check: .venv/.ready .venv-sam/.ready ## the fast gates: format, lint, types, template
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 	@.venv/bin/cfn-lint infra/template.yaml
+	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1 --template infra/template.yaml >/dev/null
+	@$(PY) -m pytest -q tests/infra/test_template.py tests/infra/test_template_rules.py
 
 format: .venv/.ready ## rewrite the code as `make check` wants it
 	@$(PY) -m ruff format .
@@ -62,6 +74,8 @@ lock: .venv/.ready ## pin every dependency anew
 	@$(PY) -m pip install --quiet uv
 	@.venv/bin/uv pip compile pyproject.toml --group dev --group test-export --universal --python-version 3.11 \
 		--upgrade --no-annotate --no-header --quiet -o constraints.txt
+	@echo aws-sam-cli | .venv/bin/uv pip compile - --universal --python-version 3.11 \
+		--upgrade --no-annotate --no-header --quiet -o infra/constraints-sam.txt
 
 clean: ## remove what the commands above made
-	rm -rf .venv .venv-export .venv-bench build
+	rm -rf .venv .venv-export .venv-sam .venv-bench build

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from infra.deploy.commands import add_deploy, add_destroy
 from infra.errors import OperatorError
 from infra.local.signals import Terminated, terminations_raised
 from infra.setup import ensure_packages
@@ -44,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_up(commands)
     _add_invoke(commands)
+    add_deploy(commands)
+    add_destroy(commands)
     return parser
 
 

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Make or refresh an environment, at the versions of constraints.txt: sh infra/venv.sh [PYTHON [FOLDER [PACKAGES]]].
-# Without more, .venv with the packages of pyproject.toml's `dev` group.
+# Make or refresh an environment, at pinned versions: sh infra/venv.sh [PYTHON [FOLDER [PACKAGES [CONSTRAINTS]]]].
+# Without more, .venv with the packages of pyproject.toml's `dev` group, at the versions of constraints.txt.
 set -u
 python=${1:-python3}
 venv=${2:-.venv}
 packages=${3:---group dev --editable .}
+constraints=${4:-constraints.txt}
 log=$venv/install.log
 
 fail() {
@@ -20,7 +21,7 @@ fail() {
 echo "Installing the pinned packages into $venv (once, about a minute) ..."
 # shellcheck disable=SC2086 # $packages is several words
 if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check 'pip>=25.1' >"$log" 2>&1 ||
-    ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check $packages --constraint constraints.txt >"$log" 2>&1; then
+    ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check $packages --constraint "$constraints" >"$log" 2>&1; then
     grep -E '^ERROR' "$log" | tail -n 1 >&2
     fail "could not install its packages. It needs a Python package index once: PyPI, or a mirror that pip is set to (pip config set global.index-url URL). All that pip said: $log"
 fi

@@ -1,10 +1,11 @@
 """The process that the local AWS lives in: it ends, with all that it started, when its parent does.
 
-    python -m infra.local.guard SOCKET_FD SCRATCH_DIR   (in a process group of its own)
+    python -m infra.local.guard SOCKET_FD SCRATCH_DIR [PEM]   (in a process group of its own)
 
-It serves on the socket it inherits, already bound to loopback. Its standard input is a pipe that its parent
-holds open and never writes to. However the parent ends, even by SIGKILL, the kernel closes that pipe; then
-the scratch folder is removed and the whole process group killed: this process and the function's workers.
+It serves on the socket it inherits, already bound to loopback; with a PEM file of a key and a certificate, over
+TLS. Its standard input is a pipe that its parent holds open and never writes to. However the parent ends, even by
+SIGKILL, the kernel closes that pipe; then the scratch folder is removed and the whole process group killed: this
+process and the function's workers.
 """
 
 import asyncio
@@ -20,11 +21,12 @@ from typing import NoReturn
 def main() -> None:
     """Serve until the parent is gone."""
     socket_fd, scratch = int(sys.argv[1]), sys.argv[2]
+    pem = sys.argv[3] if len(sys.argv) > 3 else None
     # Only against the signal that `_end` sends to its own group; a handler, unlike SIG_IGN, is not inherited.
     signal.signal(signal.SIGTERM, lambda *_: None)
     threading.Thread(target=_watch, args=(scratch,), daemon=True).start()
     try:
-        asyncio.run(_serve(socket_fd))
+        asyncio.run(_serve(socket_fd, pem))
     except BaseException:  # noqa: BLE001 - nothing may keep it from cleaning up
         traceback.print_exc()
     _end(scratch)
@@ -42,7 +44,7 @@ def _end(scratch: str) -> NoReturn:
     raise AssertionError("unreachable")
 
 
-async def _serve(socket_fd: int) -> None:
+async def _serve(socket_fd: int, pem: str | None) -> None:
     # Imported late: they take most of a second, and the parent is watched from the start.
     from hypercorn.asyncio import serve  # noqa: PLC0415 - see above
     from hypercorn.config import Config  # noqa: PLC0415 - see above
@@ -50,6 +52,7 @@ async def _serve(socket_fd: int) -> None:
 
     config = Config()
     config.bind = [f"fd://{socket_fd}"]
+    config.certfile = config.keyfile = pem
     config.keep_alive_timeout = 75
     config.loglevel = "WARNING"
     # A trigger of our own keeps hypercorn from installing signal handlers.

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -54,15 +55,31 @@ class LocalAws:
         return OperatorError(f"{what}{f'; last problem: {said}' if said else ''}; its log: {shown(self.log)}")
 
 
+@dataclass(frozen=True)
+class Certificate:
+    """What makes the endpoint speak TLS.
+
+    Attributes:
+        authority: PEM file that vouches for it; clients find it in AWS_CA_BUNDLE, which is for the caller to set.
+        server: PEM file of a key and a certificate for 127.0.0.1.
+    """
+
+    authority: Path
+    server: Path
+
+
 @contextmanager
-def local_aws(log: Path, port: int = 0, *, enforce_iam: bool = False) -> Iterator[LocalAws]:
+def local_aws(
+    log: Path, port: int = 0, *, enforce_iam: bool = False, certificate: Certificate | None = None
+) -> Iterator[LocalAws]:
     """Run a local AWS while inside; nothing of it is left outside, however this process ends.
 
     Args:
         log: file for its output; the folder is made, and its scratch files live next to it.
         port: where to listen on 127.0.0.1; 0 takes a free one.
-        enforce_iam: check every call against its caller's policies, instead of allowing all. Mind that the
-            template denies what comes without TLS, as everything here does.
+        enforce_iam: check every call against its caller's policies, instead of allowing all. The template denies
+            what comes without TLS, so that wants a certificate, too.
+        certificate: speak TLS, with this one.
 
     Raises:
         OperatorError: the port is taken, or it does not start.
@@ -71,14 +88,16 @@ def local_aws(log: Path, port: int = 0, *, enforce_iam: bool = False) -> Iterato
         log.parent.mkdir(parents=True, exist_ok=True)
         # Not in /tmp: the function's bootstrap runs from here, and /tmp is often mounted noexec.
         scratch = Path(tempfile.mkdtemp(dir=log.parent, prefix=".aws-"))
-        endpoint = f"http://{HOST}:{listener.getsockname()[1]}"
+        endpoint = f"{'https' if certificate else 'http'}://{HOST}:{listener.getsockname()[1]}"
         process: subprocess.Popen[bytes] | None = None
         try:
             environment = _environment(scratch, endpoint) | {"AUTH": str(enforce_iam).lower()}
-            process = _start(listener, scratch, environment, log)
+            if certificate:
+                environment["AWS_CA_BUNDLE"] = str(certificate.authority)  # the function trusts it
+            process = _start(listener, scratch, environment, log, certificate)
             listener.close()  # the child's copy is the only one now: no child, no answer
             aws = LocalAws(endpoint, log, process.pid)
-            _await_ready(aws)
+            _await_ready(aws, certificate)
             yield aws
         finally:
             with uninterrupted():
@@ -103,11 +122,14 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-def _start(listener: socket.socket, scratch: Path, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+def _start(
+    listener: socket.socket, scratch: Path, environment: dict[str, str], log: Path, certificate: Certificate | None
+) -> subprocess.Popen[bytes]:
     descriptor = listener.fileno()
+    secured = [str(certificate.server)] if certificate else []
     with log.open("wb") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "infra.local.guard", str(descriptor), str(scratch)],
+            [sys.executable, "-m", "infra.local.guard", str(descriptor), str(scratch), *secured],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,  # held open as long as this process lives; see the guard
@@ -142,9 +164,13 @@ def _environment(scratch: Path, endpoint: str) -> dict[str, str]:
     }
 
 
-def _await_ready(aws: LocalAws) -> None:
+def _await_ready(aws: LocalAws, certificate: Certificate | None) -> None:
     """Ask for its health once: the socket queues the question until the server takes it."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy knows this loopback
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]  # no proxy knows this loopback
+    if certificate:
+        trusting = ssl.create_default_context(cafile=certificate.authority)
+        handlers.append(urllib.request.HTTPSHandler(context=trusting))
+    opener = urllib.request.build_opener(*handlers)
     try:
         with opener.open(f"{aws.endpoint}/_ministack/health", timeout=_START_SECONDS) as answer:
             answer.read()

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,8 @@ SWAPPED = (
 PARAMETERS = {"ImageUri": "swapped-for-a-zip", "MaximumConcurrency": "2"}
 
 _DEPLOY_SECONDS = 60.0
+# What a bucket may have others told by.
+_TOLD = {"QueueConfigurations", "LambdaFunctionConfigurations", "EventBridgeConfiguration"}
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,14 @@ class Stack:
         return cls(**(fields | {"swapped": tuple(fields["swapped"])}))
 
 
-def deploy(aws: LocalAws, bundle: Path, *, package: Path = HANDLER, path: Path = TEMPLATE) -> Stack:
+def deploy(
+    aws: LocalAws,
+    bundle: Path,
+    *,
+    package: Path = HANDLER,
+    path: Path = TEMPLATE,
+    parameters: Mapping[str, str] | None = None,
+) -> Stack:
     """Deploy a template, with the function as a zip, through CloudFormation.
 
     Args:
@@ -96,6 +106,7 @@ def deploy(aws: LocalAws, bundle: Path, *, package: Path = HANDLER, path: Path =
         bundle: the model bundle that the function loads.
         package: the function's package.
         path: the template.
+        parameters: the template's, where they are not to be its defaults.
 
     Raises:
         OperatorError: the local AWS refused it, or said that it is done and is not.
@@ -106,7 +117,7 @@ def deploy(aws: LocalAws, bundle: Path, *, package: Path = HANDLER, path: Path =
         s3 = session().client("s3", endpoint_url=aws.endpoint, config=CONFIG)
         s3.create_bucket(Bucket=code.bucket)
         s3.put_object(Bucket=code.bucket, Key=code.key, Body=function_zip(package, bundle))
-        outputs = _create(aws, body)
+        outputs = _create(aws, body, PARAMETERS | dict(parameters or {}))
         stack = Stack(
             endpoint=aws.endpoint,
             region=REGION,
@@ -119,7 +130,7 @@ def deploy(aws: LocalAws, bundle: Path, *, package: Path = HANDLER, path: Path =
             swapped=tuple(swapped),
         )
         _mend_numbers(stack)
-        _check_made(stack)
+        _check_made(stack, is_told=not (parameters or {}).get("ExistingBucket"))
     except (ClientError, BotoCoreError) as error:
         raise aws.failure(f"could not deploy {path.name}: {error}") from None
     except LookupError as error:
@@ -127,12 +138,12 @@ def deploy(aws: LocalAws, bundle: Path, *, package: Path = HANDLER, path: Path =
     return stack
 
 
-def _create(aws: LocalAws, body: template.Template) -> dict[str, str]:
+def _create(aws: LocalAws, body: template.Template, parameters: Mapping[str, str]) -> dict[str, str]:
     cloudformation: CloudFormationClient = session().client("cloudformation", endpoint_url=aws.endpoint, config=CONFIG)
     cloudformation.create_stack(
         StackName=STACK_NAME,
         TemplateBody=json.dumps(body, separators=(",", ":")),
-        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in PARAMETERS.items()],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
     deadline = time.monotonic() + _DEPLOY_SECONDS
@@ -165,8 +176,12 @@ def _mend_numbers(stack: Stack) -> None:
         stack.lambda_.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": limit})
 
 
-def _check_made(stack: Stack) -> None:
+def _check_made(stack: Stack, *, is_told: bool) -> None:
     """Look at what the uploads travel through: an emulator may call a stack complete and leave a part out.
+
+    Args:
+        stack: it.
+        is_told: whether the stack has the bucket tell it of uploads; of an existing one its owner does.
 
     Raises:
         LookupError: names what is missing.
@@ -175,12 +190,12 @@ def _check_made(stack: Stack) -> None:
     stack.dynamodb.describe_table(TableName=stack.table)
     stack.lambda_.get_function(FunctionName=stack.function)
     stack.sqs.get_queue_attributes(QueueUrl=stack.dead_letter_queue_url)
-    notification: dict[str, Any] = dict(stack.s3.get_bucket_notification_configuration(Bucket=stack.uploads_bucket))
+    told: dict[str, Any] = dict(stack.s3.get_bucket_notification_configuration(Bucket=stack.uploads_bucket))
     queue = stack.sqs.get_queue_attributes(QueueUrl=stack.queue_url, AttributeNames=["All"])["Attributes"]
     mappings = stack.lambda_.list_event_source_mappings(FunctionName=stack.function)["EventSourceMappings"]
     mapped = [mapping.get("FunctionResponseTypes") for mapping in mappings]
     made = {
-        "the bucket's notifications": notification.get("QueueConfigurations"),
+        "the bucket's notifications": not is_told or told.keys() & _TOLD,
         "the queue's dead-letter queue": queue.get("RedrivePolicy"),
         "the event source mapping with partial batch responses": mapped == [["ReportBatchItemFailures"]],
     }

@@ -42,7 +42,7 @@ def up(port: int, model: str) -> None:
         check_function(aws, stack)
         text = _help(aws, stack)
         try:
-            STACK_FILE.write_text(stack.to_json(), encoding="utf-8")
+            _publish(stack)
             print(text, flush=True)
             while True:
                 aws.check_alive()
@@ -51,6 +51,13 @@ def up(port: int, model: str) -> None:
             print("\nStopping the local AWS.", flush=True)
         finally:
             STACK_FILE.unlink(missing_ok=True)
+
+
+def _publish(stack: Stack) -> None:
+    """Put the file in place whole: whoever waits for it reads it at once."""
+    part = STACK_FILE.with_suffix(".part")
+    part.write_text(stack.to_json(), encoding="utf-8")
+    part.replace(STACK_FILE)
 
 
 def _refuse_a_second_one() -> None:

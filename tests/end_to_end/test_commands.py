@@ -212,7 +212,7 @@ def test_invoke_after_a_crash_of_up(up: Up, tmp_path: Path) -> None:
     assert_one_line(up.commands.run("invoke", tmp_path / "event.json"), "could not invoke the function at")
 
 
-@pytest.mark.parametrize("command", ["bake", "export", "demo", "up", "invoke"])
+@pytest.mark.parametrize("command", ["bake", "export", "demo", "up", "invoke", "deploy", "destroy"])
 def test_help_is_there_and_quick(commands: Commands, command: str) -> None:
     done = commands.run(command, "--help")
     assert done.returncode == 0

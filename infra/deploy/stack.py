@@ -1,0 +1,178 @@
+"""`make deploy` and `make destroy`."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from infra.deploy import changes, notifications
+from infra.deploy.account import Account, account, agreed, check_stack_name
+from infra.errors import OperatorError
+from infra.local.paths import TEMPLATE
+from infra.local.template import load
+
+_IMAGE = re.compile(r"\d{12}\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/.+[:@].+")
+_DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"}
+
+
+def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: bool) -> None:
+    """Make or change the stack: show what would be done, ask, do it.
+
+    Args:
+        stack: its name.
+        image: URI in ECR; None keeps the deployed one.
+        settings: the template's parameters, where they are to differ from what they are now, or from the defaults.
+        yes: do not ask.
+
+    Raises:
+        OperatorError: a setting is none of the template's, there is no image, or AWS refused something.
+    """
+    check_stack_name(stack)
+    known = load(TEMPLATE)["Parameters"]
+    if unknown := [name for name in settings if name not in known]:
+        raise OperatorError(f"no parameter of the template: {', '.join(unknown)}; it has {', '.join(known)}")
+    given = {**settings, **({"ImageUri": image} if image else {})}
+    with account() as aws:
+        there = changes.find_stack(aws.cloudformation, stack)
+        _check(aws, stack, there, given)
+        if not _apply(aws, stack, there, _parameters(known, there, given), yes=yes):
+            return
+        made = changes.find_stack(aws.cloudformation, stack)
+        if made is None:
+            raise OperatorError(f"the stack {stack} is gone again")
+        for output in made["Outputs"]:
+            print(f"\n{output.get('Description', output['OutputKey'])}\n  {output['OutputValue']}")
+        _connect(aws, stack, made, yes=yes)
+
+
+def _check(aws: Account, stack: str, there: Mapping[str, Any] | None, given: Mapping[str, str]) -> None:
+    """Refuse early what would fail late.
+
+    Raises:
+        OperatorError: it would.
+    """
+    image = given.get("ImageUri")
+    if image is None and there is None:
+        raise OperatorError(
+            "the first deployment needs an image: build it (make image), push it to ECR in this account "
+            f"({aws.id}.dkr.ecr.{aws.region}.amazonaws.com/…), and name it with IMAGE_URI=…"
+        )
+    found = _IMAGE.fullmatch(image) if image else None
+    if image and (not found or found[1] != aws.region):
+        raise OperatorError(f"{image!r} is no image in the ECR of {aws.region}, and Lambda takes no others")
+    if there is not None and there["StackStatus"] in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}:
+        raise OperatorError(f"the stack {stack} is {there['StackStatus']}, and takes no changes: `make destroy` first")
+    if there is None:
+        _check_nothing_is_left(aws, stack, given.get("ExistingBucket", ""))
+
+
+def _check_nothing_is_left(aws: Account, stack: str, existing: str) -> None:
+    for kind in ("results",) if existing else ("uploads", "results"):
+        name = f"{stack}-{kind}-{aws.id}-{aws.region}"
+        try:
+            aws.s3.head_bucket(Bucket=name)
+        except ClientError:
+            continue  # none, as it should be
+        raise OperatorError(
+            f"the bucket {name} is there already, kept from an earlier stack of that name: delete it, or choose "
+            "another name (STACK=…); an uploads bucket can go on being used (SET=ExistingBucket=…)"
+        )
+
+
+def _parameters(
+    known: Mapping[str, Any], there: Mapping[str, Any] | None, given: Mapping[str, str]
+) -> list[Mapping[str, Any]]:
+    before = {one["ParameterKey"] for one in (there or {}).get("Parameters", [])} - given.keys()
+    kept = [{"ParameterKey": name, "UsePreviousValue": True} for name in known if name in before]
+    return [*kept, *({"ParameterKey": name, "ParameterValue": value} for name, value in given.items())]
+
+
+def _apply(
+    aws: Account, stack: str, there: Mapping[str, Any] | None, parameters: list[Mapping[str, Any]], *, yes: bool
+) -> bool:
+    """Propose, ask, do; whether the stack is as it should be now."""
+    is_new = there is None
+    body = TEMPLATE.read_text(encoding="utf-8")
+    arn, proposed = changes.propose(aws.cloudformation, stack, body, parameters, is_new=is_new)
+    if not proposed:
+        print(f"The stack {stack} in {aws.region} is as it should be.")
+        return True
+    print(f"The stack {stack} in {aws.region} of account {aws.id} {'would be made' if is_new else 'would change'}:")
+    print("\n".join(map(changes.shown, proposed)))
+    if not agreed("Do that?", yes=yes):
+        changes.forget(aws.cloudformation, stack, arn, is_new=is_new)
+        print("Nothing was changed.")
+        return False
+    old = frozenset(event["EventId"] for event in changes.events(aws.cloudformation, stack))
+    aws.cloudformation.execute_change_set(ChangeSetName=arn)
+    status = changes.await_end(aws.cloudformation, stack, old)
+    if status not in _DONE:
+        raise OperatorError(f"the stack {stack} is {status}; the first line above that ends in a reason says why")
+    return True
+
+
+def _connect(aws: Account, stack: str, made: Mapping[str, Any], *, yes: bool) -> None:
+    """Let an existing bucket tell the stack of uploads, if its owner agrees; all that it tells others stays."""
+    parameters = {one["ParameterKey"]: one["ParameterValue"] for one in made["Parameters"]}
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in made["Outputs"]}
+    if not (bucket := parameters["ExistingBucket"]):
+        return
+    now = notifications.read(aws.s3, bucket)
+    wanted = notifications.with_stack(now, stack, outputs, parameters)
+    if wanted == now:
+        return
+    print(f"\nThe bucket {bucket} does not tell of its objects yet. To be added to its notifications:")
+    print(f"  {parameters['Trigger']} -> {outputs['EventTarget']}")
+    if agreed("Add that, and leave the others as they are?", yes=yes):
+        notifications.write(aws.s3, bucket, wanted)
+        print("Added.")
+    else:
+        print("Not added: nothing is embedded until its owner does so.")
+
+
+def destroy(stack: str, *, yes: bool) -> None:
+    """Take the stack away, after a yes. Buckets and table stay, with all that is in them.
+
+    Raises:
+        OperatorError: there is none, or AWS refused something.
+    """
+    check_stack_name(stack)
+    with account() as aws:
+        there = changes.find_stack(aws.cloudformation, stack)
+        if there is None:
+            raise OperatorError(f"there is no stack {stack} in {aws.region} of account {aws.id}")
+        kept = _kept(aws, stack)
+        print(f"The stack {stack} in {aws.region} of account {aws.id} would be deleted.")
+        print("These stay, with all that is in them, until you delete them yourself:")
+        print("\n".join(f"  {line}" for line in kept) or "  (nothing)")
+        if not agreed("Delete the stack?", yes=yes):
+            print("Nothing was changed.")
+            return
+        _disconnect(aws, stack, there)
+        old = frozenset(event["EventId"] for event in changes.events(aws.cloudformation, stack))
+        aws.cloudformation.delete_stack(StackName=stack)
+        status = changes.await_end(aws.cloudformation, there["StackId"], old)
+        if status != "DELETE_COMPLETE":
+            raise OperatorError(f"the stack {stack} is {status}; the lines above say why")
+
+
+def _kept(aws: Account, stack: str) -> list[str]:
+    """What the template retains, as far as it was made."""
+    retained = {name for name, one in load(TEMPLATE)["Resources"].items() if one.get("DeletionPolicy") == "Retain"}
+    made = aws.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
+    return [
+        f"{one['ResourceType']:<22} {one['PhysicalResourceId']}" for one in made if one["LogicalResourceId"] in retained
+    ]
+
+
+def _disconnect(aws: Account, stack: str, there: Mapping[str, Any]) -> None:
+    """Take the stack's part out of an existing bucket's notifications: they would go nowhere."""
+    parameters = {one["ParameterKey"]: one["ParameterValue"] for one in there.get("Parameters", [])}
+    if not (bucket := parameters.get("ExistingBucket")):
+        return
+    now = notifications.read(aws.s3, bucket)
+    wanted = notifications.without_stack(now, stack)
+    if wanted != now:
+        notifications.write(aws.s3, bucket, wanted)
+        print(f"The bucket {bucket} no longer tells this stack of its objects.")

@@ -1,0 +1,157 @@
+"""`python -m infra deploy` and `destroy`, as a user runs them, against the local AWS."""
+
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from infra.__main__ import main
+from infra.deploy import notifications
+from infra.local.clients import CONFIG, session
+from infra.local.paths import ROOT, TEMPLATE
+from infra.local.server import ACCESS_KEY, REGION, LocalAws
+
+IMAGE = f"000000000000.dkr.ecr.{REGION}.amazonaws.com/dropvec@sha256:{'0' * 64}"
+
+
+class Operator:
+    def __init__(self, aws: LocalAws) -> None:
+        self.environment = os.environ | {
+            "AWS_ENDPOINT_URL": aws.endpoint,
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+        self.s3: Any = session().client("s3", endpoint_url=aws.endpoint, config=CONFIG)
+        self.cloudformation: Any = session().client("cloudformation", endpoint_url=aws.endpoint, config=CONFIG)
+
+    def run(self, *arguments: str, said: str = "") -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "infra", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            input=said,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def stacks(self) -> list[str]:
+        return [one["StackName"] for one in self.cloudformation.describe_stacks()["Stacks"]]
+
+    def resources(self, stack: str) -> dict[str, str]:
+        listed = self.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
+        return {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in listed}
+
+
+@pytest.fixture
+def operator(aws: LocalAws) -> Operator:
+    return Operator(aws)
+
+
+def test_the_template_fits_into_one_request() -> None:
+    assert len(TEMPLATE.read_bytes()) <= 51_200
+
+
+def test_a_stack_is_made_changed_and_taken_away_after_a_yes(operator: Operator) -> None:
+    done = operator.run("deploy", "--stack", "one", "--image", IMAGE, said="n\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Add     UploadsQueue " in done.stdout
+    assert done.stdout.endswith("Do that? [y/N] Nothing was changed.\n")
+    assert "one" not in operator.stacks()
+
+    done = operator.run("deploy", "--stack", "one", "--image", IMAGE, said="y\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Embed a photo.\n  aws s3 cp photo.jpg s3://one-uploads-000000000000-us-east-1/\n" in done.stdout
+
+    assert "is as it should be." in operator.run("deploy", "--stack", "one").stdout
+
+    done = operator.run("deploy", "--stack", "one", "--set", "Trigger=direct", "MemorySize=3008", said="y\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Modify  Function " in done.stdout
+    told = operator.s3.get_bucket_notification_configuration(Bucket="one-uploads-000000000000-us-east-1")
+    assert len(told["LambdaFunctionConfigurations"]) == 4
+    assert "QueueConfigurations" not in told
+
+    assert operator.run("destroy", "--stack", "one").stdout.endswith("Delete the stack? [y/N] \nNothing was changed.\n")
+    table = operator.resources("one")["Table"]
+    done = operator.run("destroy", "--stack", "one", said="y\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    for kept in ("one-uploads-000000000000-us-east-1", "one-results-000000000000-us-east-1", table):
+        assert f" {kept}\n" in done.stdout
+    assert "one" not in operator.stacks()
+    operator.s3.head_bucket(Bucket="one-uploads-000000000000-us-east-1")
+
+    done = operator.run("deploy", "--stack", "one", "--image", IMAGE, "--yes")
+    assert done.returncode == 1
+    assert "one-uploads-000000000000-us-east-1 is there already" in done.stderr
+
+
+def test_an_existing_bucket_goes_on_telling_others(operator: Operator) -> None:
+    operator.s3.create_bucket(Bucket="of-others")
+    sqs = session().client("sqs", endpoint_url=operator.environment["AWS_ENDPOINT_URL"], config=CONFIG)
+    url = sqs.create_queue(QueueName="theirs")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    theirs = {"Id": "theirs", "QueueArn": arn, "Events": ["s3:ObjectRestore:Post"]}
+    notifications.write(operator.s3, "of-others", {"QueueConfigurations": [theirs]})
+    before = notifications.read(operator.s3, "of-others")
+
+    settings = ("--set", "ExistingBucket=of-others", "KeySuffix=.jpg")
+    done = operator.run("deploy", "--stack", "two", "--image", IMAGE, *settings, said="y\nn\n")
+    assert "Not added: nothing is embedded" in done.stdout
+    assert notifications.read(operator.s3, "of-others") == before
+    assert "UploadsBucket" not in operator.resources("two")
+
+    done = operator.run("deploy", "--stack", "two", said="y\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = notifications.read(operator.s3, "of-others")["QueueConfigurations"]
+    assert sorted(one["Id"] for one in told) == ["dropvec-two", "theirs"]
+    assert "does not tell" not in operator.run("deploy", "--stack", "two").stdout
+
+    assert operator.run("destroy", "--stack", "two", "--yes").returncode == 0
+    assert notifications.read(operator.s3, "of-others") == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["deploy"], "the first deployment needs an image"),
+        (["deploy", "--image", "dropvec:latest"], "no image in the ECR of us-east-1"),
+        (["deploy", "--image", IMAGE.replace(REGION, "eu-west-1")], "no image in the ECR of us-east-1"),
+        (["deploy", "--image", IMAGE, "--set", "Tiger=direct"], "no parameter of the template: Tiger; it has ImageUri"),
+        (["deploy", "--image", IMAGE, "--set", "Trigger=wrong"], "AWS: .*Trigger"),
+        (["deploy", "--stack", "My_Stack", "--image", IMAGE], "cannot be the stack's name"),
+        (["destroy", "--stack", "none"], "there is no stack none in us-east-1"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    operator: Operator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    for name, value in operator.environment.items():
+        monkeypatch.setenv(name, value)
+    assert main([*arguments, "--yes"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(rf"dropvec: .*{said}.*\n", err), err
+
+
+def test_without_credentials_or_region_it_says_so(operator: Operator) -> None:
+    del operator.environment["AWS_REGION"]
+    operator.environment.pop("AWS_DEFAULT_REGION", None)
+    assert "no region is set" in operator.run("destroy").stderr
+
+
+def test_wrong_usage(operator: Operator) -> None:
+    done = operator.run("deploy", "--set", "Trigger")
+    assert done.returncode == 2
+    assert "'Trigger' is not NAME=VALUE" in done.stderr

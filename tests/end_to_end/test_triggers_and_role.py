@@ -1,0 +1,281 @@
+"""Every trigger over HTTPS, under enforcement; and the role: enough for the job, and nothing in it for nothing.
+
+The deployed role's real policy is what the local AWS enforces on the function's calls of S3 and DynamoDB. What AWS does
+in the role's name, the local one does unchecked: it polls the queue, sets failed events aside, writes logs and traces.
+Of these, the calls of SQS are made here with the role's own credentials; those of logs and traces are only put to the
+policy simulator, as the emulator's ARNs of log groups are not AWS's and it has no X-Ray. That a KMS key is used through
+services alone is shown from the refusing side; that S3, SQS and DynamoDB then need the key is AWS's word.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra.local.stack import ARTIFACTS_BUCKET
+from tests.end_to_end.strict import MODES, OTHER_BUCKET, Strict, client, strict_stack
+from tests.end_to_end.test_uploads import item, result_keys
+from tests.pictures import encoded, picture
+from tests.processes import eventually
+
+PHOTO = encoded(picture(64, 48))
+
+FOR_THE_JOB = [
+    ("ReadUploads", "s3:GetObject"),
+    ("KeepResults", "s3:GetObject"),
+    ("KeepResults", "s3:PutObject"),
+    ("KeepResults", "s3:DeleteObject"),
+    ("TellMissingFromForbidden", "s3:ListBucket"),
+    ("KeepItems", "dynamodb:GetItem"),
+    ("KeepItems", "dynamodb:PutItem"),
+    ("KeepItems", "dynamodb:UpdateItem"),
+]
+FOR_POLLING = [
+    ("TakeFromQueue", "sqs:ReceiveMessage"),
+    ("TakeFromQueue", "sqs:DeleteMessage"),
+    ("TakeFromQueue", "sqs:GetQueueAttributes"),
+]
+FOR_LOGS_AND_TRACES = [
+    ("WriteLogs", "logs:CreateLogStream"),
+    ("WriteLogs", "logs:PutLogEvents"),
+    ("Trace", "xray:PutTraceSegments"),
+    ("Trace", "xray:PutTelemetryRecords"),
+]
+ONLY_DIRECT = [("SetFailedEventsAside", "sqs:SendMessage")]
+ONLY_WITH_A_KEY = [("UseTheKey", "kms:Decrypt"), ("UseTheKey", "kms:GenerateDataKey")]
+
+
+@pytest.fixture(scope="module", params=MODES)
+def strict(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Strict]:
+    with strict_stack(tmp_path_factory.mktemp(request.param), request.param) as made:
+        yield made
+
+
+def status(strict: Strict, key: str) -> Any:
+    found = item(strict.stack, key)
+    return found.get("error_code", found.get("status"))
+
+
+def test_uploads_overwrites_bad_images_and_deletions_come_through(strict: Strict) -> None:
+    stack, good, bad = strict.stack, strict.key("a red shoe+1"), strict.key("bad")
+    stack.s3.put_object(Bucket=stack.uploads_bucket, Key=good, Body=PHOTO)
+    stack.s3.put_object(Bucket=stack.uploads_bucket, Key=bad, Body=b"no image")
+    assert eventually(lambda: [status(strict, good), status(strict, bad)] == ["success", "unsupported_format"])
+    assert len(result_keys(stack, good)) == 1
+    second = stack.s3.put_object(Bucket=stack.uploads_bucket, Key=good, Body=encoded(picture(50, 40)))
+    assert eventually(lambda: item(stack, good)["etag"] == second["ETag"].strip('"'))
+    stack.s3.delete_object(Bucket=stack.uploads_bucket, Key=good)
+    assert eventually(lambda: status(strict, good) == "deleted" and not result_keys(stack, good))
+
+
+def test_what_cannot_be_done_ends_as_a_dead_letter(strict: Strict) -> None:
+    stack, key = strict.stack, strict.key("unreadable")
+    patience = stack.sqs.get_queue_attributes(
+        QueueUrl=stack.queue_url, AttributeNames=["VisibilityTimeout", "RedrivePolicy"]
+    )["Attributes"]
+    redrive = {**json.loads(patience["RedrivePolicy"]), "maxReceiveCount": 2}
+    hurried = {"VisibilityTimeout": "1", "RedrivePolicy": json.dumps(redrive)}
+    stack.sqs.set_queue_attributes(QueueUrl=stack.queue_url, Attributes=hurried)  # type: ignore[arg-type]
+    with strict.without("ReadUploads", "s3:GetObject"):
+        stack.s3.put_object(Bucket=stack.uploads_bucket, Key=key, Body=PHOTO)
+        letters: list[str] = []
+
+        def is_dead() -> bool:
+            answer = stack.sqs.receive_message(QueueUrl=stack.dead_letter_queue_url, VisibilityTimeout=0)
+            letters.extend(message["Body"] for message in answer.get("Messages", []))
+            return any("unreadable" in letter for letter in letters)
+
+        assert eventually(is_dead, 30)
+    stack.sqs.set_queue_attributes(QueueUrl=stack.queue_url, Attributes=patience)
+    assert status(strict, key) is None
+    if strict.mode == "direct":  # with what Lambda says of it
+        assert json.loads(letters[-1])["requestContext"]["condition"] == "RetriesExhausted"
+
+
+def test_keys_that_the_filters_leave_out_are_not_even_readable(strict: Strict) -> None:
+    stack = strict.stack
+    for name in ("in/notes.txt", "elsewhere/a.png"):
+        stack.s3.put_object(Bucket=stack.uploads_bucket, Key=name, Body=PHOTO)
+        answer = invoke(strict, {"input_paths": [stack.source(name)]})["task_output"]["files"][0]
+        assert answer["error_code"] == ("access_denied" if "KeyPrefix" in strict.parameters else None)
+    after = strict.key("after")
+    stack.s3.put_object(Bucket=stack.uploads_bucket, Key=after, Body=PHOTO)
+    assert eventually(lambda: status(strict, after) == "success")
+    if "KeyPrefix" in strict.parameters:
+        assert [status(strict, name) for name in ("in/notes.txt", "elsewhere/a.png")] == [None, None]
+
+
+def test_the_role_holds_what_is_listed_here_and_no_more(strict: Strict) -> None:
+    more = {"queue": [], "direct": ONLY_DIRECT + ONLY_WITH_A_KEY, "eventbridge": []}[strict.mode]
+    assert strict.actions() == {*FOR_THE_JOB, *FOR_POLLING, *FOR_LOGS_AND_TRACES, *more}
+
+
+def invoke(strict: Strict, payload: object) -> Any:
+    answer = strict.stack.lambda_.invoke(FunctionName=strict.stack.function, Payload=json.dumps(payload))
+    return json.loads(answer["Payload"].read())
+
+
+def hears_of(strict: Strict, key: str, sequencer: str) -> bool:
+    """Whether the function does what an event in the queue asks for."""
+    s3 = {"bucket": {"name": strict.stack.uploads_bucket}, "object": {"key": key, "sequencer": sequencer}}
+    record = {"eventSource": "aws:s3", "eventVersion": "2.1", "eventName": "ObjectCreated:Put", "s3": s3}
+    message = {"messageId": "one", "eventSource": "aws:sqs", "body": json.dumps({"Records": [record]})}
+    return bool(invoke(strict, {"Records": [message]}) == {"batchItemFailures": []})
+
+
+def does_the_job(strict: Strict, key: str) -> bool:
+    """Hear of an upload, store it on request, hear of it late, hear of its deletion; whether all that goes well."""
+    stack = strict.stack
+    stack.s3.put_object(Bucket=stack.uploads_bucket, Key=key, Body=PHOTO)
+    if not hears_of(strict, key, "01"):
+        return False
+    stack.dynamodb.delete_item(TableName=stack.table, Key={"source": {"S": stack.source(key)}})
+    paths = [stack.source(key), stack.source(strict.key("none"))]
+    answer = invoke(strict, {"input_paths": paths, "store": True})
+    if [file["error_code"] for file in answer["task_output"]["files"]] != [None, "not_found"]:
+        return False
+    if not hears_of(strict, key, "02"):
+        return False
+    stack.s3.delete_object(Bucket=stack.uploads_bucket, Key=key)
+    return hears_of(strict, key, "F" * 16) and status(strict, key) == "deleted" and not result_keys(stack, key)
+
+
+def test_the_role_is_enough(strict: Strict) -> None:
+    with strict.silent():
+        assert does_the_job(strict, strict.key("enough"))
+
+
+@pytest.mark.parametrize(("sid", "action"), FOR_THE_JOB)
+def test_without_any_action_the_job_is_not_done(strict: Strict, sid: str, action: str) -> None:
+    with strict.silent(), strict.without(sid, action):
+        assert not does_the_job(strict, strict.key(f"{sid}-{action}"))
+
+
+def is_denied(call: Callable[[], object]) -> bool:
+    """Whether a call is refused by policy."""
+    try:
+        call()
+    except ClientError as error:
+        return error.response["Error"]["Code"] in {"AccessDenied", "AccessDeniedException", "403"}
+    return False
+
+
+@pytest.mark.parametrize(("sid", "action"), FOR_POLLING)
+def test_without_any_action_the_queue_cannot_be_polled(strict: Strict, sid: str, action: str) -> None:
+    sqs, url = strict.client("sqs"), strict.stack.queue_url
+    calls: dict[str, Callable[[], object]] = {
+        "sqs:ReceiveMessage": lambda: sqs.receive_message(QueueUrl=url),
+        "sqs:DeleteMessage": lambda: sqs.delete_message(QueueUrl=url, ReceiptHandle="none"),
+        "sqs:GetQueueAttributes": lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]),
+    }
+    assert not is_denied(calls[action])
+    with strict.without(sid, action):
+        assert is_denied(calls[action])
+
+
+def test_failed_events_may_be_set_aside_where_lambda_has_to(strict: Strict) -> None:
+    sqs, url = strict.client("sqs"), strict.stack.dead_letter_queue_url
+
+    def sends() -> object:
+        return sqs.send_message(QueueUrl=url, MessageBody="failed")
+
+    if strict.mode != "direct":
+        assert is_denied(sends)
+        return
+    assert not is_denied(sends)
+    with strict.without(*ONLY_DIRECT[0]):
+        assert is_denied(sends)
+
+
+@pytest.mark.parametrize(("sid", "action"), FOR_LOGS_AND_TRACES)
+def test_without_any_action_nothing_is_logged_or_traced(strict: Strict, sid: str, action: str) -> None:
+    resource = (
+        "*" if sid == "Trace" else "arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/dropvec:log-stream:a"
+    )
+    assert strict.is_allowed(action, resource)
+    with strict.without(sid, action):
+        assert not strict.is_allowed(action, resource)
+    others = {"Trace": "xray:GetTraceSummaries", "WriteLogs": "logs:GetLogEvents"}
+    assert not strict.is_allowed(others[sid], resource)
+    assert sid == "Trace" or not strict.is_allowed(action, resource.replace("dropvec", "another"))
+
+
+def test_calls_outside_the_role_are_denied(strict: Strict) -> None:
+    stack, key = strict.stack, strict.key("guarded")
+    stack.s3.put_object(Bucket=stack.uploads_bucket, Key=key, Body=PHOTO)
+    s3, table, sqs = (strict.client(service) for service in ("s3", "dynamodb", "sqs"))
+    uploads, results, source = stack.uploads_bucket, stack.results_bucket, {"source": {"S": stack.source(key)}}
+    where = {"TableName": stack.table}
+    dead = stack.dead_letter_queue_url
+    calls: list[Callable[[], object]] = [
+        lambda: s3.put_object(Bucket=uploads, Key=key, Body=b""),
+        lambda: s3.delete_object(Bucket=uploads, Key=key),
+        lambda: s3.put_bucket_policy(Bucket=uploads, Policy="{}"),
+        lambda: s3.get_bucket_notification_configuration(Bucket=uploads),
+        lambda: s3.delete_bucket(Bucket=results),
+        lambda: s3.get_object(Bucket=ARTIFACTS_BUCKET, Key="function.zip"),
+        lambda: s3.list_objects_v2(Bucket=OTHER_BUCKET),
+        lambda: s3.put_object(Bucket=OTHER_BUCKET, Key=key, Body=b""),
+        s3.list_buckets,
+        lambda: table.delete_item(**where, Key=source),
+        lambda: table.scan(**where),
+        lambda: table.query(
+            **where,
+            KeyConditionExpression="#s = :s",
+            ExpressionAttributeNames={"#s": "source"},
+            ExpressionAttributeValues={":s": source["source"]},
+        ),
+        lambda: table.delete_table(**where),
+        lambda: table.get_item(TableName="another", Key=source),
+        lambda: sqs.send_message(QueueUrl=stack.queue_url, MessageBody="mine"),
+        lambda: sqs.purge_queue(QueueUrl=stack.queue_url),
+        lambda: sqs.receive_message(QueueUrl=dead),
+        lambda: strict.client("lambda").invoke(FunctionName=stack.function, Payload=b"{}"),
+        lambda: strict.client("lambda").update_function_configuration(FunctionName=stack.function, Timeout=900),
+        lambda: strict.client("iam").get_role(RoleName=strict.role_arn.rpartition("/")[2]),
+        lambda: strict.client("cloudformation").describe_stacks(),
+        lambda: strict.client("kms").create_key(),
+    ]
+    assert [number for number, call in enumerate(calls) if not is_denied(call)] == []
+
+
+def test_a_key_is_used_through_services_alone(strict: Strict) -> None:
+    if strict.mode == "direct":
+        kms, key = strict.client("kms"), strict.parameters["KmsKeyArn"]
+        assert is_denied(lambda: kms.generate_data_key(KeyId=key, KeySpec="AES_256"))
+        (one,) = (each for each in strict.document["Statement"] if each["Sid"] == "UseTheKey")
+        assert one["Resource"] == key
+        assert one["Condition"]["StringEquals"]["kms:ViaService"] == [
+            f"{service}.us-east-1.amazonaws.com" for service in ("s3", "sqs", "dynamodb")
+        ]
+    else:
+        assert not [each for each in strict.document["Statement"] if "kms" in str(each)]
+
+
+def test_nothing_comes_without_tls(strict: Strict) -> None:
+    def forwarded(request: Any, **_: object) -> None:
+        request.headers.add_header("X-Forwarded-Proto", "http")  # as a proxy says how a call came
+
+    stack = strict.stack
+    s3, sqs = strict.client("s3"), strict.client("sqs")
+    assert not is_denied(lambda: s3.list_objects_v2(Bucket=stack.results_bucket))
+    for one in (s3, sqs):
+        one.meta.events.register("before-sign", forwarded)
+    assert is_denied(lambda: s3.list_objects_v2(Bucket=stack.results_bucket))
+    assert is_denied(lambda: sqs.get_queue_attributes(QueueUrl=stack.queue_url, AttributeNames=["All"]))
+    if "ExistingBucket" not in strict.parameters:  # of that one its owner decides
+        assert is_denied(lambda: s3.get_object(Bucket=stack.uploads_bucket, Key=strict.key("guarded")))
+
+
+def test_no_other_bucket_may_send_to_the_queue(strict: Strict) -> None:
+    stack = strict.stack
+    arn = stack.sqs.get_queue_attributes(QueueUrl=stack.queue_url, AttributeNames=["QueueArn"])["Attributes"][
+        "QueueArn"
+    ]
+    wanted = {"QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]}
+    with pytest.raises(ClientError, match="Unable to validate"):
+        client(stack.endpoint, "s3").put_bucket_notification_configuration(
+            Bucket=OTHER_BUCKET, NotificationConfiguration=wanted
+        )
