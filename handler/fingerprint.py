@@ -8,7 +8,7 @@ import orjson
 
 # Part of every fingerprint: raise it when a change in `handler.pixels` or `handler.preprocess` can change a stored
 # vector.
-DECODE_POLICY = 2
+DECODE_POLICY = 3
 
 # What `model.json` says of the way from pixels to the tensor, and how each is written.
 _INTEGERS = ("input_size", "resize_size")

@@ -93,6 +93,36 @@ def test_the_vector_stays_the_same(encoder: Encoder, size: tuple[int, int], *, p
     assert cosine_of(*vectors) >= 0.999
 
 
+def _noisy(level: int, deviation: float) -> Image.Image:
+    """A plain sheet under a sensor's noise, with something on it."""
+    noise = np.random.default_rng(level).normal(level, deviation, (1800, 2400, 3))
+    sheet = Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8))
+    sheet.paste(photo(900, 700), (700, 500))
+    return sheet
+
+
+@pytest.mark.parametrize(
+    ("level", "deviation", "is_reduced"),
+    [(252, 6, False), (2, 6, False), (255, 0, True), (128, 6, True)],
+)
+def test_where_noise_is_clipped_nothing_is_reduced(
+    encoder: Encoder, level: int, deviation: float, *, is_reduced: bool
+) -> None:
+    data = encoded(_noisy(level, deviation), "JPEG", quality=90)
+    how = encoder.spec.preprocess
+    whole, found = (decode(data, PIXELS, enough) for enough in (None, how.enough))
+    assert (found.image.size != whole.image.size) == is_reduced
+    assert (found.width, found.height) == (2400, 1800)
+    vectors = [encoder.embed(to_tensor(each.image, how, (2400, 1800))) for each in (whole, found)]
+    assert cosine_of(*vectors) >= 0.999
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_grey_and_cmyk_are_looked_at_too(mode: str) -> None:
+    data = encoded(_noisy(255, 6).convert(mode), "JPEG", quality=90)
+    assert decode(data, PIXELS, HOW.enough).image.size == (2400, 1800)
+
+
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.9, 0.99, 0.999])
 @pytest.mark.parametrize("progressive", [False, True])
 def test_a_truncated_file_is_refused_at_any_scale(kept: float, *, progressive: bool) -> None:
