@@ -8,6 +8,7 @@ from pathlib import Path
 
 from infra.errors import OperatorError
 from infra.local.signals import Terminated, terminations_raised
+from infra.operate.commands import add_commands
 from infra.setup import ensure_packages
 
 _MODEL_HELP = "a manifest's name in infra/models, or a bundle's directory (default: %(default)s)"
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_up(commands)
     _add_invoke(commands)
+    add_commands(commands)
     return parser
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from infra.operate.prices import PRICES, PRICES_DATE, REGION, Use, bill, billed_seconds
 from tests.bench.figures import Findings, Grid
 from tests.bench.naive import app as naive
-from tests.bench.prices import PRICES, PRICES_DATE, REGION, Use, bill, billed_seconds
 from tests.bench.setting import Setting, large_picture
 from tests.bench.sides import with_dropvec as dropvec
 from tests.bench.timed import captured

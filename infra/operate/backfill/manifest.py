@@ -1,0 +1,94 @@
+"""A manifest for S3 Batch Operations, which feeds the function without a queue or a machine of ours: for billions.
+
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/specify-batchjob-manifest.html: `bucket,key` a line, keys
+URL-encoded.
+"""
+
+import json
+import os
+import shlex
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+from urllib.parse import quote
+
+from infra.errors import OperatorError
+from infra.local.paths import shown
+from infra.operate.account import Account
+from infra.operate.backfill.choice import Judged
+from infra.operate.function import ask_setup
+
+_FORMAT = "S3BatchOperations_CSV_20180820"
+_NAMED_BY_YOU = "MANIFEST_BUCKET"
+
+
+def write_manifest(account: Account, path: Path, bucket: str, slices: Iterable[Judged]) -> str:
+    """Write the keys that are to be embedded; the file appears whole or not at all.
+
+    Returns:
+        The commands that start the job.
+
+    Raises:
+        OperatorError: it cannot be written.
+    """
+    with whole_file(path) as file:
+        for judged in slices:
+            file.writelines(f"{bucket},{quote(found.key, safe='/')}\n".encode() for found in judged.sent())
+    return commands(ask_setup(account).arn, path)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that takes its place when all is written, and is gone when not.
+
+    Raises:
+        OperatorError: the system does not let it be written.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    except OSError as error:
+        raise OperatorError(f"cannot write {shown(path)}: {error.strerror}") from None
+    part = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        part.chmod(0o666 & ~_umask())
+        part.replace(path)
+    except OSError as error:
+        raise OperatorError(f"cannot write {shown(path)}: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def commands(function_arn: str, path: Path) -> str:
+    """What to type for the job: the bucket of the manifest and the role are the operator's own."""
+    account = function_arn.split(":")[4]
+    operation = {"LambdaInvoke": {"FunctionArn": function_arn, "InvocationSchemaVersion": "2.0"}}
+    report = {
+        "Bucket": f"arn:aws:s3:::{_NAMED_BY_YOU}",
+        "Prefix": "dropvec-reports",
+        "Format": "Report_CSV_20180820",
+        "Enabled": True,
+        "ReportScope": "FailedTasksOnly",
+    }
+    place = f"{_NAMED_BY_YOU}/{shlex.quote(path.name)}"
+    where = f"ObjectArn=arn:aws:s3:::{place},ETag=$etag"
+    return f"""
+{shown(path)} is the manifest. To start the job, with a bucket and a role of yours (it must let S3 Batch Operations
+invoke the function, read the manifest and write the report):
+
+  aws s3 cp {shlex.quote(shown(path))} s3://{place}
+  etag=$(aws s3api head-object --bucket {_NAMED_BY_YOU} --key {shlex.quote(path.name)} --query ETag --output text)
+  aws s3control create-job --account-id {account} --priority 10 --no-confirmation-required \\
+    --role-arn arn:aws:iam::{account}:role/ROLE --description dropvec \\
+    --operation {shlex.quote(json.dumps(operation))} \\
+    --manifest "Spec={{Format={_FORMAT},Fields=[Bucket,Key]}},Location={{{where}}}" \\
+    --report {shlex.quote(json.dumps(report))}"""
