@@ -15,7 +15,7 @@ Sources, read in November 2026:
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 FIRST_CONCURRENCY = 5
 MORE_A_MINUTE = 300
@@ -92,15 +92,16 @@ class Ceiling:
 
 
 def ceilings(plan: Plan) -> list[Ceiling]:
-    """What each part lets through once everything has grown, lowest first."""
-    plan = replace(plan, new_table=False)
-    per_message = plan.compute_rate(1) / plan.batch
+    """What each part lets through, lowest first."""
+    one_message = plan.compute_rate(1) / plan.batch
     found = [
-        Ceiling("Lambda", plan.compute_rate(plan.concurrency), "MaximumConcurrency, and the account's concurrency"),
-        Ceiling("DynamoDB table", plan.table_rate_at(math.inf), "the quota of 40,000 write units a table"),
-        Ceiling("S3, results", PREFIX_PUTS, "S3 splits the prefix by itself; several uploads buckets"),
-        Ceiling("S3, uploads", PREFIX_GETS, "S3 splits the prefix by itself; keys that begin differently"),
-        Ceiling("SQS in flight", IN_FLIGHT * per_message, "nothing: 1,000 batches of ten are 10,000 messages"),
+        Ceiling(f"Lambda, {plan.concurrency} at once", plan.compute_rate(plan.concurrency), "MaximumConcurrency"),
+        Ceiling("DynamoDB, a new table", NEW_TABLE_WRITES / plan.write_units, "doubles by itself, in 30 minutes"),
+        Ceiling("DynamoDB, a grown table", TABLE_WRITES / plan.write_units, "the quota of the table"),
+        Ceiling("DynamoDB, one partition", PARTITION_WRITES / plan.write_units, "keys spread by themselves"),
+        Ceiling("S3, JSON of one prefix", PREFIX_PUTS, "splits by itself; RESULTS_PREFIX"),
+        Ceiling("S3, images of one prefix", PREFIX_GETS, "splits by itself; keys that begin differently"),
+        Ceiling("SQS, messages in flight", IN_FLIGHT * one_message, "never met: ten images of each invocation"),
     ]
     return sorted(found, key=lambda ceiling: ceiling.rate)
 

@@ -1,21 +1,27 @@
 """The command line of what is done to a stack that runs."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from infra.operate.options import on_stack, positive, stack_command, whole
 
 if TYPE_CHECKING:
     from infra.operate.account import Account
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add them all."""
+    """Add them all, but for `export`, which has two meanings."""
     _add_backfill(commands)
+    _add_status(commands)
+    _add_failures(commands)
+    _add_redrive(commands)
+    _add_get(commands)
+    _add_cost(commands)
 
 
 def _add_backfill(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    command = _stack_command(
+    command = stack_command(
         commands,
         "backfill",
         "embed what is in a bucket already",
@@ -32,10 +38,10 @@ def _add_backfill(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         action="store_true",
         help="whatever the table says; after a change of NORMALIZE or EMBEDDING_DTYPE",
     )
-    command.add_argument("--rate", type=_positive, metavar="N", help="images a second, at most (default: no limit)")
+    command.add_argument("--rate", type=positive, metavar="N", help="images a second, at most (default: no limit)")
     command.add_argument(
         "--ahead",
-        type=_whole,
+        type=whole,
         default=5000,
         metavar="N",
         help="messages that may wait in the queue, so that new uploads do not wait behind all of the backfill; "
@@ -53,7 +59,7 @@ def _add_backfill(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         help="write a manifest for S3 Batch Operations and print the command that starts it; send nothing",
     )
     command.add_argument("--restart", action="store_true", help="from the beginning, wherever an earlier run stopped")
-    command.set_defaults(run=_on_stack(_backfill))
+    command.set_defaults(run=on_stack(_backfill))
 
 
 def _backfill(account: "Account", parsed: argparse.Namespace) -> None:
@@ -76,61 +82,120 @@ def _backfill(account: "Account", parsed: argparse.Namespace) -> None:
     )
 
 
-def _stack_command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, short: str, long: str
-) -> argparse.ArgumentParser:
-    """A command with the options that say where the stack is."""
-    command = commands.add_parser(name, help=short, description=long)
-    where = command.add_argument_group("where the stack is")
-    where.add_argument(
-        "--stack", default="dropvec", metavar="NAME", help="the CloudFormation stack (default: %(default)s)"
+def _add_status(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = stack_command(
+        commands,
+        "status",
+        "what is in the table, what waits, what has failed",
+        "Count the table's items by outcome and by model, and the messages in the queue and among the dead letters. "
+        "Counting reads all of the table, which costs about 15 cents for ten gigabytes.",
     )
-    where.add_argument("--region", help="default: the AWS SDK's own")
-    where.add_argument("--profile", help="of ~/.aws (default: the AWS SDK's own)")
-    where.add_argument("--local", action="store_true", help="the local AWS of the running `up`")
-    for part in ("table", "queue", "dead-letters", "function"):
-        kind = "URL" if part in {"queue", "dead-letters"} else "NAME"
-        where.add_argument(f"--{part}", metavar=kind, help="instead of the stack's own")
-    return command
+    command.add_argument("--quick", action="store_true", help="do not count; DynamoDB's own figures are hours old")
+    command.add_argument("--json", action="store_true", help="for a program")
+    command.set_defaults(run=on_stack(_status))
 
 
-def _on_stack(do: "Callable[[Account, argparse.Namespace], None]") -> Callable[[argparse.Namespace], None]:
-    """Find the stack, do it, and tell what AWS refuses in one line."""
+def _status(account: "Account", parsed: argparse.Namespace) -> None:
+    from infra.operate.status import status  # noqa: PLC0415 - so that --help is there at once
 
-    def run(parsed: argparse.Namespace) -> None:
-        from infra.operate import account as at  # noqa: PLC0415 - so that --help is there at once
-
-        options: dict[str, Any] = vars(parsed)
-        given = {
-            at.TABLE: options["table"],
-            at.QUEUE: options["queue"],
-            at.DEAD_LETTERS: options["dead_letters"],
-            at.FUNCTION: options["function"],
-        }
-        where = at.Where(
-            stack=options["stack"],
-            region=options["region"],
-            profile=options["profile"],
-            local=options["local"],
-            given={name: value for name, value in given.items() if value},
-        )
-        with at.told_in_one_line():
-            do(at.find(where), parsed)
-
-    return run
+    status(account, quick=parsed.quick, as_json=parsed.json)
 
 
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value
+def _add_failures(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = stack_command(
+        commands,
+        "failures",
+        "what could not be embedded, and why",
+        "List what was rejected, with its code and reason, and what the dead letters are about. Reads the whole table.",
+    )
+    command.add_argument(
+        "--format",
+        choices=("text", "csv", "json"),
+        default="text",
+        help="json is an object a line (default: %(default)s)",
+    )
+    command.add_argument("--code", metavar="CODE", help="only this error_code, or dead_letter")
+    command.add_argument("--limit", type=whole, metavar="N", help="no more than so many")
+    command.add_argument(
+        "--peek",
+        type=whole,
+        default=100,
+        metavar="N",
+        help="look at so many dead letters, at most; they stay (default: %(default)s)",
+    )
+    command.set_defaults(run=on_stack(_failures))
 
 
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)
+def _failures(account: "Account", parsed: argparse.Namespace) -> None:
+    from infra.operate.failures import Wish, failures  # noqa: PLC0415 - so that --help is there at once
+
+    failures(account, Wish(parsed.format, parsed.code, parsed.limit, parsed.peek))
+
+
+def _add_redrive(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = stack_command(
+        commands,
+        "redrive",
+        "send the dead letters to the function again",
+        "Move all dead letters back into the function's queue, once what made them fail is mended. Nothing is lost "
+        "when this is interrupted.",
+    )
+    command.add_argument("--rate", type=_letters_a_second, metavar="N", help="letters a second, at most: 1 to 500")
+    command.set_defaults(run=on_stack(_redrive))
+
+
+def _redrive(account: "Account", parsed: argparse.Namespace) -> None:
+    from infra.operate.dead_letters import redrive  # noqa: PLC0415 - so that --help is there at once
+
+    redrive(account, parsed.rate)
+
+
+def _add_get(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = stack_command(commands, "get", "one result", "Print what the table says of one object.")
+    command.add_argument("source", metavar="s3://BUCKET/KEY", help="the key as it is, not URL-encoded")
+    command.add_argument("--json", action="store_true", help="all of it, with the whole vector")
+    command.set_defaults(run=on_stack(_get))
+
+
+def _get(account: "Account", parsed: argparse.Namespace) -> None:
+    from infra.operate.get import get  # noqa: PLC0415 - so that --help is there at once
+
+    get(account, parsed.source, as_json=parsed.json)
+
+
+def _add_cost(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "cost",
+        help="dollars for a million images, and how fast it can go",
+        description="Dollars for a million images by memory and image size, from measured figures and a dated price "
+        "table; then how long up to a billion images take, on paper and played through. Asks AWS nothing.",
+    )
+    command.add_argument("--model", metavar="NAME", help="that was measured (default: the first)")
+    command.add_argument(
+        "--memory",
+        type=whole,
+        action="append",
+        metavar="MB",
+        help="may be given again (default: 1024, 1769 and 3008)",
+    )
+    command.add_argument(
+        "--concurrency",
+        type=whole,
+        action="append",
+        metavar="N",
+        help="MaximumConcurrency, may be given again (default: 10, 100 and 1000)",
+    )
+    command.set_defaults(run=_cost)
+
+
+def _cost(parsed: argparse.Namespace) -> None:
+    from infra.operate.cost import Wish, cost  # noqa: PLC0415 - so that --help is there at once
+
+    cost(Wish(parsed.model, tuple(parsed.memory or ()), tuple(parsed.concurrency or ())))
+
+
+def _letters_a_second(text: str) -> int:
+    rate = whole(text)
+    if not 1 <= rate <= 500:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1 to 500")
+    return rate

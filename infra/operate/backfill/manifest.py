@@ -5,20 +5,16 @@ URL-encoded.
 """
 
 import json
-import os
 import shlex
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
 from urllib.parse import quote
 
-from infra.errors import OperatorError
 from infra.local.paths import shown
 from infra.operate.account import Account
 from infra.operate.backfill.choice import Judged
 from infra.operate.function import ask_setup
+from infra.operate.whole_file import whole_file
 
 _FORMAT = "S3BatchOperations_CSV_20180820"
 _NAMED_BY_YOU = "MANIFEST_BUCKET"
@@ -37,35 +33,6 @@ def write_manifest(account: Account, path: Path, bucket: str, slices: Iterable[J
         for judged in slices:
             file.writelines(f"{bucket},{quote(found.key, safe='/')}\n".encode() for found in judged.sent())
     return commands(ask_setup(account).arn, path)
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that takes its place when all is written, and is gone when not.
-
-    Raises:
-        OperatorError: the system does not let it be written.
-    """
-    try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    except OSError as error:
-        raise OperatorError(f"cannot write {shown(path)}: {error.strerror}") from None
-    part = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-        part.chmod(0o666 & ~_umask())
-        part.replace(path)
-    except OSError as error:
-        raise OperatorError(f"cannot write {shown(path)}: {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def commands(function_arn: str, path: Path) -> str:
