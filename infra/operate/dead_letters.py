@@ -121,11 +121,10 @@ def redrive(account: Account, rate: int | None) -> None:
     before = depth(account, url)
     if before.waiting:
         with meter("redrive") as shown:
-            handle = _start_task(account, url, rate)
-            if handle is None:
-                moved = _move(account, url, rate, before.waiting, shown)
+            if _is_task_started(account, url, rate):
+                moved = _watch(account, url, shown)
             else:
-                moved = _watch(account, url, handle, shown)
+                moved = _move(account, url, rate, before.waiting, shown)
         print(f"{moved:,} dead letters are in the function's queue again; what fails again comes back.")
     else:
         print("There are no dead letters.")
@@ -134,24 +133,31 @@ def redrive(account: Account, rate: int | None) -> None:
         print(f"{held:,} are held by somebody who looks at them, for {_HELD_SECONDS // 60} minutes at most.")
 
 
-def _start_task(account: Account, url: str, rate: int | None) -> str | None:
-    """Have SQS do it; None where it cannot."""
-    arn = account.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+def _is_task_started(account: Account, url: str, rate: int | None) -> bool:
+    """Have SQS do it, unless it is at it already; False where it cannot."""
+    arn, to = _arn(account, url), _arn(account, account.queue_url)
     limit: Any = {} if rate is None else {"MaxNumberOfMessagesPerSecond": rate}
     try:
-        return account.sqs.start_message_move_task(SourceArn=arn, **limit)["TaskHandle"]
+        for task in account.sqs.list_message_move_tasks(SourceArn=arn, MaxResults=1)["Results"]:
+            if task.get("Status") == "RUNNING":
+                return True
+        account.sqs.start_message_move_task(SourceArn=arn, DestinationArn=to, **limit)
     except ClientError as error:
         if error.response["Error"]["Code"] in _UNSUPPORTED:
-            return None
+            return False
         raise
+    return True
 
 
-def _watch(account: Account, url: str, handle: str, shown: Meter) -> int:
-    arn = account.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+def _arn(account: Account, url: str) -> str:
+    return account.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+
+
+def _watch(account: Account, url: str, shown: Meter) -> int:
+    arn = _arn(account, url)
     while True:
-        tasks = account.sqs.list_message_move_tasks(SourceArn=arn, MaxResults=10)["Results"]
-        # A task that has ended has no handle any more: it is the latest one then.
-        task = next((task for task in tasks if task.get("TaskHandle") == handle), tasks[0])
+        # The latest one is ours: SQS runs one task at a time, and a task that has ended has no handle to know it by.
+        (task,) = account.sqs.list_message_move_tasks(SourceArn=arn, MaxResults=1)["Results"]
         moved = task.get("ApproximateNumberOfMessagesMoved", 0)
         ended = task.get("Status") not in {"RUNNING", "CANCELLING"}
         shown.update(moved, task.get("ApproximateNumberOfMessagesToMove"), last=ended)

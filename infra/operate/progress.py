@@ -78,7 +78,8 @@ class Meter:
 
     def _told(self, done: int, total: int | None, note: str) -> str:
         left = None if total is None else self._pace.seconds_left(total)
-        parts = [f"{done:,}" if total is None else f"{done:,} of {total:,}", note, f"{self._pace.rate:,.0f}/s"]
+        rate = f"{self._pace.rate:,.0f}/s" if self._pace.rate else ""
+        parts = [f"{done:,}" if total is None else f"{done:,} of {total:,}", note, rate]
         parts += [f"{duration(left)} left"] if left is not None and total is not None and done < total else []
         return ", ".join(part for part in parts if part)
 

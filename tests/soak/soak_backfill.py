@@ -126,7 +126,11 @@ class Command:
 
     def run(self, *options: str) -> str:
         """Run it to its end; what it said."""
-        out, err = (process := self.start(*options)).communicate()
+        return self.end(self.start(*options))
+
+    def end(self, process: "subprocess.Popen[str]") -> str:
+        """Wait for it; what it said."""
+        out, err = process.communicate()
         assert process.returncode == 0, err
         return out
 
@@ -239,19 +243,24 @@ class Trial:
     unmoved: bool = True
 
     def take(self, name: str, bundle: Path, *options: str) -> None:
-        """A backfill that is killed, goes on, and runs once more; objects change whenever it is dead."""
+        """A backfill that is killed, goes on, and runs once more; objects change all the while."""
         objects = len(self.bucket.holds)
         for number in range(1, self.kills + 1):
             at = objects * number // (self.kills + 1)
             self.steps.take(f"{name}, killed {number}", partial(self.command.run_killed, at, *options))
             self.bucket.change(self.bucket.some(number + 10 * len(options)))
-        self.steps.take(f"{name}, to its end", lambda: self.command.run(*options))
+        self.steps.take(f"{name}, to its end", lambda: self._run_while_objects_change(*options))
         self.steps.take(f"{name}, worked off", self.await_empty)
         before = _items(self.stack)
         self.wrong += _faults(before, self.bucket, load_spec(bundle).fingerprint)
         self.steps.take(f"{name}, once more", lambda: self.command.run(*options))
         self.await_empty()
         self.unmoved = self.unmoved and _items(self.stack) == before
+
+    def _run_while_objects_change(self, *options: str) -> str:
+        process = self.command.start(*options)
+        self.bucket.change(self.bucket.some(5 + 10 * len(options)))
+        return self.command.end(process)
 
     def await_empty(self) -> str:
         """Wait until the function has taken all that is in its queue."""

@@ -5,9 +5,11 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import OperatorError
 from infra.local.paths import shown
@@ -107,7 +109,7 @@ class Work:
 
     def run(self) -> None:
         """Send everything, from where an earlier run stopped."""
-        file = StateFile.of(self._task())
+        file = StateFile.of(self.task())
         with file.alone():
             if self.options.restart:
                 file.forget()
@@ -122,7 +124,8 @@ class Work:
             file.forget()
         print("\n".join(self.summary("sent")))
 
-    def _task(self) -> dict[str, object]:
+    def task(self) -> dict[str, object]:
+        """What makes it the same backfill as an earlier one."""
         wanted = self.wanted
         return {
             "endpoint": self.account.sqs.meta.endpoint_url,
@@ -185,11 +188,12 @@ class Work:
 
         def count() -> None:
             total = 0
-            for part in self.source.slices(None):
-                if stop.is_set():
-                    return
-                total += len(part.objects)
-            state.total = total
+            with suppress(ClientError, BotoCoreError, OperatorError):  # what is wrong is told by whoever works
+                for part in self.source.slices(None):
+                    if stop.is_set():
+                        return
+                    total += len(part.objects)
+                state.total = total
 
         counter = threading.Thread(target=count, name="count", daemon=True)
         if state.total is None:
