@@ -5,16 +5,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from infra.errors import OperatorError
+from infra.exports import add_export
 from infra.local.signals import Terminated, terminations_raised
 from infra.operate.commands import add_commands
-from infra.operate.options import on_stack, stack_command
 from infra.setup import ensure_packages
-
-if TYPE_CHECKING:
-    from infra.operate.account import Account
 
 _MODEL_HELP = "a manifest's name in infra/models, or a bundle's directory (default: %(default)s)"
 _DEFAULT_MODEL = "efficientnet-lite0"
@@ -46,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_bake(commands)
     _add_embed(commands)
     _add_compare(commands)
-    _add_export(commands)
+    add_export(commands)
     _add_demo(commands)
     _add_up(commands)
     _add_invoke(commands)
@@ -117,37 +113,6 @@ def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     command.add_argument("other", metavar="B", help="likewise")
     command.add_argument("--model", default=_DEFAULT_MODEL, metavar="NAME|DIR", help=_MODEL_HELP)
     command.set_defaults(run=_compare)
-
-
-def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    command = stack_command(
-        commands,
-        "export",
-        "all vectors to a file; or PyTorch weights of MobileCLIP to ONNX",
-        "Without NAME: write all vectors of the table with their keys, of one model, to a file for another vector "
-        "store. With NAME: write a tower of MobileCLIP as an ONNX file from PyTorch weights: reparameterised, for any "
-        "batch, compared with PyTorch on random inputs before it is put in place. Image: pixel_values float32 "
-        "[N,3,256,256], 0 to 1, to image_embeds float32 [N,512], not normalised. Text: input_ids int64 [N,77] to "
-        "text_embeds. Takes about half a minute, and the packages of the dependency group `export`.",
-    )
-    command.add_argument(
-        "model", nargs="?", metavar="NAME", help="mobileclip-s2, mobileclip2-s2, mobileclip-s0 (image only)"
-    )
-    command.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="vectors: .parquet or .npz; a graph: .onnx"
-    )
-    vectors = command.add_argument_group("vectors")
-    which = vectors.add_mutually_exclusive_group()
-    which.add_argument("--fingerprint", metavar="HEX", help="of this model (default: the one that the function runs)")
-    which.add_argument(
-        "--mixed", action="store_true", help="of every model, although they cannot be compared; .parquet only"
-    )
-    weights = command.add_argument_group("PyTorch weights")
-    weights.add_argument("--weights", type=Path, metavar="FILE", help="Apple's or open_clip's checkpoint")
-    weights.add_argument(
-        "--tower", choices=("image", "text"), default="image", help="which half (default: %(default)s)"
-    )
-    command.set_defaults(run=_export)
 
 
 def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -227,23 +192,6 @@ def _compare(parsed: argparse.Namespace) -> None:
     from infra.embed import compare  # noqa: PLC0415 - see above
 
     compare(parsed.one, parsed.other, parsed.model)
-
-
-def _export(parsed: argparse.Namespace) -> None:
-    if (parsed.model is None) != (parsed.weights is None):
-        raise OperatorError("NAME and --weights belong together: without both, vectors are exported")
-    if parsed.model is None:
-        on_stack(_export_vectors)(parsed)
-        return
-    from infra.export import export  # noqa: PLC0415 - see above
-
-    print(export(parsed.model, parsed.weights, parsed.out, parsed.tower))
-
-
-def _export_vectors(account: "Account", parsed: argparse.Namespace) -> None:
-    from infra.operate.vectors.export import Wish, export_vectors  # noqa: PLC0415 - see above
-
-    export_vectors(account, Wish(parsed.out, parsed.fingerprint, parsed.mixed))
 
 
 def _demo(parsed: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """Write all vectors of a table to a file, as they come."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,8 @@ from infra.operate.vectors.npz import npz_vectors
 from infra.operate.vectors.parquet import parquet_vectors
 from infra.operate.whole_file import whole_file
 
-# Rows that are written together: 16 MB of 1,280 numbers each. Two pages at a time keep what is read as small.
-_ROWS = 3000
+# Vectors that are written together: 4,096 of 512 numbers. Two pages at a time keep what is read as small.
+BATCH_BYTES = 8 << 20
 _PAGE_ITEMS = 500
 _SEGMENTS = 2
 
@@ -60,7 +60,7 @@ def export_vectors(account: Account, wish: Wish) -> None:
     wanted = "" if wish.mixed else wish.fingerprint or ask_model(account).fingerprint
     rows, dims = 0, Counter[int]()
     with whole_file(wish.out) as file, _writer(wish, file) as writer:
-        for batch in _batches(account, wanted):
+        for batch in read_batches(account, wanted):
             writer.write(batch)
             rows += len(batch.sources)
             dims[batch.dim] += len(batch.sources)
@@ -81,10 +81,10 @@ def _writer(wish: Wish, file: IO[bytes]) -> Iterator[Writer]:
             yield npz
 
 
-def _batches(account: Account, fingerprint: str) -> Iterator[Batch]:
+def read_batches(account: Account, fingerprint: str) -> Iterator[Batch]:
     """Vectors as they are read, put together to batches."""
     held: list[WireItem] = []
-    about, looked_at, taken = table_size(account).items, 0, 0
+    about, looked_at, taken, held_bytes = table_size(account).items, 0, 0, 0
     seen: set[str] = set()
     with meter("export") as told:
         for page in scan(account, _scan(fingerprint)):
@@ -92,21 +92,14 @@ def _batches(account: Account, fingerprint: str) -> Iterator[Batch]:
             looked_at, taken = looked_at + page.looked_at, taken + len(page.items)
             seen |= {text_of(item, "fingerprint") or "" for item in page.items}
             if fingerprint and len(seen) > 1:
-                raise OperatorError(
-                    f"several fingerprints begin with {fingerprint}: name one of {', '.join(sorted(seen))}"
-                )
+                raise OperatorError(f"{fingerprint} begins several: name one of {', '.join(sorted(seen))}")
             told.update(looked_at, max(about, looked_at), f"{taken:,} vectors")
-            while len(held) >= _ROWS:
-                yield from batches(_cut(held))
+            held_bytes += sum(len(item["embedding"]["B"]) for item in page.items)
+            if held_bytes >= BATCH_BYTES:
+                yield from batches(held)
+                held, held_bytes = [], 0
         yield from batches(held)
         told.update(looked_at, looked_at, f"{taken:,} vectors", last=True)
-
-
-def _cut(held: list[WireItem]) -> Sequence[WireItem]:
-    """Take the first rows off."""
-    first = held[:_ROWS]
-    del held[:_ROWS]
-    return first
 
 
 def _scan(fingerprint: str) -> Scan:

@@ -41,9 +41,7 @@ class NpzVectors:
         """
         self._of |= set(zip(batch.models, batch.fingerprints, strict=True))
         if len({fingerprint for _, fingerprint in self._of}) > 1:
-            raise OperatorError(
-                "an .npz holds the vectors of one fingerprint: name one with --fingerprint, or --out .parquet"
-            )
+            raise OperatorError("an .npz holds vectors of one model: name its --fingerprint, or write a .parquet")
         self._vectors.write(batch.vectors.astype("<f4").tobytes())
         self._sources.write(batch.sources)
         self._etags.write(batch.etags)
