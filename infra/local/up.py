@@ -88,6 +88,8 @@ To try in another terminal:
     aws lambda invoke --function-name {stack.function} --payload fileb:///dev/stdin /dev/stdout
 
 or, without the aws command: make invoke EVENT=FILE.json
+
+  python3 -m infra status --local    (so too: failures, redrive, get, export, backfill)
 """
 
 

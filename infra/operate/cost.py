@@ -9,7 +9,7 @@ from rich.table import Table
 
 from infra.errors import OperatorError
 from infra.operate.capacity import MOST_CONCURRENCY, Plan, ceilings, drain_seconds
-from infra.operate.measured import Image, Measured, ModelFigures, load
+from infra.operate.measured import Image, ModelFigures, figures_of, load
 from infra.operate.prices import MILLION, PRICES, PRICES_DATE, REGION, bill, billed_seconds
 from infra.operate.progress import duration
 from infra.operate.simulation import drain
@@ -18,6 +18,8 @@ MEMORY_MIB = (1024, 1769, 3008)
 CONCURRENCY = (10, 100, 1000)
 IMAGES = (MILLION, 10 * MILLION, 100 * MILLION, 1000 * MILLION)
 BATCH = 10
+# Between two invocations, until Lambda has taken the next messages; about, for it cannot be measured here.
+BATCH_SECONDS = 0.02
 
 # What a function may have.
 _LEAST_MIB, _MOST_MIB = 128, 10_240
@@ -48,8 +50,7 @@ def cost(wish: Wish) -> None:
     Raises:
         OperatorError: the model was not measured, or a number is not one that AWS takes.
     """
-    measured = load()
-    figures = measured.model(wish.model or next(iter(measured.models)))
+    figures = figures_of(load(), wish.model)
     memory, concurrency = wish.memory_mib or MEMORY_MIB, wish.concurrency or CONCURRENCY
     if any(not _LEAST_MIB <= size <= _MOST_MIB for size in memory):
         raise OperatorError(f"a function has {_LEAST_MIB} to {_MOST_MIB} MB of memory")
@@ -59,8 +60,10 @@ def cost(wish: Wish) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, soft_wrap=True, width=_PIPED_COLUMNS)
     console.print(dollars_table(figures, memory))
-    console.print(f"Prices of {REGION}, {PRICES_DATE}, on demand, no free tier; {measured.source}, {measured.date}.")
-    plans = [plan_of(measured, figures, number) for number in concurrency]
+    console.print(
+        f"Prices of {REGION}, {PRICES_DATE}, on demand, no free tier; figures of {figures.date}: {figures.source}."
+    )
+    plans = [plan_of(figures, number) for number in concurrency]
     console.print(capacity_table(figures, plans))
     console.print(f"At 1769 MB and more, {figures.images[-1].megapixels:g} megapixels an image, a new table.")
     console.print(ceilings_table(plans))
@@ -90,14 +93,14 @@ def dollars_table(figures: ModelFigures, memory_mib: Sequence[int]) -> Table:
     return made
 
 
-def plan_of(measured: Measured, figures: ModelFigures, concurrency: int, image: Image | None = None) -> Plan:
+def plan_of(figures: ModelFigures, concurrency: int, image: Image | None = None) -> Plan:
     """How the template runs the function, on a whole vCPU; the largest image where none is given."""
     use = figures.use(image or figures.images[-1])
     return Plan(
         concurrency=concurrency,
         batch=BATCH,
         seconds=use.cpu_seconds + use.wait_seconds,
-        batch_seconds=measured.batch_ms / 1000,
+        batch_seconds=BATCH_SECONDS,
         write_units=figures.write_units,
     )
 

@@ -72,10 +72,14 @@ def test_time_that_others_take_is_not_waited_for_again() -> None:
     assert clock.slept == []
 
 
+def not_told(depth: int) -> None:
+    pytest.fail(f"warned of {depth} messages")
+
+
 def test_the_queue_is_kept_short() -> None:
     depths = iter([990, 995, 980, 0])
     waits: list[float] = []
-    room = Room(1000, lambda: next(depths), waits.append)
+    room = Room(1000, lambda: next(depths), not_told, waits.append)
     room.take(10)
     assert waits == []
     room.take(10)  # 995 of 1000: too many, then 980
@@ -85,7 +89,19 @@ def test_the_queue_is_kept_short() -> None:
 
 
 def test_without_a_limit_nobody_asks_how_long_the_queue_is() -> None:
-    Room(None, lambda: pytest.fail("asked")).take(10)
+    Room(None, lambda: pytest.fail("asked"), not_told).take(10)
+
+
+def test_a_queue_that_nobody_reads_is_told_once() -> None:
+    depths = iter([1000] * 400 + [0])
+    told: list[int] = []
+    Room(1000, lambda: next(depths), told.append, lambda _: None).take(10)
+    assert told == [1000]
+
+
+def test_a_queue_that_is_read_slowly_is_waited_for_in_silence() -> None:
+    depths = iter([*range(2000, 1000, -1), 0])
+    Room(1000, lambda: next(depths), not_told, lambda _: None).take(10)
 
 
 def fill(account: Account, count: int) -> list[str]:
@@ -217,7 +233,7 @@ class Refusing:
 
 def send(account: Account, keys: Sequence[str]) -> None:
     with ThreadPoolExecutor(2) as pool:
-        Feed(account, BUCKET, Room(None, int), Pacer(None), pool).send(keys)
+        Feed(account, BUCKET, Room(None, int, int), Pacer(None), pool).send(keys)
 
 
 def test_what_the_queue_does_not_take_is_sent_again_alone(account: Account) -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -23,9 +24,10 @@ from infra.operate.capacity import (
     waiting_seconds,
 )
 from infra.operate.cost import Wish, cost, plan_of
-from infra.operate.measured import FILE, load
+from infra.operate.measured import FILE, Image, load, to_toml
 from infra.operate.prices import bill
 from infra.operate.simulation import drain, mean_wait, wait_behind
+from tests.bench.__main__ import with_images
 
 PLAN = Plan(concurrency=10, batch=10, seconds=0.3, batch_seconds=0.05, write_units=3)
 
@@ -96,12 +98,29 @@ def test_twice_the_images_take_twice_the_time_once_all_has_grown() -> None:
 
 
 def test_the_figures_are_read_and_every_image_has_its_price() -> None:
-    measured = load()
-    for figures in measured.models.values():
+    for figures in load().values():
         assert figures.images == tuple(sorted(figures.images, key=lambda image: image.bytes))
-        assert plan_of(measured, figures, 10).seconds > 0
+        assert plan_of(figures, 10).seconds > 0
         assert figures.nearest(0) == figures.images[0]
         assert figures.nearest(1e12) == figures.images[-1]
+
+
+def test_figures_come_back_as_they_were_written(tmp_path: Path) -> None:
+    (tmp_path / "measured.toml").write_text(to_toml(load()), encoding="utf-8")
+    assert load(tmp_path / "measured.toml") == load()
+
+
+def test_the_benchmarks_put_a_model_in_place_of_its_old_figures() -> None:
+    measured = load()
+    name, *others = measured
+    image: dict[str, Any] = {"megapixels": 1.0, "bytes": 1000, "cpu_ms": 5.0, "wait_ms": 1.0}
+    raw = {"model": name, "images": [image], "units": {"s3_get": 1.0}, "item_bytes": 1, "result_bytes": 2}
+    machine = {"date": "2027-01-02 03:04 UTC", "processor": "A CPU, 2 of them here", "flags": "avx2"}
+    changed = with_images({"parts": {"images": {"raw": raw}}, "machine": machine, "model": "another"})
+    assert list(changed) == [name, *others]
+    assert (changed[name].date, changed[name].images) == ("2027-01-02", (Image(**image),))
+    assert "the same but for its weights" in changed[name].source
+    assert all(changed[other] == measured[other] for other in others)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +139,7 @@ def test_figures_that_cannot_be_read_are_told(tmp_path: Path, old: str, new: str
 
 
 def test_a_backfill_costs_its_images_and_its_look_ups() -> None:
-    (figures, *_) = load().models.values()
+    (figures, *_) = load().values()
     image = figures.images[-1]
     nothing = State(counts=Counter({"done already": 1_000_000}))
     looked = 1000 * 0.005 / 1000 + 1_000_000 * 0.5 * 0.125e-6  # lists, and half a read unit each

@@ -19,14 +19,14 @@ def estimate(account: Account, state: State, model: str) -> Iterator[str]:
         yield "Nothing to embed: $0.00."
         return
     yield f"{size(state.sent_bytes)} to read, {size(state.sent_bytes / state.sent)} an image."
-    if model not in measured.models:
+    if model not in measured:
         yield f"No cost is told: nothing was measured of the model {model} (infra/operate/measured.toml)."
         return
     memory = ask_setup(account).memory_mib
-    dollars = backfill_dollars(measured.models[model], memory, state)
+    dollars = backfill_dollars(measured[model], memory, state)
     yield (
         f"About ${dollars:,.2f} at {memory} MB, with prices of {REGION} of {PRICES_DATE}, no free tier, and times "
-        f"measured on {measured.date}."
+        f"measured on {measured[model].date}."
     )
 
 

@@ -27,6 +27,7 @@ SENDERS = 8
 
 _TRIES = 8
 _LOOK_SECONDS = 0.5
+_STILL_LOOKS = 120
 
 
 def message_of(bucket: str, key: str) -> str:
@@ -78,12 +79,16 @@ class Room:
     Attributes:
         limit: messages that may wait in the queue; None for any number.
         depth: how many do now, about.
+        warn: told once how many there are when none of them has gone for a minute.
     """
 
     limit: int | None
     depth: Callable[[], int]
+    warn: Callable[[int], object]
     sleep: Callable[[float], object] = time.sleep
     _left: int = 0
+    _still: int = 0
+    _last: int = 0
 
     def take(self, count: int) -> None:
         """Wait until there is room for that many."""
@@ -93,8 +98,15 @@ class Room:
             depth = self.depth()
             self._left = max(self.limit - depth, count if depth == 0 else 0)
             if self._left < count:
+                self._look_at(depth)
                 self.sleep(_LOOK_SECONDS)
         self._left -= count
+
+    def _look_at(self, depth: int) -> None:
+        self._still = 0 if depth < self._last else self._still + 1
+        self._last = depth
+        if self._still == _STILL_LOOKS:
+            self.warn(depth)
 
 
 @dataclass

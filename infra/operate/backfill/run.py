@@ -89,6 +89,13 @@ def _source(account: Account, options: Options) -> Source:
     return read_inventory(account.s3, options.inventory, bucket, prefix)
 
 
+def _warn(depth: int) -> None:
+    print(
+        f"The function takes nothing from its queue, with {depth:,} messages in it, for a minute: its log tells why.",
+        file=sys.stderr,
+    )
+
+
 @dataclass
 class Work:
     """One run.
@@ -138,7 +145,7 @@ class Work:
 
     def _feed(self, file: StateFile) -> None:
         """Judge and send slice by slice. The state is saved behind each: what is sent twice at worst is one slice."""
-        room = Room(self.options.ahead, lambda: queue_depth(self.account))
+        room = Room(self.options.ahead, lambda: queue_depth(self.account), _warn)
         with ThreadPoolExecutor(SENDERS, thread_name_prefix="send") as pool:
             feed = Feed(self.account, self.source.bucket, room, Pacer(self.options.rate), pool)
             for judged in self.judged():
