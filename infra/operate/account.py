@@ -103,8 +103,19 @@ class Account:
         return found
 
     def find(self, output: str) -> str | None:
-        """A part's name, or None."""
+        """A part's name, or None.
+
+        Raises:
+            OperatorError: there is no such stack.
+        """
         return self.where.given.get(output) or self.outputs.get(output)
+
+    def find_if_any(self, output: str) -> str | None:
+        """The same, and None too where there is no stack, since all that is needed was named on the command line."""
+        try:
+            return self.find(output)
+        except OperatorError:
+            return None
 
     @cached_property
     def outputs(self) -> Mapping[str, str]:

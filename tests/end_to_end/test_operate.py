@@ -28,7 +28,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with three pictures, a file that is none, and a message that can never be read."""
     folder = tmp_path_factory.mktemp("operate")
     with local_aws(folder / "aws.log") as aws:
-        made = deploy(aws, proved(write_tiny_bundle(folder / "tiny")))
+        made = deploy(aws, proved(write_tiny_bundle(folder / "tiny", name="mobileclip-s2")))
         for number, key in enumerate(KEYS):
             made.s3.put_object(Bucket=made.uploads_bucket, Key=key, Body=encoded(picture(seed=number)))
         made.s3.put_object(Bucket=made.uploads_bucket, Key=BAD, Body=b"no picture")
@@ -75,7 +75,7 @@ def run(stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
 def test_status_counts_outcomes_models_and_messages(run: Run) -> None:
     said = run("status")
     assert re.search(r"items +4\n +3  success\n +1  unsupported_format\n", said), said
-    assert re.search(r" 3  tiny, fingerprint [0-9a-f]{8}\n", said)
+    assert re.search(r" 3  mobileclip-s2, fingerprint [0-9a-f]{8}\n", said)
     assert re.search(r"queue +0 waiting, 0 worked on\ndead letters  0\n", said)
     counted = json.loads(run("status", "--json"))["table"]["counted"]
     assert counted["outcomes"] == {"success": 3, "unsupported_format": 1}
@@ -134,7 +134,9 @@ def test_export_writes_the_vectors_of_the_function_s_model(run: Run, stack: Stac
 def test_a_dry_run_tells_how_many_and_sends_nothing(run: Run, stack: Stack) -> None:
     said = run("backfill", f"s3://{stack.uploads_bucket}", "--dry-run", "--everything")
     assert "4 objects: 4 to send" in said
-    assert "No cost is told: nothing was measured of the model tiny" in said
+    assert re.search(
+        r"[\d.]+ kB to read, [\d.]+ kB an image\.\nAbout \$0\.00 at 1769 MB, with prices of us-east-1", said
+    )
     assert "0 to send, 3 done already, 1 rejected already" in run(
         "backfill", f"s3://{stack.uploads_bucket}/", "--dry-run"
     )
@@ -147,6 +149,12 @@ def test_a_manifest_names_every_object_that_is_to_be_embedded(run: Run, stack: S
     assert f"{stack.uploads_bucket},a%20folder/red%20shoe%2B1.png" in lines
     assert len(lines) == 4
     assert f'"FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:{stack.function}"' in said
+
+
+def test_a_stack_is_not_needed_where_its_parts_are_named(run: Run, stack: Stack) -> None:
+    parts = ("--stack", "nowhere", "--table", stack.table, "--queue", stack.queue_url, "--function", stack.function)
+    said = run("backfill", f"s3://{stack.uploads_bucket}/", "--dry-run", *parts)
+    assert "4 objects: 0 to send" in said
 
 
 @pytest.mark.parametrize(

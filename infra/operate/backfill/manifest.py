@@ -5,6 +5,7 @@ URL-encoded.
 """
 
 import json
+import re
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,8 +32,13 @@ def write_manifest(account: Account, path: Path, bucket: str, slices: Iterable[J
     """
     with whole_file(path) as file:
         for judged in slices:
-            file.writelines(f"{bucket},{quote(found.key, safe='/')}\n".encode() for found in judged.sent())
+            file.writelines(row(bucket, found.key) for found in judged.sent())
     return commands(ask_setup(account).arn, path)
+
+
+def row(bucket: str, key: str) -> bytes:
+    """A line of it. A space is `%20`: some decode `+` to one, and some do not."""
+    return f"{bucket},{quote(key, safe='/')}\n".encode()
 
 
 def commands(function_arn: str, path: Path) -> str:
@@ -46,14 +52,15 @@ def commands(function_arn: str, path: Path) -> str:
         "Enabled": True,
         "ReportScope": "FailedTasksOnly",
     }
-    place = f"{_NAMED_BY_YOU}/{shlex.quote(path.name)}"
+    key = re.sub(r"[^A-Za-z0-9._-]", "-", path.name)  # so that nothing needs quoting
+    place = f"{_NAMED_BY_YOU}/{key}"
     where = f"ObjectArn=arn:aws:s3:::{place},ETag=$etag"
     return f"""
 {shown(path)} is the manifest. To start the job, with a bucket and a role of yours (it must let S3 Batch Operations
 invoke the function, read the manifest and write the report):
 
   aws s3 cp {shlex.quote(shown(path))} s3://{place}
-  etag=$(aws s3api head-object --bucket {_NAMED_BY_YOU} --key {shlex.quote(path.name)} --query ETag --output text)
+  etag=$(aws s3api head-object --bucket {_NAMED_BY_YOU} --key {key} --query ETag --output text)
   aws s3control create-job --account-id {account} --priority 10 --no-confirmation-required \\
     --role-arn arn:aws:iam::{account}:role/ROLE --description dropvec \\
     --operation {shlex.quote(json.dumps(operation))} \\

@@ -79,9 +79,9 @@ def backfill(account: Account, options: Options) -> None:
 
 def _source(account: Account, options: Options) -> Source:
     bucket, prefix = address(options.address)
-    if bucket == account.find(RESULTS):
+    if bucket == account.find_if_any(RESULTS):
         raise OperatorError(f"{bucket} holds the results; the function ignores what is in it")
-    uploads = account.find(UPLOADS)
+    uploads = account.find_if_any(UPLOADS)
     if uploads is not None and bucket != uploads:
         print(f"Mind that the function must be allowed to read {bucket}: the stack's own bucket is {uploads}.")
     if options.inventory is None:
