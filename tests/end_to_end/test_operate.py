@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from infra.__main__ import main
+from infra.local.paths import ROOT
 from infra.local.server import ACCESS_KEY, REGION, local_aws
 from infra.local.stack import Stack, deploy
 from tests.bundles import proved, write_tiny_bundle
@@ -149,6 +153,20 @@ def test_a_manifest_names_every_object_that_is_to_be_embedded(run: Run, stack: S
     assert f"{stack.uploads_bucket},a%20folder/red%20shoe%2B1.png" in lines
     assert len(lines) == 4
     assert f'"FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:{stack.function}"' in said
+
+
+def test_the_running_up_is_found_by_its_file(stack: Stack, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "infra", "status", "--local", "--json"]
+    environment = os.environ | {"DROPVEC_BUILD": str(tmp_path)}
+    none = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
+    assert (none.returncode, none.stderr) == (
+        1,
+        "dropvec: no local AWS is running: start one in another terminal with `make up`\n",
+    )
+    (tmp_path / "up").mkdir()
+    (tmp_path / "up" / "stack.json").write_text(stack.to_json(), encoding="utf-8")
+    done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=True)
+    assert json.loads(done.stdout)["table"]["counted"]["outcomes"]["success"] == 3
 
 
 def test_a_stack_is_not_needed_where_its_parts_are_named(run: Run, stack: Stack) -> None:
