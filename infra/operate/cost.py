@@ -10,13 +10,15 @@ from rich.table import Table
 from infra.errors import OperatorError
 from infra.operate.capacity import MOST_CONCURRENCY, Plan, ceilings, drain_seconds
 from infra.operate.measured import Image, ModelFigures, figures_of, load
-from infra.operate.prices import MILLION, PRICES, PRICES_DATE, REGION, bill, billed_seconds
+from infra.operate.prices import FULL_VCPU_MIB, MILLION, PRICES, PRICES_DATE, REGION, bill, billed_seconds
 from infra.operate.progress import duration
 from infra.operate.simulation import drain
 
 MEMORY_MIB = (1024, 1769, 3008)
 CONCURRENCY = (10, 100, 1000)
 IMAGES = (MILLION, 10 * MILLION, 100 * MILLION, 1000 * MILLION)
+# What the capacity is told for: as phones take them.
+PHOTO_MEGAPIXELS = 12.0
 BATCH = 10
 # Between two invocations, until Lambda has taken the next messages; about, for it cannot be measured here.
 BATCH_SECONDS = 0.02
@@ -65,7 +67,7 @@ def cost(wish: Wish) -> None:
     )
     plans = [plan_of(figures, number) for number in concurrency]
     console.print(capacity_table(figures, plans))
-    console.print(f"At 1769 MB and more, {figures.images[-1].megapixels:g} megapixels an image, a new table.")
+    console.print(f"At {FULL_VCPU_MIB} MB, {photo(figures).megapixels:g} megapixels an image, a new table.")
     console.print(ceilings_table(plans))
     for plan in plans:
         console.print(simulation_line(plan))
@@ -93,9 +95,14 @@ def dollars_table(figures: ModelFigures, memory_mib: Sequence[int]) -> Table:
     return made
 
 
-def plan_of(figures: ModelFigures, concurrency: int, image: Image | None = None) -> Plan:
-    """How the template runs the function, on a whole vCPU; the largest image where none is given."""
-    use = figures.use(image or figures.images[-1])
+def photo(figures: ModelFigures) -> Image:
+    """The measured image that is nearest to what phones take."""
+    return min(figures.images, key=lambda image: abs(image.megapixels - PHOTO_MEGAPIXELS))
+
+
+def plan_of(figures: ModelFigures, concurrency: int) -> Plan:
+    """How the template runs the function, on a whole vCPU."""
+    use = figures.use(photo(figures))
     return Plan(
         concurrency=concurrency,
         batch=BATCH,
@@ -109,7 +116,7 @@ def capacity_table(figures: ModelFigures, plans: Sequence[Plan]) -> Table:
     """How long up to a billion images take, and what keeping them costs."""
     columns = ["images", *(f"{plan.concurrency} at once" for plan in plans), "embedding", "a month: table", "JSON"]
     made = _table("How long a backlog takes, on paper", columns)
-    dollars = sum(bill(figures.use(figures.images[-1]), 1769).values()) / MILLION
+    dollars = sum(bill(figures.use(photo(figures)), FULL_VCPU_MIB).values()) / MILLION
     for images in IMAGES:
         times = [duration(drain_seconds(plan, images)) for plan in plans]
         kept = [
