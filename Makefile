@@ -5,10 +5,10 @@ MODEL  ?= efficientnet-lite0
 export MODEL IMAGES PORT EVENT STACK IMAGE_URI SET # recipes read them from the environment, so that no name needs quoting
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up invoke deploy destroy test test-export bench cpus soak fuzz check format lock clean
+.PHONY: help demo up invoke deploy destroy test test-export bench cpus soak backfill-run export-run fuzz check format lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 .venv/.ready: pyproject.toml constraints.txt infra/venv.sh
 	@sh infra/venv.sh $(PYTHON)
@@ -48,6 +48,12 @@ cpus: .venv/.ready ## the graphs of a bundle on emulated CPUs, with and without 
 soak: .venv/.ready ## the order model and a failing AWS, at length: make soak [CASES=20000] [UPLOADS=1000]
 	@$(PY) -m tests.soak.soak_faults --uploads $(or $(UPLOADS),1000)
 	@$(PY) -m tests.soak.soak_order --cases $(or $(CASES),20000)
+
+backfill-run: .venv/.ready ## a backfill that is killed twice, of many objects: make backfill-run [OBJECTS=20000]
+	@$(PY) -m tests.soak.soak_backfill --objects $(or $(OBJECTS),20000)
+
+export-run: .venv/.ready ## many vectors to files, in 500 MB of memory: make export-run [ITEMS=100000]
+	@$(PY) -m tests.soak.soak_export --items $(or $(ITEMS),100000)
 
 fuzz: .venv/.ready ## coverage-guided fuzzing of events and decoding: make fuzz [SECONDS=300]
 	@$(PY) -m pip install --quiet --disable-pip-version-check --group fuzz

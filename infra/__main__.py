@@ -8,7 +8,9 @@ from pathlib import Path
 
 from infra.deploy.commands import add_deploy, add_destroy
 from infra.errors import OperatorError
+from infra.exports import add_export
 from infra.local.signals import Terminated, terminations_raised
+from infra.operate.commands import add_commands
 from infra.setup import ensure_packages
 
 _MODEL_HELP = "a manifest's name in infra/models, or a bundle's directory (default: %(default)s)"
@@ -41,12 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_bake(commands)
     _add_embed(commands)
     _add_compare(commands)
-    _add_export(commands)
+    add_export(commands)
     _add_demo(commands)
     _add_up(commands)
     _add_invoke(commands)
     add_deploy(commands)
     add_destroy(commands)
+    add_commands(commands)
     return parser
 
 
@@ -113,26 +116,6 @@ def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     command.add_argument("other", metavar="B", help="likewise")
     command.add_argument("--model", default=_DEFAULT_MODEL, metavar="NAME|DIR", help=_MODEL_HELP)
     command.set_defaults(run=_compare)
-
-
-def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    command = commands.add_parser(
-        "export",
-        help="PyTorch weights of MobileCLIP to ONNX",
-        description="Write a tower of MobileCLIP as an ONNX file from PyTorch weights: reparameterised, for any batch, "
-        "compared with PyTorch on random inputs before it is put in place. Image: pixel_values float32 "
-        "[N,3,256,256], 0 to 1, to image_embeds float32 [N,512], not normalised. Text: input_ids int64 [N,77] to "
-        "text_embeds. Takes about half a minute, and the packages of the dependency group `export`.",
-    )
-    command.add_argument("model", metavar="NAME", help="mobileclip-s2, mobileclip2-s2, mobileclip-s0 (image only)")
-    command.add_argument(
-        "--weights", type=Path, required=True, metavar="FILE", help="Apple's or open_clip's checkpoint"
-    )
-    command.add_argument("--out", type=Path, required=True, metavar="FILE.onnx", help="where the graph goes")
-    command.add_argument(
-        "--tower", choices=("image", "text"), default="image", help="which half (default: %(default)s)"
-    )
-    command.set_defaults(run=_export)
 
 
 def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -212,12 +195,6 @@ def _compare(parsed: argparse.Namespace) -> None:
     from infra.embed import compare  # noqa: PLC0415 - see above
 
     compare(parsed.one, parsed.other, parsed.model)
-
-
-def _export(parsed: argparse.Namespace) -> None:
-    from infra.export import export  # noqa: PLC0415 - see above
-
-    print(export(parsed.model, parsed.weights, parsed.out, parsed.tower))
 
 
 def _demo(parsed: argparse.Namespace) -> None:

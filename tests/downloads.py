@@ -12,8 +12,8 @@ from infra.errors import OperatorError
 from tests.file_server import FileServer
 
 ROOT = Path(__file__).parents[1]
-CONTENT = random.Random(4).randbytes(200_000)  # noqa: S311 - no secret
-OTHER = random.Random(5).randbytes(200_000)  # noqa: S311 - likewise
+CONTENT = random.Random(4).randbytes(200_000)
+OTHER = random.Random(5).randbytes(200_000)
 HASTY = Patience(attempts=3, pause=0.001, longest_pause=0.05, connect=5, silence=5)
 PAGE = b"<!DOCTYPE html>\n<html><body>Please log in</body></html>"
 

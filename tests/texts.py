@@ -83,7 +83,7 @@ def _captions() -> list[str]:
 
 
 def _drawn(draw: Callable[[random.Random], str], count: int) -> list[str]:
-    generator = random.Random(77)  # noqa: S311 - not for secrets
+    generator = random.Random(77)
     return [draw(generator) for _ in range(count)]
 
 

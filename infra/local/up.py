@@ -95,6 +95,8 @@ To try in another terminal:
     aws lambda invoke --function-name {stack.function} --payload fileb:///dev/stdin /dev/stdout
 
 or, without the aws command: make invoke EVENT=FILE.json
+
+  python3 -m infra status --local    (so too: failures, redrive, get, export, backfill)
 """
 
 
@@ -118,7 +120,7 @@ def invoke(event: str) -> None:
         OperatorError: the file is not JSON, nothing is running, or the function failed.
     """
     payload = _payload(event)
-    stack = _running()
+    stack = running()
     account = stack.uploads_bucket.split("-")[-4]  # NAME-uploads-ACCOUNT-us-east-1
     try:
         local = orjson.dumps(payload).replace(EXAMPLE_ACCOUNT, account.encode())
@@ -148,7 +150,12 @@ def _payload(event: str) -> object:
     return payload
 
 
-def _running() -> Stack:
+def running() -> Stack:
+    """The stack of the `up` that runs in this folder.
+
+    Raises:
+        OperatorError: none does.
+    """
     try:
         return Stack.from_json(STACK_FILE.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError):

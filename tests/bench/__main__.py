@@ -21,6 +21,7 @@ from rich.console import Console
 
 from infra.errors import OperatorError
 from infra.local.paths import HANDLER, ROOT
+from infra.operate import measured
 from tests.bench import report
 from tests.bench.figures import Findings
 from tests.bench.machine import described, load
@@ -63,6 +64,7 @@ PARTS: Mapping[str, Callable[[Setting], Findings] | Warm] = {
     "batch": Warm("batch", "far"),
     "batch-near": Warm("batch", "near"),
     "bill": Warm("bill", "far"),
+    "images": Warm("images", "far"),
     "sizes": Warm("sizes", "near"),
     "throughput": throughput.measure,
     "growth": Warm("growth", "sink", tiny=True),
@@ -93,7 +95,7 @@ def main() -> int:
     }
     report.show(console, results)
     _write(results, publish=parsed.publish)
-    console.print(f"{results['seconds']:.0f} s in all; build/bench: results.json, table.md, chart.png")
+    console.print(f"{results['seconds']:.0f} s in all; build/bench: results.json, table.md, chart.png, measured.toml")
     return 1 if any(part["fault"] for part in parts.values()) else 0
 
 
@@ -178,12 +180,30 @@ def _warm(part: Warm, setting: Setting, aws: World, environment: Mapping[str, st
 def _write(results: Mapping[str, Any], *, publish: bool) -> None:
     (FOLDER / "results.json").write_text(json.dumps(results, indent=1), "utf-8")
     (FOLDER / "table.md").write_text(report.markdown(results), "utf-8")
+    if results["parts"].get("images", {}).get("raw"):
+        (FOLDER / measured.FILE.name).write_text(measured.to_toml(with_images(results)), "utf-8")
     install(())
     chart = FOLDER / "chart.png"
     command: Sequence[str] = [python(PEERS), "-m", "tests.bench.chart", str(FOLDER / "results.json"), str(chart)]
     drawn = subprocess.run(command, cwd=ROOT, check=False, env=os.environ | {"MPLCONFIGDIR": str(FOLDER)})
     if drawn.returncode == 0 and publish and chart.is_file():
         shutil.copyfile(chart, PUBLISHED)
+
+
+def with_images(results: Mapping[str, Any]) -> measured.Measured:
+    """The figures that `python -m infra cost` reads, with this run's model in place of the old ones."""
+    found, machine = results["parts"]["images"]["raw"], results["machine"]
+    stood_for = "" if found["model"] == results["model"] else f" on {results['model']}, the same but for its weights,"
+    figures = measured.ModelFigures(
+        name=found["model"],
+        date=machine["date"].split()[0],
+        source=f"make bench{stood_for} on {machine['processor'].split(',')[0]} ({machine['flags']})",
+        images=tuple(measured.Image(**image) for image in found["images"]),
+        units=found["units"],
+        item_bytes=found["item_bytes"],
+        result_bytes=found["result_bytes"],
+    )
+    return {**measured.load(), figures.name: figures}
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tests.bench.prices import item_bytes, write_units
+from infra.operate.prices import item_bytes, write_units
 
 HOST = "127.0.0.1"
 _LIMIT = 1 << 20  # of a head

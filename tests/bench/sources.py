@@ -30,7 +30,7 @@ SHARED = ROOT.parent / "shared"
 STANDIN_MAKER = SHARED / "models" / "make_s2_standin.py"
 PHOTOS = SHARED / "data" / "caltech101-15"
 
-STANDIN = "s2-shaped"
+STANDIN, STANDS_FOR = "s2-shaped", "mobileclip-s2"
 EMBEDDED = "efficientnet-lite0"
 
 _FOLDER = BUILD / "bench" / "models"

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from infra.operate.prices import PRICES, PRICES_DATE, REGION, Use, bill, billed_seconds
 from tests.bench.figures import Findings, Grid
 from tests.bench.naive import app as naive
-from tests.bench.prices import PRICES, PRICES_DATE, REGION, Use, bill, billed_seconds
 from tests.bench.setting import Setting, large_picture
 from tests.bench.sides import with_dropvec as dropvec
 from tests.bench.timed import captured
@@ -15,6 +15,9 @@ from tests.bench.world import LATENCY_MS, World, counted, s3_event, sqs_event, u
 
 MESSAGES = 10
 MEMORY_MIB = (1024, 1769, 3008)
+
+# Sent by S3, received and deleted by Lambda, the last two ten at a time.
+BATCHED = {"lambda_requests": 1 / MESSAGES, "queue_requests": 1 + 2 / MESSAGES}
 
 Counts = Mapping[str, Mapping[str, int]]
 
@@ -50,12 +53,11 @@ def measure(setting: Setting, world: World) -> Findings:
     """12 MP JPEGs, with latency: naive an S3 event each, dropvec batches of SQS messages as its template has it."""
     data = large_picture(setting).read_bytes()
     rounds = max(1, setting.runs // 5)
-    theirs = _taken(world, data, rounds, _naive)
-    ours = _taken(world, data, rounds, _dropvec)
+    theirs = taken(world, data, rounds, _naive)
+    ours = taken(world, data, rounds, with_dropvec)
     uses = {
-        "naive": _use(theirs, lambda_requests=1, queue_requests=0),
-        # Sent by S3, received and deleted by Lambda, the last two ten at a time.
-        "dropvec": _use(ours, lambda_requests=1 / MESSAGES, queue_requests=1 + 2 / MESSAGES),
+        "naive": use_of(theirs, lambda_requests=1, queue_requests=0),
+        "dropvec": use_of(ours, **BATCHED),
     }
     grids = [_counts_grid({"naive": theirs, "dropvec": ours}), _dollars_grid(uses), _prices_grid()]
     return Findings(grids=grids, raw={"naive": theirs.counts, "dropvec": ours.counts})
@@ -66,11 +68,13 @@ def _naive(keys: list[str]) -> None:
         naive.handler(s3_event(key), None)
 
 
-def _dropvec(keys: list[str]) -> None:
+def with_dropvec(keys: list[str]) -> None:
+    """One batch of messages."""
     dropvec.handler(sqs_event(keys))
 
 
-def _taken(world: World, data: bytes, rounds: int, invoke: Callable[[list[str]], None]) -> Taken:
+def taken(world: World, data: bytes, rounds: int, invoke: Callable[[list[str]], None]) -> Taken:
+    """What some rounds of new images take, each round as one call."""
     with captured():
         invoke(upload(world.direct, data, 2))  # warm
     rounds_keys = [upload(world.direct, data, MESSAGES) for _ in range(rounds)]
@@ -84,7 +88,8 @@ def _taken(world: World, data: bytes, rounds: int, invoke: Callable[[list[str]],
     return Taken(rounds * MESSAGES, wall, cpu, log_bytes, counted(world.far))
 
 
-def _use(taken: Taken, lambda_requests: float, queue_requests: float) -> Use:
+def use_of(taken: Taken, lambda_requests: float, queue_requests: float) -> Use:
+    """The same for one image."""
     units = {
         "lambda_request": lambda_requests,
         "s3_get": taken.each(_GETS),

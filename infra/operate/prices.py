@@ -41,6 +41,8 @@ PRICES: Mapping[str, Price] = {
         0.125 / MILLION, "read request unit", "https://aws.amazon.com/dynamodb/pricing/on-demand/"
     ),
     "sqs_request": Price(0.40 / MILLION, "request, standard queue", "https://aws.amazon.com/sqs/pricing/"),
+    "s3_gb_month": Price(0.023, "GB stored for a month", "https://aws.amazon.com/s3/pricing/"),
+    "dynamodb_gb_month": Price(0.25, "GB stored for a month", "https://aws.amazon.com/dynamodb/pricing/on-demand/"),
     "log_gb": Price(0.50, "GB of logs taken in", "https://aws.amazon.com/cloudwatch/pricing/"),
 }
 
@@ -87,7 +89,7 @@ def item_bytes(item: Mapping[str, Mapping[str, Any]]) -> int:
     return sum(len(name.encode()) + _value_bytes(*next(iter(typed.items()))) for name, typed in item.items())
 
 
-def _value_bytes(kind: str, value: Any) -> int:
+def _value_bytes(kind: str, value: Any) -> int:  # noqa: ANN401 - whatever DynamoDB holds
     if kind == "S":
         return len(str(value).encode())
     if kind == "B":  # base64 on the wire

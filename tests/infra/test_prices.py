@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench.prices import PRICES, Use, bill, billed_seconds, item_bytes, write_units
+from infra.operate.prices import PRICES, Use, bill, billed_seconds, item_bytes, write_units
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""All vectors of a table, in a file for whatever store a team uses."""

@@ -1,0 +1,41 @@
+"""How a stack is found."""
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, NoRegionError
+
+from infra.errors import OperatorError
+from infra.operate.account import FUNCTION, QUEUE, TABLE, UPLOADS, Account, Where, told_in_one_line
+
+
+def account(where: Where, known: dict[str, str] | None = None) -> Account:
+    return Account(where, boto3.Session("test", "test", region_name="eu-central-1"), None, known)
+
+
+def test_parts_are_the_outputs_of_the_stack_unless_they_are_given() -> None:
+    found = account(Where("mine", given={FUNCTION: "another"}), {TABLE: "the-table", FUNCTION: "the-function"})
+    assert (found.table, found.function) == ("the-table", "another")
+    assert found.find(QUEUE) is None
+    with pytest.raises(OperatorError, match="the stack mine has no output QueueUrl: name it with --queue"):
+        _ = found.queue_url
+    with pytest.raises(OperatorError, match=r"the stack mine has no output UploadsBucket$"):
+        found.part(UPLOADS)
+
+
+def test_parts_that_are_all_given_need_no_stack() -> None:
+    assert account(Where(given={TABLE: "t"})).table == "t"  # nothing is asked: no AWS is there
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            ClientError({"Error": {"Code": "AccessDenied", "Message": "not\nyou"}}, "GetItem"),
+            "^GetItem: AccessDenied: not you$",
+        ),
+        (NoRegionError(), r"^You must specify a region\.$"),
+    ],
+)
+def test_what_aws_refuses_is_one_line(error: Exception, said: str) -> None:
+    with pytest.raises(OperatorError, match=said), told_in_one_line():
+        raise error
