@@ -3,14 +3,16 @@
 What moto holds is what its `mock_aws` holds: botocore clients reach the same buckets and tables without a socket.
 """
 
+import http.client
+import io
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import boto3
 import pytest
@@ -20,6 +22,9 @@ from moto import mock_aws
 from moto.core.models import botocore_stubber
 
 from handler.aws import Clients, make_clients
+from handler.sdk.calls import Caller
+from handler.sdk.connections import Answer, Connections
+from handler.sdk.endpoints import Address
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -134,6 +139,34 @@ def _operation(method: str, target: str, headers: dict[str, str]) -> str:
     if "list-type=2" in target:
         return "ListObjectsV2"
     return {"GET": "GetObject", "PUT": "PutObject", "DELETE": "DeleteObject"}.get(method, method)
+
+
+def without_sockets(clients: Clients) -> Clients:
+    """The same clients, handing each request to moto themselves: for many thousands of calls, in half the time."""
+    caller = Caller(cast("Connections", _Shortcut()), clients.s3.caller.credentials)
+    return Clients(replace(clients.s3, caller=caller), replace(clients.dynamodb, caller=caller))
+
+
+class _Shortcut:
+    """In place of `Connections`."""
+
+    def send(self, address: Address, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        answered = ask_moto(Request(_operation(method, target, dict(headers)), method, target, dict(headers), body))
+        told = {**answered.headers, "content-length": str(len(answered.body))}
+        lines = [f"HTTP/1.1 {answered.status} -", *(f"{name}: {value}" for name, value in told.items()), "", ""]
+        response = http.client.HTTPResponse(
+            cast("Any", _Read("\r\n".join(lines).encode() + answered.body)), method=method
+        )
+        response.begin()
+        return Answer(response, http.client.HTTPConnection(address.host), lambda _: None)
+
+
+@dataclass(frozen=True)
+class _Read:
+    data: bytes
+
+    def makefile(self, _: str) -> io.BytesIO:
+        return io.BytesIO(self.data)
 
 
 class _Handler(BaseHTTPRequestHandler):

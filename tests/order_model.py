@@ -29,7 +29,7 @@ from handler.sdk.s3 import ObjectAnswer
 from handler.settings import Settings
 from handler.store import Store
 from handler.timing import Deadline, Stopwatch
-from tests.loopback_aws import State
+from tests.loopback_aws import State, without_sockets
 from tests.pictures import encoded, picture
 
 if TYPE_CHECKING:
@@ -324,4 +324,5 @@ def prepare(aws: State, encoder: Encoder, settings: Settings) -> type[OrderMachi
         AttributeDefinitions=[{"AttributeName": "source", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
+    aws = aws._replace(clients=without_sockets(aws.clients))
     return type("Machine", (OrderMachine,), {"aws": aws, "encoder": encoder, "settings": settings})
