@@ -5,7 +5,7 @@
 | format | sniffed from the first bytes; the file's name and content type are never looked at |
 | size | pixels are counted from the header and refused before anything is decoded |
 | detail | a JPEG that is much larger than the model's input is decoded at 1/2, 1/4 or 1/8 of its size by its decoder, \
-which leaves at least 4 pixels for each that the model sees (`handler.preprocess.DETAIL`); unless a tenth of it is \
+which leaves at least 4 pixels for each that the model sees (`handler.preprocess.DETAIL`); unless a seventh of it is \
 noise at the end of the range |
 | orientation | EXIF orientation applied once; HEIF's own rotation is its decoder's, and its EXIF is not asked; EXIF \
 that is damaged, or larger than 1 MiB, is not asked either |
@@ -61,7 +61,7 @@ _STRIP_PIXELS = 500_000
 # plain white or black that moved vectors of EfficientNet-Lite0 to a cosine of 0.992, and of all else not below 0.999.
 _SAMPLE = (128, 128)
 _NEAR_THE_END = 10
-_MOST_NEAR_THE_END = 0.1
+_MOST_NEAR_THE_END = 0.15
 
 # EXIF orientation -> what turns the stored picture upright (CIPA DC-008, section 4.6.4, tag 0x0112).
 _UPRIGHT = {
