@@ -2,10 +2,10 @@
 PYTHON ?= python3
 PY     := .venv/bin/python
 MODEL  ?= efficientnet-lite0
-export MODEL IMAGES PORT EVENT # recipes read them from the environment, so that no name needs quoting
+export MODEL IMAGES PORT EVENT IMAGE BASE_IMAGE ARCH # recipes read them from the environment, so that no name needs quoting
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up invoke test test-export bench cpus soak fuzz check format lock clean
+.PHONY: help demo up invoke image image-test test test-export bench cpus soak fuzz check format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -22,7 +22,16 @@ up: .venv/.ready ## the same local AWS, left running until Ctrl-C: make up [PORT
 invoke: .venv/.ready ## send one event to the running local AWS: make invoke EVENT=events/FILE.json
 	@$(PY) -m infra invoke "$$EVENT"
 
-test: .venv/.ready ## every test but those of the export
+# Needs no package: what it builds with is in the build.
+image: ## the function's container image: make image [MODEL=NAME|PATH] [IMAGE=name:tag] [BASE_IMAGE=…] [ARCH=x86_64|arm64] [BAKE='--accept …']
+	@$(PYTHON) -m infra image "$$MODEL" $${IMAGE:+--tag "$$IMAGE"} $${BASE_IMAGE:+--base "$$BASE_IMAGE"} $${ARCH:+--arch "$$ARCH"} $(BAKE)
+
+# On Debian and as root: it makes a base image, builds on it, and runs what it built under Lambda's own emulator.
+image-test: .venv/.ready ## the tests of the container image
+	@sh tests/image/packages.sh
+	@$(PY) -m pytest tests/image
+
+test: .venv/.ready ## every test but those of the export and of the image
 	@$(PY) -m pytest -n auto --dist loadfile
 
 bench: .venv/.ready ## dropvec beside naive and others, measured: make bench [QUICK=1] [PEERS=fastembed,openvino,torch]
@@ -48,20 +57,27 @@ fuzz: .venv/.ready ## coverage-guided fuzzing of events and decoding: make fuzz 
 	@$(PY) -m tests.fuzz.fuzz_events -max_total_time=$(or $(SECONDS),300)
 	@$(PY) -m tests.fuzz.fuzz_decode -max_total_time=$(or $(SECONDS),300)
 
-check: .venv/.ready ## the fast gates: format, lint, types, template
+check: .venv/.ready ## the fast gates: format, lint, types, template, Dockerfile
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 	@.venv/bin/cfn-lint infra/template.yaml
+	@.venv/bin/hadolint infra/Dockerfile
 
 format: .venv/.ready ## rewrite the code as `make check` wants it
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
+# The image's packages: as above, and each file's hash.
+IMAGE_LOCK := --constraints constraints.txt --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
+
 lock: .venv/.ready ## pin every dependency anew
 	@$(PY) -m pip install --quiet uv
 	@.venv/bin/uv pip compile pyproject.toml --group dev --group test-export --universal --python-version 3.11 \
 		--upgrade --no-annotate --no-header --quiet -o constraints.txt
+	@.venv/bin/uv pip compile pyproject.toml --excludes infra/container/without.txt $(IMAGE_LOCK) -o infra/requirements.txt
+	@.venv/bin/uv pip compile --group bake --group image --no-emit-package numpy --no-emit-package typing-extensions \
+		--upgrade $(IMAGE_LOCK) -o infra/requirements-build.txt
 
 clean: ## remove what the commands above made
 	rm -rf .venv .venv-export .venv-bench build
