@@ -29,7 +29,7 @@ image: ## the function's container image: make image [MODEL=NAME|PATH] [IMAGE=na
 # On Debian and as root: it makes a base image, builds on it, and runs what it built under Lambda's own emulator.
 image-test: .venv/.ready ## the tests of the container image
 	@sh tests/image/packages.sh
-	@$(PY) -m pytest tests/image
+	@$(PY) -m pytest -o timeout=900 tests/image
 
 test: .venv/.ready ## every test but those of the export and of the image
 	@$(PY) -m pytest -n auto --dist loadfile
