@@ -50,17 +50,19 @@ def packages_of(folder: Path, project: Path) -> dict[str, Any]:
 
 def model_component(spec: dict[str, Any]) -> dict[str, Any]:
     """The component of a bundle, from its `model.json`."""
-    licence = spec["licence"]
-    return {
+    component: dict[str, Any] = {
         "type": "machine-learning-model",
         "bom-ref": f"model:{spec['name']}",
         "name": spec["name"],
-        "version": spec["source_revision"] or spec["fingerprint"],
+        "version": spec.get("source_revision") or spec["fingerprint"],
         "hashes": [{"alg": "SHA-256", "content": spec["sha256"]}],
-        "licenses": [{"license": {"name" if licence.startswith("LicenseRef-") else "id": licence}}],
         "properties": [{"name": "dropvec:fingerprint", "value": spec["fingerprint"]}],
-        **({"externalReferences": [{"type": "distribution", "url": spec["source_url"]}]} if spec["source_url"] else {}),
     }
+    if licence := spec.get("licence"):
+        component["licenses"] = [{"license": {"name" if licence.startswith("LicenseRef-") else "id": licence}}]
+    if url := spec.get("source_url"):
+        component["externalReferences"] = [{"type": "distribution", "url": url}]
+    return component
 
 
 if __name__ == "__main__":

@@ -1,30 +1,24 @@
-import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import pytest
 
-from infra.local.paths import ROOT
 from infra.local.server import ACCESS_KEY, LocalAws, local_aws
 from infra.local.stack import Stack, deploy
 from tests.bundles import write_tiny_bundle
 from tests.image.base import base_image
-from tests.image.engine import environment, podman
-from tests.image.network import HOST, Network, door, network
+from tests.image.engine import build_image, podman
+from tests.image.function import Function, function
+from tests.image.network import HOST, door, network
 
 MODEL = "efficientnet-lite0"
 TAG = "localhost/dropvec-test:latest"
 
 # Of the local AWS, in the function's network.
 _PORT = 4566
-
-
-def build(model: str, tag: str, base: str) -> subprocess.CompletedProcess[str]:
-    """What `make image` does, with buildah."""
-    command = [sys.executable, "-m", "infra", "image", model, "--tag", tag, "--base", base, "--engine", "buildah"]
-    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +29,7 @@ def base() -> str:
 @pytest.fixture(scope="session")
 def image(base: str) -> str:
     """The image, built from the Dockerfile as it is."""
-    done = build(MODEL, TAG, base)
+    done = build_image(MODEL, TAG, base)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-2000:]}"
     return TAG
 
@@ -56,13 +50,6 @@ def stack(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Stack:
 
 
 @pytest.fixture(scope="session")
-def inside(aws: LocalAws) -> Iterator[Network]:
-    """The function's network: the local AWS, and nothing else."""
-    with network() as made, door(made, _PORT, urlsplit(aws.endpoint).port or 0):
-        yield made
-
-
-@pytest.fixture(scope="session")
 def settings(stack: Stack) -> dict[str, str]:
     """The function's environment, as the template and Lambda set it."""
     return {
@@ -75,6 +62,28 @@ def settings(stack: Stack) -> dict[str, str]:
         "RESULTS_BUCKET": stack.results_bucket,
         "TABLE_NAME": stack.table,
     }
+
+
+class Start(Protocol):
+    """Runs the image while inside, each time in a network of its own that has the local AWS in it."""
+
+    def __call__(self, megabytes: int, *options: str, without: str = "") -> AbstractContextManager[Function]: ...
+
+
+@pytest.fixture(scope="session")
+def start(image: str, aws: LocalAws, settings: dict[str, str]) -> Start:
+    @contextmanager
+    def started(megabytes: int, *options: str, without: str = "") -> Iterator[Function]:
+        given = {name: value for name, value in settings.items() if name != without}
+        outside = urlsplit(aws.endpoint).port or 0
+        with (
+            network() as made,
+            door(made, _PORT, outside),
+            function(image, made, given, megabytes, *options) as running,
+        ):
+            yield running
+
+    return started
 
 
 @pytest.fixture(scope="session")

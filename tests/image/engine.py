@@ -2,9 +2,10 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
-from infra.local.paths import BUILD
+from infra.local.paths import BUILD, ROOT
 
 FOLDER = BUILD / "image"
 
@@ -68,3 +69,9 @@ def exists(image: str) -> bool:
     """Whether the store has an image."""
     command = ["podman", "image", "exists", image]
     return subprocess.run(command, env=environment(), capture_output=True, check=False).returncode == 0
+
+
+def build_image(model: str, tag: str, base: str) -> subprocess.CompletedProcess[str]:
+    """What `make image` does, with buildah: a model's name or a bundle's folder into an image on a base."""
+    command = [sys.executable, "-m", "infra", "image", model, "--tag", tag, "--base", base, "--engine", "buildah"]
+    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ def _enter(namespace: int) -> None:
 @contextmanager
 def network() -> Iterator[Network]:
     """A network of its own while inside."""
-    made = Network(f"dropvec-{os.getpid()}-{threading.get_native_id()}")
+    made = Network(f"dropvec-{uuid.uuid4().hex[:12]}")
     _ip("netns", "add", made.name)
     try:
         _ip("-netns", made.name, "link", "set", "lo", "up")

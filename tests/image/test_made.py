@@ -10,8 +10,7 @@ import pytest
 from infra.local.paths import ROOT
 from infra.local.server import ACCESS_KEY
 from tests.bundles import write_tiny_bundle
-from tests.image.conftest import build
-from tests.image.engine import exists, podman, run
+from tests.image.engine import build_image, exists, podman, run
 from tests.infra.test_image_lock import RUNTIME, pins
 
 MEGABYTE = 1_000_000
@@ -131,7 +130,7 @@ def test_the_list_of_its_parts_names_each_package_and_the_model(unpacked: Path) 
 def test_a_bundle_that_makes_other_vectors_fails_the_build(base: str, tmp_path: Path) -> None:
     wrong = write_tiny_bundle(tmp_path / "wrong")  # its canonical vector is zeros
     tag = "localhost/dropvec-test-wrong:latest"
-    done = build(str(wrong), tag, base)
+    done = build_image(str(wrong), tag, base)
     assert done.returncode == 1
     assert "makes another vector of the test card than the model" in done.stderr + done.stdout
     assert done.stderr.endswith(f"dropvec: buildah could not build {tag}; what it printed last says why\n")

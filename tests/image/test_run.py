@@ -13,9 +13,9 @@ from handler.spec import load_spec
 from infra.local.model import bundle_for
 from infra.local.stack import Stack
 from tests.end_to_end.test_uploads import item, plain_vector, put, result_keys
-from tests.image.conftest import MODEL
-from tests.image.function import Function, function
-from tests.image.network import HOST, Network
+from tests.image.conftest import MODEL, Start
+from tests.image.function import Function
+from tests.image.network import HOST
 from tests.pictures import encoded, picture
 
 # The least that the template takes, and one whole vCPU.
@@ -26,10 +26,8 @@ TWELVE_MEGAPIXELS = encoded(picture(4000, 3000, seed=22), "JPEG", quality=90)
 
 
 @pytest.fixture(scope="module", params=MEGABYTES, ids=lambda megabytes: f"{megabytes}-MB")
-def running(
-    request: pytest.FixtureRequest, image: str, inside: Network, settings: dict[str, str]
-) -> Iterator[Function]:
-    with function(image, inside, settings, request.param) as made:
+def running(request: pytest.FixtureRequest, start: Start) -> Iterator[Function]:
+    with start(request.param) as made:
         yield made
 
 
@@ -117,15 +115,17 @@ def test_work_leaves_nothing_behind(running: Function) -> None:
     assert running.python("import os; print(os.listdir('/tmp'))") == "[]"
 
 
-def test_it_runs_as_lambda_s_own_user_too(image: str, inside: Network, settings: dict[str, str]) -> None:
-    with function(image, inside, settings, 512, "--user=993:990") as made:
+def test_it_runs_as_any_other_user_too(start: Start) -> None:
+    with start(512, "--user=993:990") as made:
         assert made.invoke({"check": True})["status"] == "ok"
+        assert made.python("import os; print(os.getuid())") == "993"
 
 
-def test_a_missing_setting_is_told_in_one_line(image: str, inside: Network, settings: dict[str, str]) -> None:
-    short = {name: value for name, value in settings.items() if name != "TABLE_NAME"}
-    with function(image, inside, short, 512) as made:
-        assert "TABLE_NAME is not set; set it to" in made.invoke({"check": True})["errorMessage"]
+def test_a_missing_setting_is_told_in_one_line(start: Start) -> None:
+    with start(512, without="TABLE_NAME") as made:
+        answer = made.invoke({"check": True})
+    assert (answer["errorType"], answer["stackTrace"]) == ("SettingsError", [])
+    assert "TABLE_NAME is not set; set it to" in answer["errorMessage"]
 
 
 def sqs_event(stack: Stack) -> dict[str, Any]:
