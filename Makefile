@@ -80,4 +80,5 @@ lock: .venv/.ready ## pin every dependency anew
 		--upgrade $(IMAGE_LOCK) -o infra/requirements-build.txt
 
 clean: ## remove what the commands above made
+	@sh tests/image/release.sh "$(CURDIR)/build/image"
 	rm -rf .venv .venv-export .venv-bench build

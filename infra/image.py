@@ -28,8 +28,8 @@ _PLATFORMS = {"x86_64": "amd64", "arm64": "arm64"}
 _ENGINES: Mapping[str, tuple[str, ...]] = {
     # Lambda does not take an index of manifests, which is what a build with provenance gives.
     "docker": ("docker", "buildx", "build", "--load", "--provenance=false"),
-    "podman": ("podman", "build", "--layers"),
-    "buildah": ("buildah", "build", "--layers"),
+    "podman": ("podman", "build", "--layers", "--force-rm"),
+    "buildah": ("buildah", "build", "--layers", "--force-rm"),
 }
 # What an engine answers only when it could build.
 _PROBES = {"docker": "version", "podman": "info", "buildah": "info"}

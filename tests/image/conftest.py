@@ -10,7 +10,7 @@ from infra.local.server import ACCESS_KEY, LocalAws, local_aws
 from infra.local.stack import Stack, deploy
 from tests.bundles import write_tiny_bundle
 from tests.image.base import base_image
-from tests.image.engine import build_image, podman
+from tests.image.engine import build_image, podman, release
 from tests.image.function import Function, function
 from tests.image.network import HOST, door, network
 
@@ -19,6 +19,12 @@ TAG = "localhost/dropvec-test:latest"
 
 # Of the local AWS, in the function's network.
 _PORT = 4566
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _released() -> Iterator[None]:
+    yield
+    release()
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,11 @@ def podman(*arguments: str, errors: int = subprocess.PIPE) -> str:
     return run("podman", *arguments, errors=errors)
 
 
+def release() -> None:
+    """Leave nothing mounted, so that the folder can be removed."""
+    run("sh", str(Path(__file__).with_name("release.sh")), str(FOLDER))
+
+
 def exists(image: str) -> bool:
     """Whether the store has an image."""
     command = ["podman", "image", "exists", image]
