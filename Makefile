@@ -62,7 +62,7 @@ check: .venv/.ready ## the fast gates: format, lint, types, template, Dockerfile
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 	@.venv/bin/cfn-lint infra/template.yaml
-	@.venv/bin/hadolint infra/Dockerfile
+	@.venv/bin/hadolint infra/Dockerfile tests/image/base/Dockerfile
 
 format: .venv/.ready ## rewrite the code as `make check` wants it
 	@$(PY) -m ruff format .

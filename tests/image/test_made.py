@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.container.trim import read_patterns, trim
 from infra.local.paths import ROOT
 from infra.local.server import ACCESS_KEY
 from tests.bundles import write_tiny_bundle
@@ -72,8 +73,8 @@ def test_every_module_is_compiled_and_no_clock_can_undo_that(unpacked: Path) -> 
 def test_nothing_is_compiled_when_it_starts(image: str, event: object) -> None:
     program = f"""
 import os, sys
+sys.path[:0] = ["/var/task", "/var/runtime"]
 import awslambdaric.__main__
-sys.path.insert(0, "/var/task")
 from handler.app import handler
 handler({event!r}, None)
 loaded = [module.__spec__ for module in list(sys.modules.values()) if getattr(module, "__spec__", None)]
@@ -140,16 +141,33 @@ def test_a_bundle_that_makes_other_vectors_fails_the_build(base: str, tmp_path: 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 @pytest.mark.parametrize("lock", ["requirements.txt", "requirements-build.txt"])
 def test_every_locked_package_has_a_wheel_for_either_architecture(machine: str, lock: str, tmp_path: Path) -> None:
-    """pip reads markers as of the Python that it runs on, so that is left to the markers' own test."""
-    plain = [line for line in lines_of(ROOT / "infra" / lock) if "python_full_version < '3.12'" not in line]
-    wanted = tmp_path / "wanted.txt"
+    done = pip_for(machine, ROOT / "infra" / lock, tmp_path, "--dry-run")
+    assert done.returncode == 0, done.stderr
+
+
+def pip_for(machine: str, lock: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Install a lock as Python 3.13 on Linux would; pip reads markers as of its own Python, so these are taken out."""
+    plain = [line for line in lines_of(lock) if "python_full_version < '3.12'" not in line]
+    wanted = folder / "wanted.txt"
     wanted.write_text("\n".join(line.partition(" ; ")[0] + hashes(line) for line in plain), "utf-8")
     tags = [f"manylinux_2_{minor}_{machine}" for minor in range(17, 29)] + [f"manylinux2014_{machine}"]
     platforms = [word for tag in tags for word in ("--platform", tag)]
-    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--no-deps", "--only-binary=:all:"]
-    command += ["--require-hashes", "--python-version=3.13", "--target", str(tmp_path), "--requirement", str(wanted)]
-    done = subprocess.run([*command, *platforms], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "pip", "install", *options, "--quiet", "--no-deps", "--only-binary=:all:"]
+    command += ["--require-hashes", "--python-version=3.13", "--target", str(folder), "--requirement", str(wanted)]
+    return subprocess.run([*command, *platforms], capture_output=True, text=True, check=False)
+
+
+def test_the_list_of_unneeded_files_is_as_true_of_arm64(tmp_path: Path) -> None:
+    """Of x86-64, or whatever this machine is, the build itself shows it."""
+    done = pip_for("aarch64", RUNTIME, tmp_path, "--no-compile")
     assert done.returncode == 0, done.stderr
+    before = size_of(tmp_path)
+    trim(read_patterns((ROOT / "infra" / "container" / "unneeded.txt").read_text("utf-8")), tmp_path)
+    assert size_of(tmp_path) < before - 40 * MEGABYTE
+
+
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def lines_of(lock: Path) -> list[str]:
