@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from infra import image_command
 from infra.deploy.commands import add_deploy, add_destroy
 from infra.errors import OperatorError
 from infra.exports import add_export
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_up(commands)
     _add_invoke(commands)
+    _add_bake_options(image_command.add(commands, _DEFAULT_MODEL))
     add_deploy(commands)
     add_destroy(commands)
     add_commands(commands)
@@ -62,6 +64,11 @@ def _add_bake(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     command.add_argument("model", metavar="NAME|MANIFEST", help="a manifest's name in infra/models, or its path")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the bundle goes")
+    _add_bake_options(command)
+    command.set_defaults(run=_bake)
+
+
+def _add_bake_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--accept",
         action="append",
@@ -89,7 +96,6 @@ def _add_bake(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         metavar="TEXT",
         help="what is embedded for a label, with {} in its place, such as 'a photo of a {}' (default: the label alone)",
     )
-    command.set_defaults(run=_bake)
 
 
 def _add_embed(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

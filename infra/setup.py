@@ -8,12 +8,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 NEEDED = ("onnx", "ministack", "rich")
+# These get along with less, where the image is built and before it is.
+NEEDED_BY = {"bake": ("httpx", "onnx", "onnxruntime", "rich"), "image": ()}
 
 
 def ensure_packages() -> None:
     """Go on in the project's own environment, made first where it must be, unless this Python has what is needed."""
     python = ROOT / ".venv" / "bin" / "python"
-    if all(importlib.util.find_spec(name) for name in NEEDED) or Path(sys.prefix) == ROOT / ".venv":
+    needed = NEEDED_BY.get("".join(sys.argv[1:2]), NEEDED)
+    if all(importlib.util.find_spec(name) for name in needed) or Path(sys.prefix) == ROOT / ".venv":
         return
     if not (ROOT / ".venv" / ".ready").is_file():
         made = subprocess.run(["/bin/sh", "infra/venv.sh", sys.executable], cwd=ROOT, check=False)

@@ -1,0 +1,1 @@
+"""Programs of the container image's build: `infra/Dockerfile` runs them, each by its path."""

@@ -1,0 +1,99 @@
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import pytest
+
+from infra.local.server import ACCESS_KEY, LocalAws, local_aws
+from infra.local.stack import Stack, deploy
+from tests.bundles import write_tiny_bundle
+from tests.image.base import base_image
+from tests.image.engine import build_image, podman, release
+from tests.image.function import Function, function
+from tests.image.network import HOST, door, network
+
+MODEL = "efficientnet-lite0"
+TAG = "localhost/dropvec-test:latest"
+
+# Of the local AWS, in the function's network.
+_PORT = 4566
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _released() -> Iterator[None]:
+    yield
+    release()
+
+
+@pytest.fixture(scope="session")
+def base() -> str:
+    return base_image()
+
+
+@pytest.fixture(scope="session")
+def image(base: str) -> str:
+    """The image, built from the Dockerfile as it is."""
+    done = build_image(MODEL, TAG, base)
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-2000:]}"
+    return TAG
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    with local_aws(tmp_path_factory.mktemp("local-aws") / "aws.log") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stack(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """The deployed template, whose own function takes nothing from the queue: ours is the container's."""
+    made = deploy(aws, write_tiny_bundle(tmp_path_factory.mktemp("models") / "tiny"))
+    for mapping in made.lambda_.list_event_source_mappings(FunctionName=made.function)["EventSourceMappings"]:
+        made.lambda_.delete_event_source_mapping(UUID=mapping["UUID"])
+    return made
+
+
+@pytest.fixture(scope="session")
+def settings(stack: Stack) -> dict[str, str]:
+    """The function's environment, as the template and Lambda set it."""
+    return {
+        "AWS_ENDPOINT_URL": f"http://{HOST}:{_PORT}",
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
+        "AWS_SESSION_TOKEN": ACCESS_KEY,
+        "AWS_REGION": stack.region,
+        "AWS_DEFAULT_REGION": stack.region,
+        "RESULTS_BUCKET": stack.results_bucket,
+        "TABLE_NAME": stack.table,
+    }
+
+
+class Start(Protocol):
+    """Runs the image while inside, each time in a network of its own that has the local AWS in it."""
+
+    def __call__(self, megabytes: int, *options: str, without: str = "") -> AbstractContextManager[Function]: ...
+
+
+@pytest.fixture(scope="session")
+def start(image: str, aws: LocalAws, settings: dict[str, str]) -> Start:
+    @contextmanager
+    def started(megabytes: int, *options: str, without: str = "") -> Iterator[Function]:
+        given = {name: value for name, value in settings.items() if name != without}
+        outside = urlsplit(aws.endpoint).port or 0
+        with (
+            network() as made,
+            door(made, _PORT, outside),
+            function(image, made, given, megabytes, *options) as running,
+        ):
+            yield running
+
+    return started
+
+
+@pytest.fixture(scope="session")
+def unpacked(image: str) -> Iterator[Path]:
+    """The image's files."""
+    yield Path(podman("image", "mount", image).strip())
+    podman("image", "unmount", image)

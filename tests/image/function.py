@@ -1,0 +1,117 @@
+"""The function in its container, under Lambda's runtime interface emulator, and as little around it as in Lambda."""
+
+import http.client
+import json
+import re
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.image.engine import podman
+from tests.image.network import HOST, Network
+
+_PORT = 8080
+_INVOKE = "/2015-03-31/functions/function/invocations"
+_START_SECONDS, _ANSWER_SECONDS = 20.0, 60.0
+
+
+@dataclass(frozen=True)
+class Function:
+    """A running container.
+
+    Attributes:
+        name: podman's.
+        network: where it lives.
+    """
+
+    name: str
+    network: Network
+
+    def invoke(self, event: object) -> Any:
+        """The answer to an event.
+
+        Raises:
+            OSError: the emulator does not answer.
+        """
+        connection = http.client.HTTPConnection(HOST, _PORT)
+        connection.sock = self.network.connect(_PORT, _ANSWER_SECONDS)
+        try:
+            connection.request("POST", _INVOKE, json.dumps(event))
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+
+    def python(self, program: str) -> str:
+        """What a program prints that runs in the container as the function does."""
+        return podman("exec", self.name, "/var/lang/bin/python3", "-c", program).strip()
+
+    def log(self) -> str:
+        """What the emulator and the function have written."""
+        return podman("logs", self.name, errors=subprocess.STDOUT)
+
+    def limit(self) -> int:
+        """Bytes of memory that the kernel lets it have."""
+        group = podman("inspect", self.name, "--format", "{{.State.CgroupPath}}").strip().lstrip("/")
+        for path in (f"memory/{group}/memory.limit_in_bytes", f"{group}/memory.max"):
+            file = Path("/sys/fs/cgroup") / path
+            if file.is_file():
+                return int(file.read_text("ascii"))
+        raise FileNotFoundError(f"no memory limit of {group}")
+
+    def was_killed(self) -> bool:
+        """Whether it wanted more memory than that."""
+        return podman("inspect", self.name, "--format", "{{.State.OOMKilled}}").strip() != "false"
+
+    def init_milliseconds(self) -> float:
+        """From the runtime's exec until it asks for its first event, by the emulator's own clock."""
+        (found,) = re.findall(r"INIT REPORT\(durationMs: ([\d.]+)\)", self.log())
+        return float(found)
+
+
+@contextmanager
+def function(
+    image: str, network: Network, environment: Mapping[str, str], megabytes: int, *more: str
+) -> Iterator[Function]:
+    """Run an image while inside: root is read-only, there is /tmp, no privilege, and so much memory.
+
+    Args:
+        image: its name.
+        network: all the network that it gets.
+        environment: the function's.
+        megabytes: as Lambda counts them, 2**20 bytes each.
+        more: options of podman's.
+
+    Raises:
+        EngineError: it does not start.
+        TimeoutError: the emulator does not answer.
+    """
+    name = f"dropvec-{uuid.uuid4().hex[:12]}"
+    size = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(megabytes), "AWS_LAMBDA_FUNCTION_TIMEOUT": "60"}
+    given = [f"--env={key}={value}" for key, value in {**environment, **size}.items()]
+    closed = ["--read-only", "--read-only-tmpfs=false", "--tmpfs=/tmp:mode=1777"]
+    closed += ["--cap-drop=all", "--security-opt=no-new-privileges", f"--network=ns:{network.path}"]
+    memory = [f"--memory={megabytes}m", f"--memory-swap={megabytes}m"]
+    podman("run", "--detach", f"--name={name}", *closed, *memory, *given, *more, image)
+    try:
+        _await(network)
+        yield Function(name, network)
+    finally:
+        podman("rm", "--force", "--time=0", name)
+
+
+def _await(network: Network) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            network.connect(_PORT, 1).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise TimeoutError("the emulator does not listen") from None
+            time.sleep(0.02)
+        else:
+            return

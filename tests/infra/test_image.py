@@ -1,0 +1,203 @@
+"""The command that builds the container image, without building one."""
+
+import argparse
+import platform
+import shlex
+from pathlib import Path
+
+import pytest
+
+from infra import image_command
+from infra.__main__ import main
+from infra.container.trim import read_patterns, trim
+from infra.errors import OperatorError
+from infra.image import ROOT, Build, build, build_command, find_engine
+from infra.pip_settings import Settings, parse
+
+SHA256 = "ab" * 32
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is the whole of PATH."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}")
+    return folder
+
+
+def program(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n", "utf-8")
+    path.chmod(0o755)
+
+
+def recorder(folder: Path, name: str = "buildah") -> Path:
+    """An engine that writes its arguments down, and the files that it is shown."""
+    seen = folder / "seen"
+    script = f"""\
+[ "$1" = info ] && exit 0
+for word in "$@"; do echo "$word" >> {seen}; done
+for word in "$@"; do case $word in
+    MODEL=/context/*) cd {ROOT}/${{word#MODEL=/context/}} 2>/dev/null && echo * > {seen}.model ;;
+    id=pip.conf*) while read -r line; do echo "$line"; done < ${{word#*src=}} > {seen}.pip ;;
+esac; done
+exit 0"""
+    program(folder, name, script)
+    return seen
+
+
+def test_without_an_engine_one_line_says_what_to_install(programs: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["image"]) == 1
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert "docker, podman or buildah" in said
+    assert "apt-get install buildah" in said
+
+
+def test_an_engine_that_does_not_answer_is_passed_over(programs: Path) -> None:
+    program(programs, "docker", "exit 1")  # installed, with nothing that runs behind it
+    program(programs, "podman", "exit 0")
+    program(programs, "buildah", "exit 0")
+    assert find_engine() == "podman"
+    with pytest.raises(OperatorError, match="see what `docker version` says"):
+        find_engine("docker")
+
+
+def test_a_shipped_model_is_built_by_its_name(programs: Path) -> None:
+    seen = recorder(programs)
+    assert main(["image", "efficientnet-lite0", "--tag", "dropvec:1", "--base", "base@sha256:1", "--no-text"]) == 0
+    words = seen.read_text("utf-8").splitlines()
+    assert words[0] == "build"
+    assert {"MODEL=efficientnet-lite0", "BASE_IMAGE=base@sha256:1", "BAKE_OPTIONS=--no-text", "dropvec:1"} <= set(words)
+    assert words[-1] == "."
+    assert any(word.startswith("VERSION=0.") for word in words)
+
+
+def test_a_bundle_of_ones_own_is_in_the_context_meanwhile(programs: Path, tiny_bundle: Path) -> None:
+    seen = recorder(programs)
+    build(Build(str(tiny_bundle), "dropvec:own"))
+    assert sorted(Path(f"{seen}.model").read_text("utf-8").split()) == ["image.onnx", "model.json"]
+    (word,) = [word for word in seen.read_text("utf-8").splitlines() if word.startswith("MODEL=")]
+    staged = ROOT / word.removeprefix("MODEL=/context/")
+    assert staged.is_relative_to(ROOT / "build" / "image" / "context")  # what `.dockerignore` lets in
+    assert not staged.exists()
+
+
+def test_a_manifest_comes_with_the_files_beside_it(programs: Path, tmp_path: Path) -> None:
+    seen = recorder(programs)
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for name in ("own.toml", "own.onnx"):
+        (folder / name).write_text(name, "utf-8")
+    build(Build(str(folder / "own.toml"), "dropvec:own"))
+    (word,) = [word for word in seen.read_text("utf-8").splitlines() if word.startswith("MODEL=")]
+    assert word.startswith("MODEL=/context/build/image/context/")
+    assert word.endswith("/model/own.toml")
+
+
+def test_a_model_that_is_nowhere_is_told_so(programs: Path) -> None:
+    recorder(programs)
+    with pytest.raises(OperatorError, match="nothing-of-that is neither a model of infra/models, nor"):
+        build(Build("nothing-of-that", "dropvec:none"))
+
+
+def test_a_folder_that_holds_far_more_than_a_model_is_refused(programs: Path, tmp_path: Path) -> None:
+    recorder(programs)
+    for number in range(1001):
+        (tmp_path / f"{number}.txt").touch()
+    (tmp_path / "own.toml").touch()
+    with pytest.raises(OperatorError, match="put the manifest and its files into their own"):
+        build(Build(str(tmp_path / "own.toml"), "dropvec:own"))
+
+
+def test_a_build_that_fails_is_a_failure(programs: Path) -> None:
+    program(programs, "buildah", '[ "$1" = info ]')
+    with pytest.raises(OperatorError, match="buildah could not build dropvec:broken"):
+        build(Build("efficientnet-lite0", "dropvec:broken"))
+
+
+def test_an_architecture_that_does_not_run_here_is_told_before_anything_is_built(programs: Path) -> None:
+    seen = recorder(programs)
+    other = "x86_64" if platform.machine() in {"aarch64", "arm64"} else "arm64"
+    emulated = Path("/proc/sys/fs/binfmt_misc", "qemu-x86_64" if other == "x86_64" else "qemu-aarch64").exists()
+    wanted = Build("efficientnet-lite0", "dropvec:other", architecture=other)
+    if emulated or platform.system() != "Linux":
+        build(wanted)
+        assert seen.exists()
+    else:
+        with pytest.raises(OperatorError, match=f"runs no {other} programs"):
+            build(wanted)
+        assert not seen.exists()
+
+
+@pytest.mark.parametrize(("architecture", "builders"), [("x86_64", "linux/amd64"), ("arm64", "linux/arm64")])
+def test_architectures_are_the_builders_platforms(architecture: str, builders: str) -> None:
+    command = build_command("docker", Build("m", "t", architecture=architecture), {}, {"ca.pem": Path("/ca")})
+    assert command[command.index("--platform") + 1] == builders
+    assert command[command.index("--secret") + 1] == "id=ca.pem,src=/ca"
+    assert "--provenance=false" in command  # Lambda takes a manifest, not an index
+
+
+def parsed(*arguments: str) -> argparse.Namespace:
+    defaults = argparse.Namespace(accept=[], mirror=None, text=True, labels=None, label_template="{}")
+    return argparse.Namespace(**vars(defaults) | dict(zip(arguments[::2], arguments[1::2], strict=True)))
+
+
+def test_options_of_a_bake_reach_it_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DROPVEC_MIRROR", "http://mirror.test/")
+    asked = parsed("label_template", "it's a {}", "labels", "labels.txt")
+    asked.accept = [SHA256]
+    options = image_command.bake_options(asked)
+    assert options == (
+        *("--accept", SHA256, "--mirror", "http://mirror.test/"),
+        *("--label-template", "it's a {}"),
+    )
+    assert shlex.split(shlex.join(options)) == list(options)
+
+
+def test_the_build_finds_packages_where_pip_here_does() -> None:
+    settings = parse(
+        "global.cert='/nowhere/ca.pem'\n"
+        "global.extra-index-url='file:///somewhere/simple https://more.test/simple'\n"
+        "global.index-url='https://a-file.test/simple'\n"
+        ":env:.index-url='https://the-environment.test/simple'\n"
+        "freeze.exclude='x'\n"
+    )
+    assert settings == Settings(
+        {"index-url": "https://the-environment.test/simple", "extra-index-url": "https://more.test/simple"}
+    )
+    assert settings.file("/run/secrets/ca.pem") == (
+        "[global]\nextra-index-url = https://more.test/simple\nindex-url = https://the-environment.test/simple\n"
+    )
+
+
+def test_certificates_are_named_as_the_build_has_them(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.touch()
+    settings = parse(f"global.cert='{ca}'\n")
+    assert settings == Settings({}, ca)
+    assert settings.file("/run/secrets/ca.pem") == "[global]\ncert = /run/secrets/ca.pem\n"
+    assert Settings().file("/run/secrets/ca.pem") == ""
+
+
+def test_an_index_here_is_handed_to_the_build(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = recorder(programs)
+    monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.test/simple")
+    build(Build("efficientnet-lite0", "dropvec:1"))
+    assert "index-url = https://mirror.test/simple" in Path(f"{seen}.pip").read_text("utf-8").splitlines()
+    words = seen.read_text("utf-8").splitlines()
+    assert not any("mirror.test" in word for word in words)  # it may hold a password: not an argument of the image
+
+
+def test_trimming_takes_files_and_folders_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("a/tests/test_a.py", "a/kept.py", "b/b.pyi", "b/b.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"12345")
+    assert trim(read_patterns("# why\n\n**/tests\n**/*.pyi\n"), tmp_path) == 10
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["b.py", "kept.py"]
+
+
+def test_a_pattern_that_matches_nothing_is_out_of_date(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nothing matches gone/"):
+        trim(["gone/*"], tmp_path)
