@@ -8,6 +8,7 @@ EventBridge events. Sources of the shapes:
 - https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 - https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html
 - https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html and with-sns.html
+- https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 """
 
 import json
@@ -183,6 +184,8 @@ def _opened(part: object) -> list[object] | None:
         return None
     if "Records" in part:
         return list(_records(part)) if isinstance(part["Records"], list) else None
+    if isinstance(part.get("requestContext"), Mapping) and "requestPayload" in part:
+        return [part["requestPayload"]]  # an event that Lambda has set aside, put back into the queue
     notification = part.get("Sns", part)  # the envelope is bare in a queue, and a record's `Sns` in a function's event
     if isinstance(notification, Mapping) and isinstance(notification.get("Message"), str):
         return [notification["Message"]]

@@ -193,6 +193,10 @@ TRIGGERS: dict[str, tuple[Trigger, list[Told]]] = {
             told("55d0f051-58ff-4624-8f86-926984b9bda5", Job(UPLOADS, "tenant-1/b.jpg", "0068EB6A1B45338A40")),
         ],
     ),
+    "sqs-lambda-failure.json": (
+        Trigger.SQS,
+        [told("7f1e6f3a-2b0c-4a57-9d43-0f6a6c1c9be1", Job(UPLOADS, "shop/denied once.jpg", "0068EB6A1B4A90D112"))],
+    ),
     "sns-s3.json": (Trigger.SNS, [told("", Job(UPLOADS, "shop/from sns.jpg", "0068EB6A1B48BC7737"))]),
     "sns-test-event.json": (Trigger.SNS, [told("")]),
     "s3-batch-1.0.json": (Trigger.S3_BATCH, [told("dGFza2lkZ29lc2hlcmUK", Job(UPLOADS, "shop/batch one+1.jpg", None))]),
