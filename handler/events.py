@@ -180,8 +180,10 @@ def _opened(part: object) -> list[object] | None:
         except (ValueError, RecursionError):
             return None
         return [body] if isinstance(body, Mapping) else None
-    if not isinstance(part, Mapping):
-        return None
+    return _inside(part) if isinstance(part, Mapping) else None
+
+
+def _inside(part: Mapping[str, Any]) -> list[object] | None:
     if "Records" in part:
         return list(_records(part)) if isinstance(part["Records"], list) else None
     if isinstance(part.get("requestContext"), Mapping) and "requestPayload" in part:
