@@ -159,7 +159,9 @@ def destroy(stack: str, *, yes: bool) -> None:
 
 def _kept(aws: Account, stack: str) -> list[str]:
     """What the template retains, as far as it was made."""
-    retained = {name for name, one in load(TEMPLATE)["Resources"].items() if one.get("DeletionPolicy") == "Retain"}
+    retained = {
+        name for name, one in load(TEMPLATE)["Resources"].items() if str(one.get("DeletionPolicy")).startswith("Retain")
+    }
     made = aws.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
     return [
         f"{one['ResourceType']:<22} {one['PhysicalResourceId']}" for one in made if one["LogicalResourceId"] in retained

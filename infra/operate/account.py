@@ -18,6 +18,7 @@ from infra.errors import OperatorError
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
+    from types_boto3_cloudformation.type_defs import StackTypeDef
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_lambda import LambdaClient
     from types_boto3_s3 import S3Client
@@ -126,6 +127,22 @@ class Account:
         """
         if self.known is not None:
             return self.known
+        return {output["OutputKey"]: output["OutputValue"] for output in self._stack.get("Outputs", [])}
+
+    @property
+    def key_filters(self) -> tuple[str, str]:
+        """What keys of the uploads bucket must begin and end with; the function may read no others.
+
+        Raises:
+            OperatorError: there is no such stack.
+        """
+        if self.known is not None:
+            return "", ""
+        chosen = {one["ParameterKey"]: one["ParameterValue"] for one in self._stack.get("Parameters", [])}
+        return chosen.get("KeyPrefix", ""), chosen.get("KeySuffix", "")
+
+    @cached_property
+    def _stack(self) -> "StackTypeDef":
         try:
             (stack,) = self.cloudformation.describe_stacks(StackName=self.where.stack)["Stacks"]
         except ClientError as error:
@@ -134,7 +151,7 @@ class Account:
             raise OperatorError(
                 f"there is no stack {self.where.stack} in {self.session.region_name}: name it with --stack and --region"
             ) from None
-        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        return stack
 
     @cached_property
     def cloudformation(self) -> "CloudFormationClient":

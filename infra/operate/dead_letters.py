@@ -121,8 +121,9 @@ def redrive(account: Account, rate: int | None) -> None:
     before = depth(account, url)
     if before.waiting:
         with meter("redrive") as shown:
+            earlier = _last_task(account, url)
             if _is_task_started(account, url, rate):
-                moved = _watch(account, url, shown)
+                moved = _watch(account, url, earlier, shown)
             else:
                 moved = _move(account, url, rate, before.waiting, shown)
         print(f"{moved:,} dead letters are in the function's queue again; what fails again comes back.")
@@ -131,6 +132,17 @@ def redrive(account: Account, rate: int | None) -> None:
     held = depth(account, url).in_flight
     if held:
         print(f"{held:,} are held by somebody who looks at them, for {_HELD_SECONDS // 60} minutes at most.")
+
+
+def _last_task(account: Account, url: str) -> int:
+    """When the latest task began that has ended, Unix milliseconds; 0 where there is none."""
+    try:
+        tasks = account.sqs.list_message_move_tasks(SourceArn=_arn(account, url), MaxResults=1)["Results"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _UNSUPPORTED:
+            return 0
+        raise
+    return max((task.get("StartedTimestamp", 0) for task in tasks if task.get("Status") != "RUNNING"), default=0)
 
 
 def _is_task_started(account: Account, url: str, rate: int | None) -> bool:
@@ -153,11 +165,15 @@ def _arn(account: Account, url: str) -> str:
     return account.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
 
 
-def _watch(account: Account, url: str, shown: Meter) -> int:
+def _watch(account: Account, url: str, earlier: int, shown: Meter) -> int:
     arn = _arn(account, url)
     while True:
         # The latest one is ours: SQS runs one task at a time, and a task that has ended has no handle to know it by.
-        (task,) = account.sqs.list_message_move_tasks(SourceArn=arn, MaxResults=1)["Results"]
+        tasks = account.sqs.list_message_move_tasks(SourceArn=arn, MaxResults=1)["Results"]
+        if not tasks or tasks[0].get("StartedTimestamp", earlier + 1) <= earlier:
+            time.sleep(_LOOK_SECONDS)  # it is not on the list yet
+            continue
+        task = tasks[0]
         moved = task.get("ApproximateNumberOfMessagesMoved", 0)
         ended = task.get("Status") not in {"RUNNING", "CANCELLING"}
         shown.update(moved, task.get("ApproximateNumberOfMessagesToMove"), last=ended)

@@ -155,7 +155,7 @@ def nothing_is_public(made: Resolved) -> Iterator[str]:
 def what_people_would_miss_is_kept(made: Resolved) -> Iterator[str]:
     for name, one in made.resources.items():
         kept = one.get("DeletionPolicy"), one.get("UpdateReplacePolicy")
-        if kept != (("Retain", "Retain") if one["Type"] in {_BUCKET, _TABLE} else (None, None)):
+        if kept != (("RetainExceptOnCreate", "Retain") if one["Type"] in {_BUCKET, _TABLE} else (None, None)):
             yield f"{name}: {kept}"
     for name, one in made.of_type(_TABLE).items():
         if one["PointInTimeRecoverySpecification"] != {"PointInTimeRecoveryEnabled": True}:

@@ -1,8 +1,12 @@
 """How a stack is found."""
 
+from datetime import UTC, datetime
+from typing import Any
+
 import boto3
 import pytest
 from botocore.exceptions import ClientError, NoRegionError
+from botocore.stub import Stubber
 
 from infra.errors import OperatorError
 from infra.operate.account import FUNCTION, QUEUE, TABLE, UPLOADS, Account, Where, told_in_one_line
@@ -39,3 +43,14 @@ def test_parts_that_are_all_given_need_no_stack() -> None:
 def test_what_aws_refuses_is_one_line(error: Exception, said: str) -> None:
     with pytest.raises(OperatorError, match=said), told_in_one_line():
         raise error
+
+
+def test_the_stack_tells_which_keys_the_function_may_read() -> None:
+    found = account(Where("mine"))
+    stack: Any = {"StackName": "mine", "CreationTime": datetime.now(UTC), "StackStatus": "CREATE_COMPLETE"}
+    stack["Parameters"] = [{"ParameterKey": "KeySuffix", "ParameterValue": ".jpg"}]
+    stack["Outputs"] = [{"OutputKey": TABLE, "OutputValue": "vectors"}]
+    with Stubber(found.cloudformation) as stubber:
+        stubber.add_response("describe_stacks", {"Stacks": [stack]}, {"StackName": "mine"})  # once: it is kept
+        assert found.key_filters == ("", ".jpg")
+        assert found.table == "vectors"

@@ -49,6 +49,16 @@ def test_folder_markers_are_left_alone_whatever_is_wanted() -> None:
     assert Wanted(OURS).verdict(Found("a/", 3, "e"), None) is Verdict.SENT
 
 
+def test_what_the_function_may_not_read_is_left_alone() -> None:
+    wanted = Wanted(OURS, everything=True, prefix="shop/", suffix=".jpg")
+    verdicts = [wanted.verdict(Found(key, 10, "e"), None) for key in ("shop/a.jpg", "a.jpg", "shop/a.png", "shop/")]
+    assert verdicts == [Verdict.SENT, *[Verdict.FILTERED] * 3]
+
+
+def test_a_key_like_a_folder_s_is_sent_where_its_size_is_not_known() -> None:
+    assert Wanted(OURS).verdict(Found("a/", None, "e"), None) is Verdict.SENT
+
+
 def test_an_inventory_without_etags_goes_by_the_fingerprint() -> None:
     assert Wanted(OURS).verdict(Found("a.png", 10, None), OVERWRITTEN) is Verdict.DONE
     assert Wanted(OURS, reembed=True).verdict(Found("a.png", 10, None), OLD_MODEL) is Verdict.SENT

@@ -22,6 +22,8 @@ class Queues(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.ending = ending
         self.running = running
+        self.earlier: list[dict[str, Any]] = []
+        self.late = 0
         self.asked = 0
         self.started: list[dict[str, Any]] = []
 
@@ -40,10 +42,13 @@ class Queues(ThreadingHTTPServer):
             return {"TaskHandle": "handle"}
         assert action == "ListMessageMoveTasks"
         if not self.started and not self.running:
-            return {"Results": []}
+            return {"Results": self.earlier}
+        if self.started and self.late:
+            self.late -= 1
+            return {"Results": self.earlier}
         self.asked += 1
         running = {"TaskHandle": "handle", "Status": "RUNNING", "ApproximateNumberOfMessagesMoved": 3}
-        return {"Results": [running if self.asked < 2 else self.ending]}
+        return {"Results": [running if self.asked < (3 if self.running else 2) else self.ending]}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -88,6 +93,29 @@ def test_sqs_moves_the_letters_where_it_can(capsys: pytest.CaptureFixture[str]) 
         }
     ]
     assert "7 dead letters are in the function's queue again" in capsys.readouterr().out
+
+
+def test_an_earlier_move_is_not_taken_for_ours(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.operate.dead_letters._LOOK_SECONDS", 0.01)
+    queues = Queues(DONE, running=False)
+    queues.earlier = [{"Status": "FAILED", "FailureReason": "long ago", "StartedTimestamp": 1}]
+    queues.late = 2
+    for account in serving(queues):
+        redrive(account, None)
+    assert "7 dead letters are in the function's queue again" in capsys.readouterr().out
+
+
+def test_a_move_that_is_not_on_the_list_yet_is_waited_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.operate.dead_letters._LOOK_SECONDS", 0.01)
+    queues = Queues(DONE, running=False)
+    queues.late = 2
+    for account in serving(queues):
+        redrive(account, None)
+    assert "7 dead letters" in capsys.readouterr().out
 
 
 def test_a_move_that_runs_already_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:

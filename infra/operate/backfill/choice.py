@@ -34,6 +34,7 @@ class Verdict(StrEnum):
     REJECTED = "rejected already"
     OTHER_MODEL = "of another model"
     IGNORED = "folder markers"
+    FILTERED = "left out by the stack's KeyPrefix and KeySuffix"
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,21 @@ class Wanted:
         reembed: also what another model has embedded or rejected.
         rejected: also what this model has rejected.
         everything: whatever the table says.
+        prefix: what keys must begin with; the function may not read others.
+        suffix: likewise, what they must end with.
     """
 
     fingerprint: str
     reembed: bool = False
     rejected: bool = False
     everything: bool = False
+    prefix: str = ""
+    suffix: str = ""
 
     def verdict(self, found: Found, item: WireItem | None) -> Verdict:
         """Judge an object by its item."""
+        if not found.key.startswith(self.prefix) or not found.key.endswith(self.suffix):
+            return Verdict.FILTERED
         if found.is_folder_marker:
             return Verdict.IGNORED
         changed = found.etag is not None and found.etag != text_of(item, "etag")

@@ -101,7 +101,8 @@ class Inventory:
         key = unquote_plus(fields["Key"])
         if not key.startswith(self.prefix):
             return None
-        return Found(key, int(fields.get("Size") or 0), fields.get("ETag", "").strip('"') or None)
+        size = fields.get("Size")
+        return Found(key, int(size) if size else None, fields.get("ETag", "").strip('"') or None)
 
 
 def read_inventory(s3: "S3Client", manifest: str, bucket: str, prefix: str) -> Inventory:

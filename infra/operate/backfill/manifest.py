@@ -43,10 +43,10 @@ def row(bucket: str, key: str) -> bytes:
 
 def commands(function_arn: str, path: Path) -> str:
     """What to type for the job: the bucket of the manifest and the role are the operator's own."""
-    account = function_arn.split(":")[4]
+    _, partition, _, _, account, *_ = function_arn.split(":")
     operation = {"LambdaInvoke": {"FunctionArn": function_arn, "InvocationSchemaVersion": "2.0"}}
     report = {
-        "Bucket": f"arn:aws:s3:::{_NAMED_BY_YOU}",
+        "Bucket": f"arn:{partition}:s3:::{_NAMED_BY_YOU}",
         "Prefix": "dropvec-reports",
         "Format": "Report_CSV_20180820",
         "Enabled": True,
@@ -54,7 +54,7 @@ def commands(function_arn: str, path: Path) -> str:
     }
     key = re.sub(r"[^A-Za-z0-9._-]", "-", path.name)  # so that nothing needs quoting
     place = f"{_NAMED_BY_YOU}/{key}"
-    where = f"ObjectArn=arn:aws:s3:::{place},ETag=$etag"
+    where = f"ObjectArn=arn:{partition}:s3:::{place},ETag=$etag"
     return f"""
 {shown(path)} is the manifest. To start the job, with a bucket and a role of yours (it must let S3 Batch Operations
 invoke the function, read the manifest and write the report):
@@ -62,7 +62,7 @@ invoke the function, read the manifest and write the report):
   aws s3 cp {shlex.quote(shown(path))} s3://{place}
   etag=$(aws s3api head-object --bucket {_NAMED_BY_YOU} --key {key} --query ETag --output text)
   aws s3control create-job --account-id {account} --priority 10 --no-confirmation-required \\
-    --role-arn arn:aws:iam::{account}:role/ROLE --description dropvec \\
+    --role-arn arn:{partition}:iam::{account}:role/ROLE --description dropvec \\
     --operation {shlex.quote(json.dumps(operation))} \\
     --manifest "Spec={{Format={_FORMAT},Fields=[Bucket,Key]}},Location={{{where}}}" \\
     --report {shlex.quote(json.dumps(report))}"""

@@ -24,12 +24,12 @@ class Found:
 
     Attributes:
         key: decoded.
-        bytes: its size; 0 where an inventory does not say.
+        bytes: its size; None where an inventory does not say.
         etag: without quotes; None where an inventory does not say.
     """
 
     key: str
-    bytes: int
+    bytes: int | None
     etag: str | None
 
     @property

@@ -64,7 +64,8 @@ def backfill(account: Account, options: Options) -> None:
     """
     source = _source(account, options)
     model = ask_model(account)
-    wanted = Wanted(model.fingerprint, options.reembed, options.rejected, options.everything)
+    prefix, suffix = account.key_filters if source.bucket == account.find_if_any(UPLOADS) else ("", "")
+    wanted = Wanted(model.fingerprint, options.reembed, options.rejected, options.everything, prefix, suffix)
     print(f"The model of {account.function}: {model.name}, fingerprint {model.fingerprint[:8]}", flush=True)
     work = Work(account, source, wanted, options)
     if options.dry_run:
@@ -181,7 +182,7 @@ class Work:
     def _count(self, judged: Judged) -> None:
         self.state.place = judged.slice.place
         self.state.counts.update(str(verdict) for verdict in judged.verdicts)
-        self.state.sent_bytes += sum(found.bytes for found in judged.sent())
+        self.state.sent_bytes += sum(found.bytes or 0 for found in judged.sent())
 
     def _show(self, shown_: Meter, *, last: bool = False) -> None:
         state = self.state
