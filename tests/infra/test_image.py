@@ -3,6 +3,9 @@
 import argparse
 import platform
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -201,3 +204,16 @@ def test_trimming_takes_files_and_folders_and_nothing_else(tmp_path: Path) -> No
 def test_a_pattern_that_matches_nothing_is_out_of_date(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nothing matches gone/"):
         trim(["gone/*"], tmp_path)
+
+
+def test_the_command_line_is_whole_in_what_the_build_gets_to_see(tmp_path: Path) -> None:
+    for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines():
+        path = ROOT / line.removeprefix("!")
+        if line.startswith("!infra") and path.is_dir():
+            shutil.copytree(path, tmp_path / line[1:], ignore=shutil.ignore_patterns("__pycache__"))
+        elif line.startswith("!infra"):
+            (tmp_path / line[1:]).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, tmp_path / line[1:])
+    without_packages = [sys.executable, "-S", "-m", "infra", "bake", "--help"]
+    done = subprocess.run(without_packages, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
