@@ -214,6 +214,6 @@ def test_the_command_line_is_whole_in_what_the_build_gets_to_see(tmp_path: Path)
         elif line.startswith("!infra"):
             (tmp_path / line[1:]).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, tmp_path / line[1:])
-    without_packages = [sys.executable, "-S", "-m", "infra", "bake", "--help"]
-    done = subprocess.run(without_packages, cwd=tmp_path, capture_output=True, text=True, check=False)
+    code = "from infra.__main__ import main; main(['bake', '--help'])"
+    done = subprocess.run([sys.executable, "-S", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
