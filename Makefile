@@ -38,9 +38,8 @@ image-test: .venv/.ready ## the tests of the container image
 	@sh tests/image/packages.sh
 	@$(PY) -m pytest -o timeout=900 tests/image
 
-# One process more than there are cores: many of the tests wait.
 test: .venv/.ready ## every test but those of the export and of the image
-	@$(PY) -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile --no-loadscope-reorder
+	@$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 bench: .venv/.ready ## dropvec beside naive and others, measured: make bench [QUICK=1] [PEERS=fastembed,openvino,torch]
 	@$(PY) -m tests.bench $(if $(QUICK),--quick) $(if $(filter undefined,$(origin PEERS)),,--peers "$(PEERS)")

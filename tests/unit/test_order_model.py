@@ -25,7 +25,7 @@ def test_item_json_and_vector_end_at_what_the_key_holds(
             machine,
             settings=settings(
                 max_examples=CASES,
-                stateful_step_count=25,
+                stateful_step_count=20,
                 deadline=None,
                 suppress_health_check=checks,
                 phases=[Phase.reuse, Phase.generate],
