@@ -1,7 +1,5 @@
 import signal
 
-import pytest
-
 # A shell that starts the tests in the background has them ignore Ctrl-C, and nohup the end of the session. Every
 # process that they start would inherit that, and some tests are about these signals. A handler is not inherited, even
 # an idle one.
@@ -9,8 +7,3 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda _signum, _frame: None)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what computes longest: another process waits for servers meanwhile."""
-    items.sort(key=lambda item: item.path.name != "test_order_model.py")
