@@ -3,14 +3,14 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from handler.answers import Report, answer
 from handler.aws import make_clients
 from handler.errors import DropvecError, RetryableError
 from handler.events import Direct, Message, read_event
-from handler.metrics import Meter, count_files, count_reports
+from handler.metrics import Counts, Meter, count_files, count_reports
 from handler.model import PORTABLE, load_encoder
 from handler.overlap import overlapped
 from handler.pipeline import Ending, Outcome, Pipeline
@@ -73,7 +73,7 @@ def serve(event: object, context: LambdaContext | None, pipeline: Pipeline, mete
         from handler.direct import respond  # noqa: PLC0415 - pydantic is not part of anybody else's cold start
 
         response = respond(work.body, pipeline, deadline, request_id)
-        _log_metrics(pipeline, lambda: meter.lines(count_files(response)))
+        _log_metrics(pipeline, meter, count_files(response))
         return response
 
     def report(message: Message) -> Report:
@@ -83,13 +83,13 @@ def serve(event: object, context: LambdaContext | None, pipeline: Pipeline, mete
 
     in_order = any(message.group is not None for message in work.messages)
     reports = _in_order(work.messages, report) if in_order else overlapped(report, work.messages)
-    _log_metrics(pipeline, lambda: meter.lines(count_reports(reports)))
+    _log_metrics(pipeline, meter, count_reports(reports))
     return answer(work, reports)
 
 
-def _log_metrics(pipeline: Pipeline, lines: Callable[[], Iterable[dict[str, Any]]]) -> None:
+def _log_metrics(pipeline: Pipeline, meter: Meter, counts: Counts) -> None:
     if pipeline.settings.metrics:
-        for line in lines():
+        for line in meter.lines(counts):
             _log(line)
 
 

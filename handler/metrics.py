@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from handler.answers import Report
+from handler.errors import AccessDeniedError, InternalError, RetryableError
 from handler.pipeline import Ending, Outcome
 
 NAMESPACE = "dropvec"
@@ -26,7 +27,7 @@ _STAGES = {
     "WriteMs": ("write", "commit"),
     "TotalMs": ("total",),
 }
-_PASSING = frozenset({"unavailable", "access_denied", "internal"})
+_PASSING = frozenset(error.code for error in (RetryableError, AccessDeniedError, InternalError))
 
 
 @dataclass
