@@ -376,7 +376,9 @@ def test_what_is_in_the_cache_is_not_asked_for_again(folder: Path, served: FileS
 def test_a_mirror_is_asked_instead(folder: Path, served: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
     edit(folder, served.url, "https://models.invalid")
     mirror = served.url
-    assert "models.invalid" in refused(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr("infra.bake.download.time.sleep", lambda _: None)
+        assert "models.invalid" in refused(folder)
     baked(folder, mirror=mirror)
     (folder.parent / "cache").rename(folder.parent / "used")
     monkeypatch.setenv("DROPVEC_MIRROR", mirror)

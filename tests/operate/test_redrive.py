@@ -70,6 +70,11 @@ class _Handler(BaseHTTPRequestHandler):
 DONE = {"Status": "COMPLETED", "ApproximateNumberOfMessagesMoved": 7, "ApproximateNumberOfMessagesToMove": 7}
 
 
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.operate.dead_letters._LOOK_SECONDS", 0.01)
+
+
 def serving(queues: Queues) -> Iterator[Account]:
     threading.Thread(target=queues.serve_forever, daemon=True).start()
     try:
@@ -95,10 +100,7 @@ def test_sqs_moves_the_letters_where_it_can(capsys: pytest.CaptureFixture[str]) 
     assert "7 dead letters are in the function's queue again" in capsys.readouterr().out
 
 
-def test_an_earlier_move_is_not_taken_for_ours(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("infra.operate.dead_letters._LOOK_SECONDS", 0.01)
+def test_an_earlier_move_is_not_taken_for_ours(capsys: pytest.CaptureFixture[str]) -> None:
     queues = Queues(DONE, running=False)
     queues.earlier = [{"Status": "FAILED", "FailureReason": "long ago", "StartedTimestamp": 1}]
     queues.late = 2
@@ -107,10 +109,7 @@ def test_an_earlier_move_is_not_taken_for_ours(
     assert "7 dead letters are in the function's queue again" in capsys.readouterr().out
 
 
-def test_a_move_that_is_not_on_the_list_yet_is_waited_for(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("infra.operate.dead_letters._LOOK_SECONDS", 0.01)
+def test_a_move_that_is_not_on_the_list_yet_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
     queues = Queues(DONE, running=False)
     queues.late = 2
     for account in serving(queues):
