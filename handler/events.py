@@ -25,8 +25,9 @@ TAKEN = (
     "2.0), and direct requests with input_paths, images, texts or check"
 )
 
-# SNS inside SQS is the deepest that AWS builds: body, envelope, message, notification, record.
-_MAX_DEPTH = 4
+# An SNS event that Lambda has set aside, put back into the queue, is the deepest that AWS builds: body, Lambda's
+# envelope, SNS event, its record, message, notification, record.
+_MAX_DEPTH = 6
 
 _HEX = frozenset("0123456789abcdefABCDEF")
 

@@ -64,7 +64,8 @@ def first_picture(data: bytes, name: str) -> bytes:
     return data
 
 
-def _png_chunks(data: bytes) -> Iterator[bytes]:
+def _png_chunks(data: bytes) -> Iterator[memoryview]:
+    view = memoryview(data)
     at, seen, last, behind = 8, set(), b"", False
     for _ in range(MOST_PARTS):
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
@@ -74,7 +75,7 @@ def _png_chunks(data: bytes) -> Iterator[bytes]:
             _check_png(data, at + 4, stop - 4)
         about = _png_metadata(data, at) if kind not in _PNG_PICTURE else b""
         if kind in _PNG_PICTURE or (about and about not in seen):
-            yield data[at:stop]
+            yield view[at:stop]
         seen.add(about)
         if kind == b"IEND" or stop >= len(data):
             return
@@ -103,7 +104,7 @@ def _first_gif(data: bytes) -> bytes:
     whole, data, control = data, data[:_GIF_MOST_BEFORE], b""
     for _ in range(MOST_PARTS):
         if data[at] == _GIF_IMAGE:
-            return b"".join([whole[:palette_end], control, whole[at:]])
+            return b"".join([whole[:palette_end], control, memoryview(whole)[at:]])
         if data[at] != _GIF_EXTENSION:
             at += 1  # padding
             continue

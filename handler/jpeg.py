@@ -45,7 +45,8 @@ def first_jpeg(data: bytes) -> bytes:
         ValueError: it is incomplete.
         IndexError: likewise.
     """
-    kept, frame, scans, about = [data[:2]], b"", [], 0
+    view = memoryview(data)  # whose slices are no copies
+    kept, frame, scans, about = [view[:2]], b"", [], 0
     for marker, start, stop in _segments(data):
         body = data[start + 4 : min(start + 4 + _HEAD_BYTES, stop)]
         if marker in _FRAMES:
@@ -56,7 +57,7 @@ def first_jpeg(data: bytes) -> bytes:
             about += 1
         elif marker not in {_END, *_TABLES}:
             continue
-        kept.append(data[start:stop])
+        kept.append(view[start:stop])
         if marker == _SCAN and frame[0] in _SEQUENTIAL and frame[6] == body[0]:
             return b"".join(kept if stop == len(data) else [*kept, _LOOKAHEAD])
     _require_full_precision(frame, scans)

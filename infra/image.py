@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -73,8 +74,8 @@ def build(wanted: Build) -> None:
         model = stack.enter_context(_staged(wanted.model))
         bake = [*wanted.bake, *stack.enter_context(_staged_labels(wanted.labels))]
         secrets = stack.enter_context(_secrets(pip_settings()))
-        arguments = {"MODEL": model, "BAKE_OPTIONS": shlex.join(bake), "BASE_IMAGE": wanted.base, **_origin()}
-        command = build_command(engine, wanted, arguments, secrets)
+        arguments = {"MODEL": model, "BAKE_OPTIONS": shlex.join(bake), "BASE_IMAGE": wanted.base}
+        command = build_command(engine, wanted, arguments, _image_labels(wanted.base), secrets)
         done = subprocess.run(command, cwd=ROOT, check=False)
     if done.returncode != 0:
         raise OperatorError(f"{engine} could not build {wanted.tag}; what it printed last says why")
@@ -99,7 +100,11 @@ def find_engine(name: str | None = None) -> str:
 
 
 def build_command(
-    engine: str, wanted: Build, arguments: Mapping[str, str | None], secrets: Mapping[str, Path]
+    engine: str,
+    wanted: Build,
+    arguments: Mapping[str, str | None],
+    labels: Mapping[str, str],
+    secrets: Mapping[str, Path],
 ) -> list[str]:
     """The command that builds, to be run in the repository; arguments that are None or empty keep their defaults."""
     command = [*_ENGINES[engine], "--file", str(DOCKERFILE.relative_to(ROOT)), "--tag", wanted.tag]
@@ -109,6 +114,8 @@ def build_command(
         command += ["--build-arg", f"{name}={value}"] if value else []
     for name in (name for name in _PROXIES if name in os.environ):
         command += ["--build-arg", name]  # builders know these, and keep them out of the image
+    for name, value in labels.items():
+        command += ["--label", f"org.opencontainers.image.{name}={value}"]
     for name, path in secrets.items():
         command += ["--secret", f"id={name},src={path}"]
     return [*command, "."]
@@ -207,10 +214,11 @@ def _secrets(settings: Settings) -> Iterator[Mapping[str, Path]]:
         yield found
 
 
-def _origin() -> dict[str, str]:
-    """What the image's labels say of the code."""
+def _image_labels(base: str | None) -> dict[str, str]:
+    """What the image says of this build: the code's version and commit, and the base image's name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    return {"VERSION": str(project["version"]), "REVISION": _revision()}
+    (default,) = re.findall(r"^ARG BASE_IMAGE=(\S+)$", DOCKERFILE.read_text("utf-8"), re.MULTILINE)
+    return {"version": str(project["version"]), "revision": _revision(), "base.name": base or default}
 
 
 def _revision() -> str:

@@ -12,7 +12,7 @@ from infra.local.paths import ROOT
 from infra.local.server import ACCESS_KEY
 from tests.bundles import write_tiny_bundle
 from tests.image.engine import build_image, exists, podman, run
-from tests.infra.test_image_lock import RUNTIME, pins
+from tests.infra.test_image_lock import RUNTIME, pins, project
 
 MEGABYTE = 1_000_000
 MOST_BYTES = 150 * MEGABYTE
@@ -50,6 +50,7 @@ def test_what_it_runs_and_as_whom(image: str) -> None:
     labels = {name.rpartition(".")[2]: value for name, value in facts["Labels"].items() if "opencontainers" in name}
     assert (labels["title"], labels["licenses"]) == ("dropvec", "MIT")
     assert labels["revision"] == run("git", "rev-parse", "HEAD", folder=ROOT).strip()
+    assert labels["version"] == project()["project"]["version"]
     assert labels["name"].startswith("localhost/dropvec-test-base:")
 
 

@@ -197,6 +197,10 @@ TRIGGERS: dict[str, tuple[Trigger, list[Told]]] = {
         Trigger.SQS,
         [told("7f1e6f3a-2b0c-4a57-9d43-0f6a6c1c9be1", Job(UPLOADS, "shop/denied once.jpg", "0068EB6A1B4A90D112"))],
     ),
+    "sqs-lambda-failure-sns.json": (
+        Trigger.SQS,
+        [told("e09b5d37-48c1-4f6a-8d2e-7a13c6f0b954", Job(UPLOADS, "shop/denied by topic.jpg", "0068EB6ABB1F8A5D20"))],
+    ),
     "sns-s3.json": (Trigger.SNS, [told("", Job(UPLOADS, "shop/from sns.jpg", "0068EB6A1B48BC7737"))]),
     "sns-test-event.json": (Trigger.SNS, [told("")]),
     "s3-batch-1.0.json": (Trigger.S3_BATCH, [told("dGFza2lkZ29lc2hlcmUK", Job(UPLOADS, "shop/batch one+1.jpg", None))]),

@@ -1,4 +1,6 @@
 import io
+import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from handler.pixels import decode, sniff
 from tests.bombs import jpeg_with, png_with
 from tests.containers import exif, jpeg_segment, png_chunk
 from tests.corpus import cut, with_trash
+from tests.pictures import encoded
 from tests.samples import WHOLE, photo, with_exif
 
 OWN = [name for name in WHOLE if not name.startswith(("heic", "avif"))]
@@ -50,6 +53,21 @@ def test_what_is_cut_out_is_turned_as_before(kind: str) -> None:
 )
 def test_nobody_asks_for_the_rest(data: bytes) -> None:
     assert decode(data, 10**6).image.size == photo().size
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [("JPEG", {"quality": 95}), ("JPEG", {"progressive": True}), ("PNG", {}), ("GIF", {})]
+)
+def test_cutting_out_takes_no_more_memory_than_what_is_cut_out(kind: str, options: dict[str, Any]) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (600, 800), dtype=np.uint8)
+    data = encoded(Image.fromarray(noise), kind, **options)
+    tracemalloc.start()
+    try:
+        size = len(first_picture(data, kind.lower()))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(data) * 0.99 < size <= peak < 1.1 * size
 
 
 @pytest.mark.parametrize("name", [name for name in WHOLE if name.startswith("jpeg") and "progressive" not in name])

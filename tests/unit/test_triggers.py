@@ -4,6 +4,8 @@ import base64
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import reduce
+from itertools import cycle
 from typing import Any, cast
 from urllib.parse import quote_plus
 
@@ -47,6 +49,12 @@ def created(place: Object) -> Event:
 
 def envelope(message: object) -> Event:
     return {"Type": "Notification", "MessageId": "n", "Message": json.dumps(message)}
+
+
+def set_aside(event: Event) -> Event:
+    """What Lambda sends to the dead letters when an event has failed too often."""
+    context = {"requestId": "r-0", "condition": "RetriesExhausted", "approximateInvokeCount": 3}
+    return {"version": "1.0", "requestContext": context, "requestPayload": event, "responseContext": {}}
 
 
 def queue(bodies: Iterable[object], *, name: str = "uploads", groups: Iterable[str] = ()) -> Event:
@@ -94,6 +102,11 @@ def eventbridge_in_sns_in_sqs(places: list[Object]) -> list[Event]:
     return [queue(envelope(created(place)) for place in places)]
 
 
+def set_aside_in_sqs(places: list[Object]) -> list[Event]:
+    builders = cycle([sns, s3, eventbridge])
+    return [queue(set_aside(event) for place, build in zip(places, builders, strict=False) for event in build([place]))]
+
+
 def batch_1(places: list[Object]) -> list[Event]:
     tasks = [
         {"taskId": f"t{number}", "s3BucketArn": f"arn:aws:s3:::{bucket}", "s3Key": quote_plus(key), "s3VersionId": "1"}
@@ -113,7 +126,7 @@ def batch_2(places: list[Object]) -> list[Event]:
 
 Builder = Callable[[list[Object]], list[Event]]
 RAISING: list[Builder] = [s3, sns, eventbridge]
-QUEUES: list[Builder] = [sqs, sns_in_sqs, eventbridge_in_sqs, eventbridge_in_sns_in_sqs]
+QUEUES: list[Builder] = [sqs, sns_in_sqs, eventbridge_in_sqs, eventbridge_in_sns_in_sqs, set_aside_in_sqs]
 BATCHES: list[Builder] = [batch_1, batch_2]
 
 
@@ -389,6 +402,10 @@ POISON: dict[str, object] = {
     "an envelope around text": {"Type": "Notification", "Message": "Hello"},
     "an envelope around nothing": {"Type": "Notification", "Message": ""},
     "envelopes in envelopes": envelope(envelope(envelope(notification((UPLOADS, KEYS[0]))))),
+    "set aside again and again": reduce(
+        lambda event, _: set_aside(event), range(200), notification((UPLOADS, KEYS[0]))
+    ),
+    "records in records": reduce(lambda event, _: {"Records": [event]}, range(200), record((UPLOADS, KEYS[0]))),
     "a batch of a queue": queue([notification((UPLOADS, "x"))]),
     "a direct request": {"input_paths": [f"s3://{UPLOADS}/{KEYS[0]}"]},
 }
