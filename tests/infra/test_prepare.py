@@ -66,17 +66,17 @@ def test_it_gives_the_vector_of_the_model_itself(baked: Path) -> None:
 
 
 def test_the_graph_of_the_other_width_never_gives_the_vector(baked: Path) -> None:
-    # Why all of this is needed: with blocks that are too wide for the CPU there is no error, only another vector.
+    # Why all of this is needed: with blocks of the wrong width there is often no error, only another vector.
     spec = load_encoder(baked).spec
     (stranger,) = (entry for entry in spec.prepared if entry.name != here())
     options = prepared_options(1)
     session = ort.InferenceSession(baked / stranger.graph.name, options, providers=["CPUExecutionProvider"])
     encoder = Encoder(baked, spec, session, stranger.name)
-    if stranger.name == "blocks-8":
-        with pytest.raises(Exception, match="ONNXRuntimeError"):
-            embed_testcard(encoder)
+    try:
+        vector = embed_testcard(encoder)
+    except Exception as error:  # noqa: BLE001 - of some models, depending on its release, onnxruntime sees it
+        assert "ONNXRuntimeError" in str(error)
         return
-    vector = embed_testcard(encoder)
     assert vector.shape == (1280,)
     assert np.isfinite(vector).all()
     assert cosine_of(vector, np.array(spec.canonical_vector, dtype=np.float32)) < 0.9
