@@ -13,7 +13,7 @@ from infra.local.paths import TEMPLATE
 from infra.local.template import load
 
 _IMAGE = re.compile(r"\d{12}\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/.+[:@].+")
-_DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"}
+_DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 
 
 def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: bool) -> None:
