@@ -43,7 +43,7 @@ def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: b
             raise OperatorError(f"the stack {stack} is gone again")
         for output in made["Outputs"]:
             print(f"\n{output.get('Description', output['OutputKey'])}\n  {output['OutputValue']}")
-        _connect(aws, stack, made, yes=yes)
+        _connect(aws, made, yes=yes)
 
 
 def _check(aws: Account, stack: str, there: Mapping[str, Any] | None, given: Mapping[str, str]) -> None:
@@ -112,18 +112,17 @@ def _apply(
     return True
 
 
-def _connect(aws: Account, stack: str, made: Mapping[str, Any], *, yes: bool) -> None:
+def _connect(aws: Account, made: Mapping[str, Any], *, yes: bool) -> None:
     """Let an existing bucket tell the stack of uploads, if its owner agrees; all that it tells others stays."""
     parameters = {one["ParameterKey"]: one["ParameterValue"] for one in made["Parameters"]}
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in made["Outputs"]}
     if not (bucket := parameters["ExistingBucket"]):
         return
     now = notifications.read(aws.s3, bucket)
-    wanted = notifications.with_stack(now, stack, outputs, parameters)
+    wanted = notifications.with_stack(now, _listener(aws, made), parameters)
     if wanted == now:
         return
     print(f"\nThe bucket {bucket} does not tell of its objects yet. To be added to its notifications:")
-    print(f"  {parameters['Trigger']} -> {outputs['EventTarget']}")
+    print(f"  {parameters['Trigger']} -> {_outputs(made)['EventTarget']}")
     if agreed("Add that, and leave the others as they are?", yes=yes):
         notifications.write(aws.s3, bucket, wanted)
         print("Added.")
@@ -149,7 +148,8 @@ def destroy(stack: str, *, yes: bool) -> None:
         if not agreed("Delete the stack?", yes=yes):
             print("Nothing was changed.")
             return
-        _disconnect(aws, stack, there)
+        if bucket := _uploads_bucket(there):
+            _disconnect(aws, bucket, _listener(aws, there))
         old = frozenset(event["EventId"] for event in changes.events(aws.cloudformation, stack))
         aws.cloudformation.delete_stack(StackName=stack)
         status = changes.await_end(aws.cloudformation, there["StackId"], old)
@@ -168,13 +168,32 @@ def _kept(aws: Account, stack: str) -> list[str]:
     ]
 
 
-def _disconnect(aws: Account, stack: str, there: Mapping[str, Any]) -> None:
-    """Take the stack's part out of an existing bucket's notifications: they would go nowhere."""
-    parameters = {one["ParameterKey"]: one["ParameterValue"] for one in there.get("Parameters", [])}
-    if not (bucket := parameters.get("ExistingBucket")):
+def _disconnect(aws: Account, bucket: str, listener: notifications.Listener) -> None:
+    """Take the stack's part out of a bucket's notifications: they would go nowhere."""
+    try:
+        now = notifications.read(aws.s3, bucket)
+    except aws.s3.exceptions.NoSuchBucket:
         return
-    now = notifications.read(aws.s3, bucket)
-    wanted = notifications.without_stack(now, stack)
+    wanted = notifications.without_stack(now, listener)
     if wanted != now:
-        notifications.write(aws.s3, bucket, wanted)
-        print(f"The bucket {bucket} no longer tells this stack of its objects.")
+        notifications.write(aws.s3, bucket, wanted, is_checked=False)  # the others may be gone, which is their affair
+        print(f"The bucket {bucket} no longer tells the stack {listener.stack} of its objects.")
+
+
+def _uploads_bucket(stack: Mapping[str, Any]) -> str:
+    """The bucket that a stack embeds; empty where the stack was never made, and so no bucket tells it anything."""
+    return _outputs(stack).get("UploadsBucket", "")
+
+
+def _listener(aws: Account, stack: Mapping[str, Any]) -> notifications.Listener:
+    outputs, partition = _outputs(stack), aws.cloudformation.meta.partition
+    queue, function = outputs["QueueUrl"].rpartition("/")[2], outputs["FunctionName"]
+    return notifications.Listener(
+        stack["StackName"],
+        queue=f"arn:{partition}:sqs:{aws.region}:{aws.id}:{queue}",
+        function=f"arn:{partition}:lambda:{aws.region}:{aws.id}:function:{function}",
+    )
+
+
+def _outputs(stack: Mapping[str, Any]) -> dict[str, str]:
+    return {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])}

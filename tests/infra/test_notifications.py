@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from infra.deploy.notifications import EVENTS, with_stack, without_stack
+from infra.deploy.notifications import EVENTS, Listener, with_stack, without_stack
 from infra.local.paths import TEMPLATE
 from infra.local.template import load
 
@@ -21,7 +21,7 @@ OTHERS: dict[str, Any] = {
     ],
     "EventBridgeConfiguration": {},
 }
-OUTPUTS = {"EventTarget": "arn:target"}
+MINE = Listener("mine", queue="arn:queue", function="arn:function")
 
 
 def parameters(trigger: str, prefix: str = "", suffix: str = "") -> dict[str, str]:
@@ -29,35 +29,46 @@ def parameters(trigger: str, prefix: str = "", suffix: str = "") -> dict[str, st
 
 
 def test_the_queue_is_added_to_the_others() -> None:
-    made = with_stack(OTHERS, "mine", OUTPUTS, parameters("queue", suffix=".jpg"))
+    made = with_stack(OTHERS, MINE, parameters("queue", suffix=".jpg"))
     assert {**made, "QueueConfigurations": made["QueueConfigurations"][:-1]} == OTHERS
     assert made["QueueConfigurations"][-1] == {
         "Id": "dropvec-mine",
-        "QueueArn": "arn:target",
+        "QueueArn": "arn:queue",
         "Events": list(EVENTS),
         "Filter": {"Key": {"FilterRules": [{"Name": "suffix", "Value": ".jpg"}]}},
     }
 
 
 def test_the_function_is_added_where_there_is_nothing() -> None:
-    wanted = {"Id": "dropvec-mine", "LambdaFunctionArn": "arn:target", "Events": list(EVENTS)}
-    assert with_stack({}, "mine", OUTPUTS, parameters("direct")) == {"LambdaFunctionConfigurations": [wanted]}
+    wanted = {"Id": "dropvec-mine", "LambdaFunctionArn": "arn:function", "Events": list(EVENTS)}
+    assert with_stack({}, MINE, parameters("direct")) == {"LambdaFunctionConfigurations": [wanted]}
 
 
 def test_eventbridge_is_turned_on_beside_the_others() -> None:
     others = {name: one for name, one in OTHERS.items() if name != "EventBridgeConfiguration"}
-    assert with_stack(others, "mine", OUTPUTS, parameters("eventbridge")) == OTHERS
+    assert with_stack(others, MINE, parameters("eventbridge")) == OTHERS
 
 
 @pytest.mark.parametrize("there", [{}, OTHERS])
 @pytest.mark.parametrize("before", ["queue", "direct", "eventbridge"])
 @pytest.mark.parametrize("after", ["queue", "direct", "eventbridge"])
 def test_another_trigger_takes_the_place_of_the_one_before(there: dict[str, Any], before: str, after: str) -> None:
-    once = with_stack(there, "mine", OUTPUTS, parameters(before))
-    twice = with_stack(once, "mine", OUTPUTS, parameters(after, prefix="in/"))
-    expected = with_stack(there, "mine", OUTPUTS, parameters(after, prefix="in/"))
+    once = with_stack(there, MINE, parameters(before))
+    twice = with_stack(once, MINE, parameters(after, prefix="in/"))
+    expected = with_stack(there, MINE, parameters(after, prefix="in/"))
     assert {**twice, "EventBridgeConfiguration": {}} == {**expected, "EventBridgeConfiguration": {}}
-    assert {**without_stack(twice, "mine"), "EventBridgeConfiguration": {}} == {**there, "EventBridgeConfiguration": {}}
+    assert {**without_stack(twice, MINE), "EventBridgeConfiguration": {}} == {**there, "EventBridgeConfiguration": {}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [("Queue", {"QueueArn": "arn:queue"}), ("LambdaFunction", {"LambdaFunctionArn": "arn:function"})],
+)
+def test_its_part_is_known_by_where_it_goes(kind: str, target: dict[str, str]) -> None:
+    name = f"{kind}Configurations"
+    by_hand = {"Id": "0a1b", **target, "Events": ["s3:ObjectCreated:*"]}
+    there = {**OTHERS, name: [by_hand, *OTHERS.get(name, [])]}
+    assert without_stack(there, MINE) == OTHERS
 
 
 def test_its_events_are_those_of_the_template() -> None:
