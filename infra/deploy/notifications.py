@@ -1,6 +1,6 @@
 """What a bucket tells of its objects, with a stack's part put in or taken out and all else as it is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ EVENTS = (
     "s3:ObjectRestore:Completed",
 )
 _LISTS = ("QueueConfigurations", "LambdaFunctionConfigurations", "TopicConfigurations")
-_TARGETS = ("QueueArn", "LambdaFunctionArn")
+_TARGETS = ("QueueArn", "LambdaFunctionArn", "TopicArn")
 _EVENTBRIDGE = "EventBridgeConfiguration"
 
 
@@ -74,6 +74,25 @@ def without_stack(there: Notifications, listener: Listener) -> Notifications:
         if others := [one for one in there.get(name, []) if not listener.hears(one)]:
             kept[name] = others
     return kept
+
+
+def is_told(there: Notifications, listener: Listener, parameters: Mapping[str, str]) -> bool:
+    """Whether a stack hears already what it wants to, in whatever words and entries a bucket puts that."""
+    return _heard(there, listener) == _heard(with_stack(there, listener, parameters), listener)
+
+
+def _heard(there: Notifications, listener: Listener) -> tuple[bool, set[tuple[str, str, str, str]]]:
+    """Whether EventBridge is on, and (target, event, prefix, suffix) of all that a stack hears."""
+    ours = [one for name in _LISTS for one in there.get(name, []) if listener.hears(one)]
+    return _EVENTBRIDGE in there, {heard for one in ours for heard in _spelled_out(one)}
+
+
+def _spelled_out(entry: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    target = next(entry[name] for name in _TARGETS if name in entry)
+    rules = entry.get("Filter", {}).get("Key", {}).get("FilterRules", [])
+    filters = {rule["Name"].lower(): rule["Value"] for rule in rules}  # S3 answers `Prefix` to what was `prefix`
+    for event in entry["Events"]:
+        yield target, event, filters.get("prefix", ""), filters.get("suffix", "")
 
 
 def read(s3: "S3Client", bucket: str) -> Notifications:

@@ -118,13 +118,13 @@ def _connect(aws: Account, made: Mapping[str, Any], *, yes: bool) -> None:
     if not (bucket := parameters["ExistingBucket"]):
         return
     now = notifications.read(aws.s3, bucket)
-    wanted = notifications.with_stack(now, _listener(aws, made), parameters)
-    if wanted == now:
+    listener = _listener(aws, made)
+    if notifications.is_told(now, listener, parameters):
         return
     print(f"\nThe bucket {bucket} does not tell of its objects yet. To be added to its notifications:")
     print(f"  {parameters['Trigger']} -> {_outputs(made)['EventTarget']}")
     if agreed("Add that, and leave the others as they are?", yes=yes):
-        notifications.write(aws.s3, bucket, wanted)
+        notifications.write(aws.s3, bucket, notifications.with_stack(now, listener, parameters))
         print("Added.")
     else:
         print("Not added: nothing is embedded until its owner does so.")
