@@ -36,13 +36,15 @@ def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: b
     with account() as aws:
         there = changes.find_stack(aws.cloudformation, stack)
         _check(aws, stack, there, given)
-        if not _apply(aws, stack, there, _parameters(known, there, given), yes=yes):
+        if not _apply(aws, stack, there, given, yes=yes):
             return
         made = changes.find_stack(aws.cloudformation, stack)
         if made is None:
             raise OperatorError(f"the stack {stack} is gone again")
         for output in made["Outputs"]:
             print(f"\n{output.get('Description', output['OutputKey'])}\n  {output['OutputValue']}")
+        if left := _left(there, given):
+            _disconnect(aws, left, _listener(aws, made))
         _connect(aws, made, yes=yes)
 
 
@@ -80,26 +82,33 @@ def _check_nothing_is_left(aws: Account, stack: str, existing: str) -> None:
         )
 
 
-def _parameters(
-    known: Mapping[str, Any], there: Mapping[str, Any] | None, given: Mapping[str, str]
-) -> list[Mapping[str, Any]]:
-    before = {one["ParameterKey"] for one in (there or {}).get("Parameters", [])} - given.keys()
+def _parameters(there: Mapping[str, Any] | None, given: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    known = load(TEMPLATE)["Parameters"]
+    before = _settings(there or {}).keys() - given.keys()
     kept = [{"ParameterKey": name, "UsePreviousValue": True} for name in known if name in before]
     return [*kept, *({"ParameterKey": name, "ParameterValue": value} for name, value in given.items())]
 
 
-def _apply(
-    aws: Account, stack: str, there: Mapping[str, Any] | None, parameters: list[Mapping[str, Any]], *, yes: bool
-) -> bool:
+def _left(there: Mapping[str, Any] | None, given: Mapping[str, str]) -> str:
+    """The bucket that a stack would no longer embed; empty where it stays the same one."""
+    if there is None or "ExistingBucket" not in given:
+        return ""
+    bucket = _uploads_bucket(there)
+    return "" if given["ExistingBucket"] in {bucket, _settings(there).get("ExistingBucket")} else bucket
+
+
+def _apply(aws: Account, stack: str, there: Mapping[str, Any] | None, given: Mapping[str, str], *, yes: bool) -> bool:
     """Propose, ask, do; whether the stack is as it should be now."""
     is_new = there is None
     body = TEMPLATE.read_text(encoding="utf-8")
-    arn, proposed = changes.propose(aws.cloudformation, stack, body, parameters, is_new=is_new)
+    arn, proposed = changes.propose(aws.cloudformation, stack, body, _parameters(there, given), is_new=is_new)
     if not proposed:
         print(f"The stack {stack} in {aws.region} is as it should be.")
         return True
     print(f"The stack {stack} in {aws.region} of account {aws.id} {'would be made' if is_new else 'would change'}:")
     print("\n".join(map(changes.shown, proposed)))
+    if left := _left(there, given):
+        print(f"The bucket {left} would no longer tell it of its objects.")
     if not agreed("Do that?", yes=yes):
         changes.forget(aws.cloudformation, stack, arn, is_new=is_new)
         print("Nothing was changed.")
@@ -114,7 +123,7 @@ def _apply(
 
 def _connect(aws: Account, made: Mapping[str, Any], *, yes: bool) -> None:
     """Let an existing bucket tell the stack of uploads, if its owner agrees; all that it tells others stays."""
-    parameters = {one["ParameterKey"]: one["ParameterValue"] for one in made["Parameters"]}
+    parameters = _settings(made)
     if not (bucket := parameters["ExistingBucket"]):
         return
     now = notifications.read(aws.s3, bucket)
@@ -197,3 +206,7 @@ def _listener(aws: Account, stack: Mapping[str, Any]) -> notifications.Listener:
 
 def _outputs(stack: Mapping[str, Any]) -> dict[str, str]:
     return {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])}
+
+
+def _settings(stack: Mapping[str, Any]) -> dict[str, str]:
+    return {one["ParameterKey"]: one["ParameterValue"] for one in stack.get("Parameters", [])}

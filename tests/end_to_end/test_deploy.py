@@ -125,6 +125,38 @@ def test_an_existing_bucket_goes_on_telling_others(operator: Operator) -> None:
     assert notifications.read(operator.s3, "of-others") == before
 
 
+def test_a_bucket_that_is_left_for_another_one_no_longer_tells(operator: Operator) -> None:
+    first, second, own = "left-first", "left-second", "five-uploads-000000000000-us-east-1"
+    theirs: dict[str, Any] = {}
+    for bucket in (first, second):
+        operator.s3.create_bucket(Bucket=bucket)
+        operator.add_queue(bucket, f"theirs-{bucket}")
+        theirs[bucket] = notifications.read(operator.s3, bucket)
+
+    def deployed(said: str, *settings: str) -> str:
+        done = operator.run("deploy", "--stack", "five", "--image", IMAGE, "--set", *settings, said=said)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    def telling() -> list[str]:
+        return [bucket for bucket, others in theirs.items() if notifications.read(operator.s3, bucket) != others]
+
+    deployed("y\ny\n", f"ExistingBucket={first}")
+    assert telling() == [first]
+    assert f"The bucket {first} would no longer tell it" in deployed("n\n", f"ExistingBucket={second}")
+    assert telling() == [first]
+    deployed("y\ny\n", f"ExistingBucket={second}")
+    assert telling() == [second]
+    deployed("y\n", "ExistingBucket=")
+    assert telling() == []
+
+    theirs[own] = {}
+    assert "would no longer" not in deployed("y\n", "ExistingBucket=", "Trigger=direct")
+    assert telling() == [own]
+    deployed("y\ny\n", f"ExistingBucket={first}")
+    assert telling() == [first]
+
+
 @pytest.mark.parametrize("trigger", ["queue", "direct"])
 def test_the_bucket_that_stays_tells_nobody_who_is_gone(operator: Operator, trigger: str) -> None:
     name = f"three-{trigger}"
