@@ -274,12 +274,16 @@ def alarms_reach_people(made: Resolved) -> Iterator[str]:
 
 def the_function_is_bounded_and_traced(made: Resolved) -> Iterator[str]:
     (function,) = made.of_type("AWS::Serverless::Function").values()
-    limit = made.parameters["MaximumConcurrency"]
+    limit, backfill = made.parameters["MaximumConcurrency"], made.parameters["BackfillConcurrency"]
+    is_direct = made.parameters["Trigger"] == "direct"
     reserved = function.get("ReservedConcurrentExecutions")
-    if reserved != (limit if made.parameters["Trigger"] == "direct" else None):
+    if reserved != (limit if is_direct else None):
         yield f"{reserved} invocations are reserved"
-    if function["Events"]["Uploads"]["Properties"]["ScalingConfig"]["MaximumConcurrency"] != limit:
-        yield "the queue's mapping is not bounded"
+    taken = function["Events"]["Uploads"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]
+    if taken != (backfill if is_direct else limit):
+        yield f"the queue's mapping is bounded by {taken}"
+    if int(backfill) > int(limit) // 2:
+        yield "a backfill may take more than half of what is there for uploads"
     if function["Tracing"] != "Active":
         yield "it is not traced"
     if role(made)["Trace"]["Action"] != ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]:

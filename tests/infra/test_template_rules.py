@@ -80,7 +80,12 @@ def test_numbers_stay_within_the_services_own_limits(template: Template) -> None
         for name, one in template["Parameters"].items()
         if {"MinValue", "MaxValue"} <= one.keys()
     }
-    assert bounds == {"MemorySize": (512, 10240), "BatchSize": (1, 10), "MaximumConcurrency": (2, 1000)}
+    assert bounds == {
+        "MemorySize": (512, 10240),
+        "BatchSize": (1, 10),
+        "MaximumConcurrency": (2, 1000),
+        "BackfillConcurrency": (2, 1000),
+    }
 
 
 def test_every_parameter_but_the_image_has_a_default_and_a_use(template: Template) -> None:
@@ -172,6 +177,7 @@ def hurry(template: Template) -> None:
     template["Mappings"]["ByTimeout"]["60"]["VisibilitySeconds"] = 300
 
 
+SCALING = ("Events", "Uploads", "Properties", "ScalingConfig")
 STATEMENT = ("Policies", 0, "PolicyDocument", "Statement")
 
 
@@ -218,6 +224,10 @@ STATEMENT = ("Policies", 0, "PolicyDocument", "Statement")
         (rules.filters_are_the_same_everywhere, put("FunctionRole", *STATEMENT, 0, "Resource", "arn:aws:s3:::x/*")),
         (rules.alarms_reach_people, drop("WaitingAlarm", "AlarmActions")),
         (rules.the_function_is_bounded_and_traced, drop("Function", "ReservedConcurrentExecutions")),
+        (
+            rules.the_function_is_bounded_and_traced,
+            put("Function", *SCALING, "MaximumConcurrency", {"Ref": "MaximumConcurrency"}),
+        ),
     ],
 )
 def test_a_broken_template_breaks_the_rule(template: Template, rule: Rule, change: Callable[[Template], None]) -> None:
