@@ -11,7 +11,8 @@ from infra.errors import OperatorError
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
 
-_LOOK_SECONDS = 0.5
+_PROPOSAL_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 2.0  # the calls are counted for the whole account
 _NONE_THERE = ("didn't contain changes", "No updates are to be performed")
 
 
@@ -62,7 +63,7 @@ def propose(
             if any(words in reason for words in _NONE_THERE):
                 return arn, []
             raise OperatorError(f"CloudFormation refuses the change: {reason}")
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_PROPOSAL_LOOK_SECONDS)
 
 
 def _changes(cloudformation: "CloudFormationClient", arn: str) -> list[Mapping[str, Any]]:
@@ -92,6 +93,8 @@ def shown(change: Mapping[str, Any]) -> str:
 def await_end(cloudformation: "CloudFormationClient", stack: str, since: frozenset[str]) -> str:
     """Wait until CloudFormation has done all it will, printing each resource that is done.
 
+    The stack's own events tell of the end. Its status may still be what an earlier operation left.
+
     Args:
         cloudformation: a client.
         stack: name or id; an id stays good when the stack is gone.
@@ -101,13 +104,14 @@ def await_end(cloudformation: "CloudFormationClient", stack: str, since: frozens
         The stack's last status.
     """
     seen = set(since)
+    status = "IN_PROGRESS"
     while True:
-        (told,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
         for event in reversed(events(cloudformation, stack)):
             if event["EventId"] not in seen:
                 seen.add(event["EventId"])
                 _print(event)
-        status: str = told["StackStatus"]
+                if event.get("PhysicalResourceId") == event["StackId"]:
+                    status = event["ResourceStatus"]
         if not status.endswith("IN_PROGRESS"):
             return status
         time.sleep(_LOOK_SECONDS)

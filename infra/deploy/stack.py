@@ -13,7 +13,7 @@ from infra.local.paths import TEMPLATE
 from infra.local.template import load
 
 _IMAGE = re.compile(r"\d{12}\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/.+[:@].+")
-_DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"}
+_DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 
 
 def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: bool) -> None:
@@ -36,14 +36,16 @@ def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: b
     with account() as aws:
         there = changes.find_stack(aws.cloudformation, stack)
         _check(aws, stack, there, given)
-        if not _apply(aws, stack, there, _parameters(known, there, given), yes=yes):
+        if not _apply(aws, stack, there, given, yes=yes):
             return
         made = changes.find_stack(aws.cloudformation, stack)
         if made is None:
             raise OperatorError(f"the stack {stack} is gone again")
         for output in made["Outputs"]:
             print(f"\n{output.get('Description', output['OutputKey'])}\n  {output['OutputValue']}")
-        _connect(aws, stack, made, yes=yes)
+        if left := _left(there, given):
+            _disconnect(aws, left, _listener(aws, made))
+        _connect(aws, made, yes=yes)
 
 
 def _check(aws: Account, stack: str, there: Mapping[str, Any] | None, given: Mapping[str, str]) -> None:
@@ -80,26 +82,33 @@ def _check_nothing_is_left(aws: Account, stack: str, existing: str) -> None:
         )
 
 
-def _parameters(
-    known: Mapping[str, Any], there: Mapping[str, Any] | None, given: Mapping[str, str]
-) -> list[Mapping[str, Any]]:
-    before = {one["ParameterKey"] for one in (there or {}).get("Parameters", [])} - given.keys()
+def _parameters(there: Mapping[str, Any] | None, given: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    known = load(TEMPLATE)["Parameters"]
+    before = _settings(there or {}).keys() - given.keys()
     kept = [{"ParameterKey": name, "UsePreviousValue": True} for name in known if name in before]
     return [*kept, *({"ParameterKey": name, "ParameterValue": value} for name, value in given.items())]
 
 
-def _apply(
-    aws: Account, stack: str, there: Mapping[str, Any] | None, parameters: list[Mapping[str, Any]], *, yes: bool
-) -> bool:
+def _left(there: Mapping[str, Any] | None, given: Mapping[str, str]) -> str:
+    """The bucket that a stack would no longer embed; empty where it stays the same one."""
+    if there is None or "ExistingBucket" not in given:
+        return ""
+    bucket = _uploads_bucket(there)
+    return "" if given["ExistingBucket"] in {bucket, _settings(there).get("ExistingBucket")} else bucket
+
+
+def _apply(aws: Account, stack: str, there: Mapping[str, Any] | None, given: Mapping[str, str], *, yes: bool) -> bool:
     """Propose, ask, do; whether the stack is as it should be now."""
     is_new = there is None
     body = TEMPLATE.read_text(encoding="utf-8")
-    arn, proposed = changes.propose(aws.cloudformation, stack, body, parameters, is_new=is_new)
+    arn, proposed = changes.propose(aws.cloudformation, stack, body, _parameters(there, given), is_new=is_new)
     if not proposed:
         print(f"The stack {stack} in {aws.region} is as it should be.")
         return True
     print(f"The stack {stack} in {aws.region} of account {aws.id} {'would be made' if is_new else 'would change'}:")
     print("\n".join(map(changes.shown, proposed)))
+    if left := _left(there, given):
+        print(f"The bucket {left} would no longer tell it of its objects.")
     if not agreed("Do that?", yes=yes):
         changes.forget(aws.cloudformation, stack, arn, is_new=is_new)
         print("Nothing was changed.")
@@ -112,20 +121,19 @@ def _apply(
     return True
 
 
-def _connect(aws: Account, stack: str, made: Mapping[str, Any], *, yes: bool) -> None:
+def _connect(aws: Account, made: Mapping[str, Any], *, yes: bool) -> None:
     """Let an existing bucket tell the stack of uploads, if its owner agrees; all that it tells others stays."""
-    parameters = {one["ParameterKey"]: one["ParameterValue"] for one in made["Parameters"]}
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in made["Outputs"]}
+    parameters = _settings(made)
     if not (bucket := parameters["ExistingBucket"]):
         return
     now = notifications.read(aws.s3, bucket)
-    wanted = notifications.with_stack(now, stack, outputs, parameters)
-    if wanted == now:
+    listener = _listener(aws, made)
+    if notifications.is_told(now, listener, parameters):
         return
     print(f"\nThe bucket {bucket} does not tell of its objects yet. To be added to its notifications:")
-    print(f"  {parameters['Trigger']} -> {outputs['EventTarget']}")
+    print(f"  {parameters['Trigger']} -> {_outputs(made)['EventTarget']}")
     if agreed("Add that, and leave the others as they are?", yes=yes):
-        notifications.write(aws.s3, bucket, wanted)
+        notifications.write(aws.s3, bucket, notifications.with_stack(now, listener, parameters))
         print("Added.")
     else:
         print("Not added: nothing is embedded until its owner does so.")
@@ -149,7 +157,8 @@ def destroy(stack: str, *, yes: bool) -> None:
         if not agreed("Delete the stack?", yes=yes):
             print("Nothing was changed.")
             return
-        _disconnect(aws, stack, there)
+        if bucket := _uploads_bucket(there):
+            _disconnect(aws, bucket, _listener(aws, there))
         old = frozenset(event["EventId"] for event in changes.events(aws.cloudformation, stack))
         aws.cloudformation.delete_stack(StackName=stack)
         status = changes.await_end(aws.cloudformation, there["StackId"], old)
@@ -168,13 +177,36 @@ def _kept(aws: Account, stack: str) -> list[str]:
     ]
 
 
-def _disconnect(aws: Account, stack: str, there: Mapping[str, Any]) -> None:
-    """Take the stack's part out of an existing bucket's notifications: they would go nowhere."""
-    parameters = {one["ParameterKey"]: one["ParameterValue"] for one in there.get("Parameters", [])}
-    if not (bucket := parameters.get("ExistingBucket")):
+def _disconnect(aws: Account, bucket: str, listener: notifications.Listener) -> None:
+    """Take the stack's part out of a bucket's notifications: they would go nowhere."""
+    try:
+        now = notifications.read(aws.s3, bucket)
+    except aws.s3.exceptions.NoSuchBucket:
         return
-    now = notifications.read(aws.s3, bucket)
-    wanted = notifications.without_stack(now, stack)
+    wanted = notifications.without_stack(now, listener)
     if wanted != now:
-        notifications.write(aws.s3, bucket, wanted)
-        print(f"The bucket {bucket} no longer tells this stack of its objects.")
+        notifications.write(aws.s3, bucket, wanted, is_checked=False)  # the others may be gone, which is their affair
+        print(f"The bucket {bucket} no longer tells the stack {listener.stack} of its objects.")
+
+
+def _uploads_bucket(stack: Mapping[str, Any]) -> str:
+    """The bucket that a stack embeds; empty where the stack was never made, and so no bucket tells it anything."""
+    return _outputs(stack).get("UploadsBucket", "")
+
+
+def _listener(aws: Account, stack: Mapping[str, Any]) -> notifications.Listener:
+    outputs, partition = _outputs(stack), aws.cloudformation.meta.partition
+    queue, function = outputs["QueueUrl"].rpartition("/")[2], outputs["FunctionName"]
+    return notifications.Listener(
+        stack["StackName"],
+        queue=f"arn:{partition}:sqs:{aws.region}:{aws.id}:{queue}",
+        function=f"arn:{partition}:lambda:{aws.region}:{aws.id}:function:{function}",
+    )
+
+
+def _outputs(stack: Mapping[str, Any]) -> dict[str, str]:
+    return {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])}
+
+
+def _settings(stack: Mapping[str, Any]) -> dict[str, str]:
+    return {one["ParameterKey"]: one["ParameterValue"] for one in stack.get("Parameters", [])}

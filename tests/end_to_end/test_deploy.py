@@ -28,6 +28,7 @@ class Operator:
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
         self.s3: Any = session().client("s3", endpoint_url=aws.endpoint, config=CONFIG)
+        self.sqs: Any = session().client("sqs", endpoint_url=aws.endpoint, config=CONFIG)
         self.cloudformation: Any = session().client("cloudformation", endpoint_url=aws.endpoint, config=CONFIG)
 
     def run(self, *arguments: str, said: str = "") -> "subprocess.CompletedProcess[str]":
@@ -48,6 +49,16 @@ class Operator:
     def resources(self, stack: str) -> dict[str, str]:
         listed = self.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
         return {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in listed}
+
+    def add_queue(self, bucket: str, name: str) -> dict[str, Any]:
+        """Have a bucket tell a queue of somebody else's, too."""
+        url = self.sqs.create_queue(QueueName=name)["QueueUrl"]
+        arn = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        theirs = {"Id": name, "QueueArn": arn, "Events": ["s3:ObjectRestore:Post"]}
+        there = notifications.read(self.s3, bucket)
+        queues = [*there.get("QueueConfigurations", []), theirs]
+        notifications.write(self.s3, bucket, {**there, "QueueConfigurations": queues})
+        return theirs
 
 
 @pytest.fixture
@@ -95,11 +106,7 @@ def test_a_stack_is_made_changed_and_taken_away_after_a_yes(operator: Operator) 
 
 def test_an_existing_bucket_goes_on_telling_others(operator: Operator) -> None:
     operator.s3.create_bucket(Bucket="of-others")
-    sqs = session().client("sqs", endpoint_url=operator.environment["AWS_ENDPOINT_URL"], config=CONFIG)
-    url = sqs.create_queue(QueueName="theirs")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    theirs = {"Id": "theirs", "QueueArn": arn, "Events": ["s3:ObjectRestore:Post"]}
-    notifications.write(operator.s3, "of-others", {"QueueConfigurations": [theirs]})
+    operator.add_queue("of-others", "theirs")
     before = notifications.read(operator.s3, "of-others")
 
     settings = ("--set", "ExistingBucket=of-others", "KeySuffix=.jpg")
@@ -116,6 +123,60 @@ def test_an_existing_bucket_goes_on_telling_others(operator: Operator) -> None:
 
     assert operator.run("destroy", "--stack", "two", "--yes").returncode == 0
     assert notifications.read(operator.s3, "of-others") == before
+
+
+def test_a_bucket_that_is_left_for_another_one_no_longer_tells(operator: Operator) -> None:
+    first, second, own = "left-first", "left-second", "five-uploads-000000000000-us-east-1"
+    theirs: dict[str, Any] = {}
+    for bucket in (first, second):
+        operator.s3.create_bucket(Bucket=bucket)
+        operator.add_queue(bucket, f"theirs-{bucket}")
+        theirs[bucket] = notifications.read(operator.s3, bucket)
+
+    def deployed(said: str, *settings: str) -> str:
+        done = operator.run("deploy", "--stack", "five", "--image", IMAGE, "--set", *settings, said=said)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    def telling() -> list[str]:
+        return [bucket for bucket, others in theirs.items() if notifications.read(operator.s3, bucket) != others]
+
+    deployed("y\ny\n", f"ExistingBucket={first}")
+    assert telling() == [first]
+    assert f"The bucket {first} would no longer tell it" in deployed("n\n", f"ExistingBucket={second}")
+    assert telling() == [first]
+    deployed("y\ny\n", f"ExistingBucket={second}")
+    assert telling() == [second]
+    deployed("y\n", "ExistingBucket=")
+    assert telling() == []
+
+    theirs[own] = {}
+    assert "would no longer" not in deployed("y\n", "ExistingBucket=", "Trigger=direct")
+    assert telling() == [own]
+    deployed("y\ny\n", f"ExistingBucket={first}")
+    assert telling() == [first]
+
+
+@pytest.mark.parametrize("trigger", ["queue", "direct"])
+def test_the_bucket_that_stays_tells_nobody_who_is_gone(operator: Operator, trigger: str) -> None:
+    name = f"three-{trigger}"
+    bucket = f"{name}-uploads-000000000000-us-east-1"
+    deploy = ("deploy", "--stack", name, "--image", IMAGE, "--yes")
+    assert operator.run(*deploy, "--set", f"Trigger={trigger}").returncode == 0
+    theirs = operator.add_queue(bucket, f"theirs-{trigger}")
+    operator.sqs.delete_queue(QueueUrl=operator.sqs.get_queue_url(QueueName=f"theirs-{trigger}")["QueueUrl"])
+
+    done = operator.run("destroy", "--stack", name, "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"The bucket {bucket} no longer tells the stack {name}" in done.stdout
+    assert notifications.read(operator.s3, bucket) == {"QueueConfigurations": [theirs]}
+
+
+def test_a_stack_without_its_bucket_can_be_taken_away(operator: Operator) -> None:
+    assert operator.run("deploy", "--stack", "four", "--image", IMAGE, "--yes").returncode == 0
+    operator.s3.delete_bucket(Bucket="four-uploads-000000000000-us-east-1")
+    done = operator.run("destroy", "--stack", "four", "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

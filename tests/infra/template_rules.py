@@ -12,6 +12,7 @@ Rule = Callable[[Resolved], Iterator[str]]
 WIDE: dict[str, Any] = {"Trace": "*"}
 
 _BUCKET, _QUEUE, _TABLE = "AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::DynamoDB::Table"
+_RULE = "AWS::Events::Rule"
 _OVER_HTTP = {"Bool": {"aws:SecureTransport": "false"}}
 _LONGEST_RETENTION = 1_209_600
 
@@ -196,7 +197,7 @@ def failures_are_set_aside(made: Resolved) -> Iterator[str]:
     allowed = [one["Resource"] for one in role(made).values() if one["Action"] == "sqs:SendMessage"]
     if (kept, allowed) != (([dead], [dead]) if is_direct else ([], [])):
         yield f"failed events go to {kept}, and may go to {allowed}"
-    for name, one in made.of_type("AWS::Events::Rule").items():
+    for name, one in made.of_type(_RULE).items():
         if [target["DeadLetterConfig"]["Arn"] for target in one["Targets"]] != [dead]:
             yield f"what {name} cannot deliver is lost"
 
@@ -214,24 +215,34 @@ def events_come_one_way(made: Resolved) -> Iterator[str]:
     way = {"queue": "QueueConfigurations", "direct": "LambdaConfigurations", "eventbridge": "EventBridgeConfiguration"}
     if list(told) != ([] if existing else [way[trigger]]) or ("EventTarget" in made.outputs) != bool(existing):
         yield f"{trigger}: the bucket tells {told}"
-    arn = f"arn:aws:s3:::{uploads}"
-    senders = [
-        each["Condition"]["ArnEquals"]["aws:SourceArn"]
-        for _, each in statements(made)
-        if each["Sid"] == "UploadsBucketMaySend"
-    ] + [one["SourceArn"] for one in made.of_type("AWS::Lambda::Permission").values()]
-    if senders != ([] if trigger == "eventbridge" else [arn]):
-        yield f"{trigger}: may send: {senders}"
-    rules = [one["EventPattern"]["detail"]["bucket"]["name"] for one in made.of_type("AWS::Events::Rule").values()]
-    if rules != ([[uploads]] if trigger == "eventbridge" else []):
+    rules = {one["Name"]: one["EventPattern"]["detail"]["bucket"] for one in made.of_type(_RULE).values()}
+    if rules != ({"dropvec-uploads": {"name": [uploads]}} if trigger == "eventbridge" else {}):
         yield f"{trigger}: the rule is for {rules}"
+
+
+def all_ways_stay_open(made: Resolved) -> Iterator[str]:
+    """Whatever the trigger: it may change, and what is uploaded while it does is not to be lost."""
+    uploads = f"arn:aws:s3:::{made.outputs['UploadsBucket']['Value']}"
+    senders = [
+        each["Condition"]["ArnEquals"]["aws:SourceArn"] for _, each in statements(made) if "MaySend" in each["Sid"]
+    ]
+    rule = "arn:aws:events:eu-west-1:123456789012:rule/dropvec-uploads"
+    if senders != [uploads, rule, rule]:
+        yield f"may send: {senders}"
+    if [one["SourceArn"] for one in made.of_type("AWS::Lambda::Permission").values()] != [uploads]:
+        yield "the bucket may not invoke the function"
+    if "UploadsBucket" in made.resources:
+        first = {"UploadsQueuePolicy", "UploadsMayInvoke", *made.of_type(_RULE)}
+        yield from (
+            f"the bucket tells before there is {name}" for name in first - references(made.resources["UploadsBucket"])
+        )
 
 
 def filters_are_the_same_everywhere(made: Resolved) -> Iterator[str]:
     prefix, suffix = made.parameters["KeyPrefix"], made.parameters["KeySuffix"]
     if not role(made)["ReadUploads"]["Resource"].endswith(f"/{prefix}*{suffix}"):
         yield "the role may read other keys"
-    for one in made.of_type("AWS::Events::Rule").values():
+    for one in made.of_type(_RULE).values():
         if one["EventPattern"]["detail"]["object"]["key"] != [{"wildcard": f"{prefix}*{suffix}"}]:
             yield "the rule is for other keys"
     rules = [{"Name": "prefix", "Value": prefix}, {"Name": "suffix", "Value": suffix}]
@@ -263,12 +274,16 @@ def alarms_reach_people(made: Resolved) -> Iterator[str]:
 
 def the_function_is_bounded_and_traced(made: Resolved) -> Iterator[str]:
     (function,) = made.of_type("AWS::Serverless::Function").values()
-    limit = made.parameters["MaximumConcurrency"]
+    limit, backfill = made.parameters["MaximumConcurrency"], made.parameters["BackfillConcurrency"]
+    is_direct = made.parameters["Trigger"] == "direct"
     reserved = function.get("ReservedConcurrentExecutions")
-    if reserved != (limit if made.parameters["Trigger"] == "direct" else None):
+    if reserved != (limit if is_direct else None):
         yield f"{reserved} invocations are reserved"
-    if function["Events"]["Uploads"]["Properties"]["ScalingConfig"]["MaximumConcurrency"] != limit:
-        yield "the queue's mapping is not bounded"
+    taken = function["Events"]["Uploads"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]
+    if taken != (backfill if is_direct else limit):
+        yield f"the queue's mapping is bounded by {taken}"
+    if int(backfill) > int(limit) // 2:
+        yield "a backfill may take more than half of what is there for uploads"
     if function["Tracing"] != "Active":
         yield "it is not traced"
     if role(made)["Trace"]["Action"] != ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]:
@@ -289,6 +304,7 @@ RULES: tuple[Rule, ...] = (
     times_fit_each_other,
     failures_are_set_aside,
     events_come_one_way,
+    all_ways_stay_open,
     filters_are_the_same_everywhere,
     alarms_reach_people,
     the_function_is_bounded_and_traced,

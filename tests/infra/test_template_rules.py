@@ -57,6 +57,16 @@ def test_it_keeps_the_rule_with_any_parameters(every: list[Resolved], rule: Rule
     assert faults(rule, every) == []
 
 
+def test_another_trigger_changes_nothing_of_who_may_send(every: list[Resolved]) -> None:
+    policies: dict[str, list[Any]] = {}
+    for made in every:
+        others = {name: value for name, value in made.parameters.items() if name != "Trigger"}
+        made_of = made.of_type("AWS::SQS::QueuePolicy", "AWS::Lambda::Permission")
+        policies.setdefault(json.dumps(others), []).append(made_of)
+    assert {len(one) for one in policies.values()} == {3}
+    assert all(one == two == three for one, two, three in policies.values())
+
+
 def test_every_timeout_fits(template: Template) -> None:
     allowed = [str(timeout) for timeout in template["Parameters"]["Timeout"]["AllowedValues"]]
     assert list(template["Mappings"]["ByTimeout"]) == allowed
@@ -70,7 +80,12 @@ def test_numbers_stay_within_the_services_own_limits(template: Template) -> None
         for name, one in template["Parameters"].items()
         if {"MinValue", "MaxValue"} <= one.keys()
     }
-    assert bounds == {"MemorySize": (512, 10240), "BatchSize": (1, 10), "MaximumConcurrency": (2, 1000)}
+    assert bounds == {
+        "MemorySize": (512, 10240),
+        "BatchSize": (1, 10),
+        "MaximumConcurrency": (2, 1000),
+        "BackfillConcurrency": (2, 1000),
+    }
 
 
 def test_every_parameter_but_the_image_has_a_default_and_a_use(template: Template) -> None:
@@ -147,10 +162,22 @@ def refer_to_the_bucket(template: Template) -> None:
     )(template)
 
 
+def only_when(condition: str, name: str) -> Callable[[Template], None]:
+    def change(template: Template) -> None:
+        template["Resources"][name]["Condition"] = condition
+
+    return change
+
+
+def tell_at_once(template: Template) -> None:
+    del template["Resources"]["UploadsBucket"]["Metadata"]
+
+
 def hurry(template: Template) -> None:
     template["Mappings"]["ByTimeout"]["60"]["VisibilitySeconds"] = 300
 
 
+SCALING = ("Events", "Uploads", "Properties", "ScalingConfig")
 STATEMENT = ("Policies", 0, "PolicyDocument", "Statement")
 
 
@@ -172,7 +199,7 @@ STATEMENT = ("Policies", 0, "PolicyDocument", "Statement")
         (rules.no_resource_is_a_wildcard, put("FunctionRole", *STATEMENT, 0, "Resource", "arn:aws:s3:::*/*")),
         (
             rules.who_may_send_is_one_sender,
-            drop("UploadsQueuePolicy", "PolicyDocument", "Statement", 0, "Fn::If", 1, "Condition", "ArnEquals"),
+            drop("UploadsQueuePolicy", "PolicyDocument", "Statement", 0, "Condition", "ArnEquals"),
         ),
         (rules.who_may_send_is_one_sender, drop("UploadsMayInvoke", "SourceAccount")),
         (rules.all_is_encrypted, drop("DeadLetterQueue", "SqsManagedSseEnabled")),
@@ -188,10 +215,19 @@ STATEMENT = ("Policies", 0, "PolicyDocument", "Statement")
         (rules.times_fit_each_other, hurry),
         (rules.times_fit_each_other, put("UploadsQueue", "MessageRetentionPeriod", 1209600)),
         (rules.failures_are_set_aside, drop("FunctionRole", *STATEMENT, 5)),
-        (rules.events_come_one_way, put("UploadsMayInvoke", "SourceArn", "arn:aws:s3:::another")),
+        (rules.events_come_one_way, put("UploadsRule", "EventPattern", "detail", "bucket", "name", ["another"])),
+        (rules.all_ways_stay_open, put("UploadsMayInvoke", "SourceArn", "arn:aws:s3:::another")),
+        (rules.all_ways_stay_open, only_when("IsDirect", "UploadsMayInvoke")),
+        (rules.all_ways_stay_open, drop("UploadsQueuePolicy", "PolicyDocument", "Statement", 0)),
+        (rules.all_ways_stay_open, drop("DeadLetterQueuePolicy", "PolicyDocument", "Statement", 0)),
+        (rules.all_ways_stay_open, tell_at_once),
         (rules.filters_are_the_same_everywhere, put("FunctionRole", *STATEMENT, 0, "Resource", "arn:aws:s3:::x/*")),
         (rules.alarms_reach_people, drop("WaitingAlarm", "AlarmActions")),
         (rules.the_function_is_bounded_and_traced, drop("Function", "ReservedConcurrentExecutions")),
+        (
+            rules.the_function_is_bounded_and_traced,
+            put("Function", *SCALING, "MaximumConcurrency", {"Ref": "MaximumConcurrency"}),
+        ),
     ],
 )
 def test_a_broken_template_breaks_the_rule(template: Template, rule: Rule, change: Callable[[Template], None]) -> None:
