@@ -1,11 +1,12 @@
 """A model -> graphs that load in an instant, one for each width of blocks, with their canaries.
 
-See `handler.prepared` for why, and `infra.bake.blocks` for how the graph is made that this CPU cannot make.
+See `handler.prepared` for why, `infra.bake.blocks` for how the graph is made that this CPU cannot make, and
+`infra.bake.products` for what onnxruntime does not do by itself.
 """
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from handler.prepared import (
 from handler.preprocess import to_tensor
 from handler.spec import BundleFile, ModelSpec, Prepared
 from handler.testcard import testcard
-from infra.bake import blocks
+from infra.bake import blocks, products
 from infra.bake.canary import STEM_CHANNELS, canary
 from infra.errors import OperatorError
 from infra.hashing import file_sha256
@@ -97,7 +98,7 @@ def _prepare(graph: bytes, spec: ModelSpec, expected: Vector, bundle: Path) -> P
     quantised = sorted({node.op_type for node in model.graph.node if _QUANTISED.search(node.op_type)})
     if quantised:  # what onnxruntime makes of these depends on the CPU in more ways than a canary knows
         return Preparation((), song, f"not prepared: it is quantised ({', '.join(quantised)})")
-    ready = optimised(model, bundle)
+    ready = _with_weights_first(optimised(model, bundle))
     _prove(ready, spec, expected)
     if not blocks.is_blocked(ready):
         return Preparation((_written(ready, None, "optimised", bundle),), song, "")
@@ -167,6 +168,10 @@ def optimised(model: onnx.ModelProto, near: Path | None = None) -> onnx.ModelPro
         return _in_order(onnx.load(path))
 
 
+def _with_weights_first(model: onnx.ModelProto) -> onnx.ModelProto:
+    return _in_order(products.weights_first(model, _shapes(model, products.multiplied(model))))
+
+
 def _in_order(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same graph, the same bytes every time: onnxruntime names what it adds as its hash tables happen to lie."""
     for number, node in enumerate(model.graph.node):
@@ -189,22 +194,26 @@ def _reblocked(model: onnx.ModelProto, size: int, target: int) -> onnx.ModelProt
 
 
 def channels(model: onnx.ModelProto) -> Mapping[str, int]:
-    """How many channels the tensors have that enter blocks, from a run: shape inference does not know blocks."""
-    wanted, last = set(blocks.entering(model)), blocks.entering_last(model)
+    """How many channels the tensors have that enter blocks."""
+    last = blocks.entering_last(model)
+    wanted = blocks.entering(model)
+    shapes = _shapes(model, wanted)
+    return {name: shapes[name][-1 if name in last else 1] for name in wanted}
+
+
+def _shapes(model: onnx.ModelProto, wanted: Iterable[str]) -> Mapping[str, tuple[int, ...]]:
+    """Shapes of tensors for a batch of one, from a run: shape inference does not know what onnxruntime adds."""
     seen = onnx.ModelProto()
     seen.CopyFrom(model)
     (taken,) = seen.graph.input
-    shape = [dimension.dim_value or 1 for dimension in taken.type.tensor_type.shape.dim]
-    known = {taken.name, *(value.name for value in seen.graph.output)}
-    for name in sorted(wanted - known):
+    shape = tuple(dimension.dim_value or 1 for dimension in taken.type.tensor_type.shape.dim)
+    given = {value.name for value in seen.graph.output}
+    for name in sorted(set(wanted) - {taken.name} - given):
         seen.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     session = ort.InferenceSession(seen.SerializeToString(), prepared_options(1), providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_outputs()]
-    found = dict(zip(names, session.run(names, {taken.name: np.zeros(shape, np.float32)}), strict=True))
-    return {
-        taken.name: shape[1],
-        **{name: found[name].shape[-1 if name in last else 1] for name in wanted & found.keys()},
-    }
+    found = session.run(names, {taken.name: np.zeros(shape, np.float32)})
+    return {taken.name: shape, **{name: value.shape for name, value in zip(names, found, strict=True)}}
 
 
 def _song(bird: onnx.ModelProto, options: ort.SessionOptions) -> npt.NDArray[np.float32]:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 
 from handler.check import check, embed_testcard
 from handler.model import load_encoder
 from handler.text import load_text_tower
-from infra.bake import Options, bake
+from infra.bake import Options, bake, products
 from infra.errors import OperatorError
 from infra.hashing import file_sha256
 from tests.clip_tokenizer import write_tokenizer
@@ -279,6 +280,14 @@ def test_a_full_disk_is_told_in_one_line(folder: Path, room: int) -> None:
     assert len(done.stderr.splitlines()) == 1
     assert not list(folder.parent.glob(".bake-*"))
     assert not (folder.parent / "bundle").exists()
+
+
+def test_no_weights_are_packed_when_a_prepared_graph_is_loaded(folder: Path) -> None:
+    spec = load_encoder(baked(folder)).spec
+    for entry in spec.prepared:
+        graph = onnx.load(folder.parent / "bundle" / entry.graph.name, load_external_data=False)
+        assert "FusedMatMul" in {node.op_type for node in graph.graph.node}
+        assert products.multiplied(graph) == []
 
 
 def test_a_model_that_no_graph_can_hold_is_told_in_one_line(folder: Path) -> None:
