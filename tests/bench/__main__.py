@@ -35,7 +35,7 @@ STANDIN_MAKER = ROOT.parent / "shared" / "models" / "make_s2_standin.py"
 EMBEDDED = "efficientnet-lite0"
 PUBLISHED = ROOT / "infra" / "bench.png"
 
-RUNS, QUICK_RUNS = 15, 3
+RUNS, QUICK_RUNS = 12, 3
 IMAGES, QUICK_IMAGES = 20_000, 1_000
 
 
