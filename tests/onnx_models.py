@@ -114,6 +114,26 @@ def channels_last(width: int = 24) -> onnx.ModelProto:
     return _model(nodes, weights, ["batch", 3, SIZE, SIZE])
 
 
+def patches() -> onnx.ModelProto:
+    """Sixteen patches of a picture, each projected, as vision transformers have them."""
+    rng = np.random.default_rng(4)
+    shapes = {"w0": (64, 3, 8, 8), "g": (64, 96), "p": (96, DIM)}
+    weights: dict[str, npt.NDArray[Any]] = {
+        name: rng.standard_normal(shape).astype(np.float32) / 4 for name, shape in shapes.items()
+    }
+    weights["flat"] = np.array([0, 64, 16], np.int64)
+    nodes = [
+        helper.make_node("Conv", ["pixel_values", "w0"], ["c0"], strides=[8, 8], kernel_shape=[8, 8]),
+        helper.make_node("Reshape", ["c0", "flat"], ["f0"]),
+        helper.make_node("Transpose", ["f0"], ["t0"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["t0", "g"], ["m0"]),
+        helper.make_node("Relu", ["m0"], ["r0"]),
+        helper.make_node("ReduceMean", ["r0"], ["mean"], axes=[1], keepdims=0),
+        helper.make_node("MatMul", ["mean", "p"], ["image_embeds"]),
+    ]
+    return _model(nodes, weights, ["batch", 3, SIZE, SIZE])
+
+
 def old_export() -> onnx.ModelProto:
     """As exporters wrote them once: opset 9, and the weights among the inputs."""
     model = encoder()
