@@ -14,10 +14,10 @@ help: ## this list
 .venv/.ready: pyproject.toml constraints.txt infra/venv.sh
 	@sh infra/venv.sh $(PYTHON)
 
-demo: .venv/.ready ## photos to vectors on a local AWS: make demo [IMAGES=DIR]
+demo: .venv/.ready ## photos to vectors on a local AWS: make demo [IMAGES=DIR] [MODEL=NAME|BUNDLE]
 	@$(PY) -m infra demo --model "$$MODEL" $${IMAGES:+--images "$$IMAGES"}
 
-up: .venv/.ready ## the same local AWS, left running until Ctrl-C: make up [PORT=N]
+up: .venv/.ready ## the same local AWS, left running until Ctrl-C: make up [PORT=N] [MODEL=NAME|BUNDLE]
 	@$(PY) -m infra up --model "$$MODEL" $${PORT:+--port "$$PORT"}
 
 invoke: .venv/.ready ## send one event to the running local AWS: make invoke EVENT=events/FILE.json
@@ -52,7 +52,7 @@ bench: .venv/.ready ## dropvec beside naive and others, measured: make bench [QU
 test-export: .venv-export/.ready ## the tests of the export to ONNX, with PyTorch
 	@.venv-export/bin/python -m pytest -o tmp_path_retention_policy=failed tests/export
 
-cpus: .venv/.ready ## the graphs of a bundle on emulated CPUs, with and without AVX-512: make cpus
+cpus: .venv/.ready ## the graphs of a bundle on emulated CPUs, with and without AVX-512: make cpus [MODEL=NAME|BUNDLE]
 	@$(PY) -m tests.cpus --model "$$MODEL"
 
 soak: .venv/.ready ## the order model and a failing AWS, at length: make soak [CASES=20000] [UPLOADS=1000]

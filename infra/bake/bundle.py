@@ -73,7 +73,7 @@ def bake(name_or_path: str, out: Path, options: Options | None = None) -> Path:
         manifest = replace(manifest, text=None)
     say = _Say(manifest.name, loud=options.progress)
     check_place(out)
-    say(f"fetching from {manifest.source.requirement or manifest.source.base or manifest.folder}")
+    say(f"fetching from {manifest.source.requirement or options.mirror or manifest.source.base or manifest.folder}")
     console = Console(stderr=True) if options.progress else None
     files = fetch(manifest, options.accepted, options.mirror, options.cache, console)
     try:

@@ -28,7 +28,9 @@ def find_manifest(name_or_path: str) -> Path:
     if path.is_file():
         return path
     names = ", ".join(sorted(shipped.stem for shipped in SHIPPED.glob("*.toml")))
-    raise OperatorError(f"no model {name_or_path!r}; give a path to a manifest (.toml), or one of: {names}")
+    raise OperatorError(
+        f"{name_or_path} is neither a bundle's folder nor a manifest's file (.toml), nor one of: {names}"
+    )
 
 
 def read_manifest(path: Path) -> Manifest:

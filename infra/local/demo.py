@@ -50,7 +50,7 @@ def demo(images: Path | None, model: str) -> None:
         milliseconds = _milliseconds(stack, report.shown_rows(items))
     report.write_jsonl(items, RESULTS)
     console.print(report.table(items, stack.source(""), milliseconds, nearest(items)))
-    _print_summary(console, stack, items, seconds)
+    _print_summary(console, items, seconds)
 
 
 def _console() -> Console:
@@ -58,17 +58,13 @@ def _console() -> Console:
     return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=_PIPED_COLUMNS)
 
 
-def _print_summary(console: Console, stack: Stack, items: Sequence[Item], seconds: float) -> None:
+def _print_summary(console: Console, items: Sequence[Item], seconds: float) -> None:
     console.print(
         f"{len(items)} images, {report.counts(items)}: {seconds:.1f} s from the first upload to the last outcome, "
         f"{len(items) / seconds:.1f} images/s"
     )
     console.print(f"Every item, with its vector, is a line of {shown(RESULTS)}; this local AWS has stopped.")
-    console.print(
-        "To read an item yourself: `make up`, and then, as it prints: "
-        f'aws dynamodb get-item --table-name {stack.table} --key \'{{"source": {{"S": "{items[0]["source"]}"}}}}\'',
-        markup=False,
-    )
+    console.print("To upload and read by hand: `make up`, and then the commands that it prints.")
 
 
 def _milliseconds(stack: Stack, items: Sequence[Item]) -> dict[str, float]:

@@ -35,8 +35,9 @@ def bundle_for(model: str) -> Path:
         _check(baked)
         _check_fresh(baked, model)
     except BundleError:
-        from infra.bake import bake  # noqa: PLC0415 - onnx and httpx are only needed the first time
+        from infra.bake import bake, find_manifest  # noqa: PLC0415 - onnx and httpx are only needed the first time
 
+        find_manifest(model)
         print(f"Baking the model {model} into {shown(baked)} (once) ...", flush=True)
         return bake(model, baked)
     return baked

@@ -4,6 +4,7 @@ By default the names are a CloudFormation stack's outputs, in the account that t
 AWS_ENDPOINT_URL means what it means to every SDK. The running `make up` of this folder is found by its own file.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -197,12 +198,18 @@ def find(where: Where) -> Account:
     """Make ready to reach a stack; nothing is asked yet.
 
     Raises:
-        OperatorError: `make up` is meant and does not run, or the profile is unknown.
+        OperatorError: `make up` is meant and does not run, the profile is unknown, or no region is set.
     """
     if where.local:
         return _local(where)
     with told_in_one_line():
-        return Account(where, boto3.Session(region_name=where.region, profile_name=where.profile))
+        # AWS_REGION is what the aws command heeds, and boto3 does not.
+        session = boto3.Session(region_name=where.region or os.environ.get("AWS_REGION"), profile_name=where.profile)
+    if session.region_name is None:
+        raise OperatorError(
+            "no region is set: name it with --region or AWS_REGION (or --local for what `make up` runs)"
+        )
+    return Account(where, session)
 
 
 def _local(where: Where) -> Account:

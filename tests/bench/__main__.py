@@ -33,7 +33,10 @@ from tests.bench.world import World, world
 
 STANDIN_MAKER = ROOT.parent / "shared" / "models" / "make_s2_standin.py"
 EMBEDDED = "efficientnet-lite0"
-PUBLISHED = ROOT / "infra" / "bench.png"
+CHART, README = ROOT / "infra" / "bench.png", ROOT / "README.md"
+
+# Where the tables stand in the README.
+BEGIN, END = "<!-- as printed by make bench -->\n", "<!-- end -->\n"
 
 RUNS, QUICK_RUNS = 12, 3
 IMAGES, QUICK_IMAGES = 20_000, 1_000
@@ -109,7 +112,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--standin", type=Path, default=STANDIN_MAKER, metavar="FILE", help="what writes that model")
     parser.add_argument("--peers", default=",".join(NAMES), help="to compare with (default: %(default)s)")
-    parser.add_argument("--publish", action="store_true", help="copy the chart to infra/bench.png, for the README")
+    parser.add_argument(
+        "--publish", action="store_true", help="put tables, chart and figures into the README and infra/"
+    )
     return parser
 
 
@@ -180,14 +185,18 @@ def _warm(part: Warm, setting: Setting, aws: World, environment: Mapping[str, st
 def _write(results: Mapping[str, Any], *, publish: bool) -> None:
     (FOLDER / "results.json").write_text(json.dumps(results, indent=1), "utf-8")
     (FOLDER / "table.md").write_text(report.markdown(results), "utf-8")
+    figures = FOLDER / measured.FILE.name
     if results["parts"].get("images", {}).get("raw"):
-        (FOLDER / measured.FILE.name).write_text(measured.to_toml(with_images(results)), "utf-8")
+        figures.write_text(measured.to_toml(with_images(results)), "utf-8")
     install(())
     chart = FOLDER / "chart.png"
     command: Sequence[str] = [python(PEERS), "-m", "tests.bench.chart", str(FOLDER / "results.json"), str(chart)]
     drawn = subprocess.run(command, cwd=ROOT, check=False, env=os.environ | {"MPLCONFIGDIR": str(FOLDER)})
-    if drawn.returncode == 0 and publish and chart.is_file():
-        shutil.copyfile(chart, PUBLISHED)
+    if publish and drawn.returncode == 0:
+        shutil.copyfile(chart, CHART)
+        shutil.copyfile(figures, measured.FILE)
+        before, _, rest = README.read_text("utf-8").partition(BEGIN)
+        README.write_text(f"{before}{BEGIN}{report.telling(results)}{END}{rest.partition(END)[2]}", "utf-8")
 
 
 def with_images(results: Mapping[str, Any]) -> measured.Measured:

@@ -8,6 +8,7 @@ among all the others is of its class. Wrong preprocessing gives no error, only w
 
 import argparse
 import csv
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from rich.table import Table
 from handler.model import Encoder, load_encoder
 from handler.pixels import decode
 from handler.preprocess import Preprocess, to_tensor
+from infra.errors import OperatorError
 from infra.local.model import bundle_for
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -42,7 +44,18 @@ def variants(right: Preprocess) -> Iterator[tuple[str, Preprocess]]:
 
 
 def read_labels(photos: Path) -> tuple[list[Path], list[str]]:
-    """Paths and classes of `labels.csv`."""
+    """Paths and classes of `labels.csv`.
+
+    Raises:
+        OperatorError: there is none, or not with these columns.
+    """
+    try:
+        return _read_labels(photos)
+    except (OSError, KeyError) as error:
+        raise OperatorError(f"{photos} wants a labels.csv with the columns path and class ({error})") from None
+
+
+def _read_labels(photos: Path) -> tuple[list[Path], list[str]]:
     with (photos / "labels.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [photos / row["path"] for row in rows], [row["class"] for row in rows]
@@ -87,4 +100,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except OperatorError as error:
+        sys.exit(str(error))

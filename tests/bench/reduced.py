@@ -10,6 +10,7 @@ right when its nearest neighbour is of its class: with full decoding, and with r
 
 import argparse
 import io
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from handler.check import cosine_of
 from handler.model import Encoder, Vector, load_encoder
 from handler.pixels import decode
 from handler.preprocess import DETAIL, to_tensor
+from infra.errors import OperatorError
 from infra.local.model import bundle_for
 from tests.bench.quality import nearest_right, read_labels
 
@@ -131,4 +133,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except OperatorError as error:
+        sys.exit(str(error))

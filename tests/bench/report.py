@@ -14,6 +14,11 @@ _MET = {True: "yes", False: "NO", None: ""}
 # Not everything is compared with naive: a figure "…, to …" names what stands in its column.
 _FIGURES = ["figure", "naive, or as named", "dropvec", "ratio", "quartiles", "limit", "met", "note"]
 
+_LIMITED_NOTE = "in brackets: hoped for; ratio: the median of the pairs' own ratios"
+
+# What the README shows of the tables.
+_TELLING = ("dropvec beside naive", "what people would pick instead", "dollars for a million")
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -30,7 +35,7 @@ def tables(parts: Mapping[str, Found]) -> Iterator[Shown]:
     figures = [figure for part in parts.values() for figure in part["figures"]]
     limited = [_figure_row(figure) for figure in figures if figure["limit"] is not None]
     if limited:
-        yield Shown("dropvec beside naive, on one core, pair by pair", _FIGURES, limited, "in brackets: hoped for")
+        yield Shown("dropvec beside naive, on one core, pair by pair", _FIGURES, limited, _LIMITED_NOTE)
     others = [_figure_row(figure) for figure in figures if figure["limit"] is None]
     if others:
         yield Shown("without a limit", _FIGURES, others)
@@ -98,8 +103,14 @@ def _rich(shown: Shown) -> Table:
     return made
 
 
+def telling(results: Found) -> str:
+    """As Markdown, what the README shows."""
+    chosen = (shown for shown in tables(results["parts"]) if shown.title.startswith(_TELLING))
+    return "\n".join(_markdown(shown) for shown in chosen) + "\n"
+
+
 def markdown(results: Found) -> str:
-    """The same as Markdown, for the README."""
+    """Everything as Markdown."""
     parts = [_markdown(shown) for shown in tables(results["parts"])]
     parts += [f"- {note}" for note in notes(results["parts"])]
     machine = ", ".join(f"{name} {value}" for name, value in results["machine"].items())

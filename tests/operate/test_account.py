@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError, NoRegionError
 from botocore.stub import Stubber
 
 from infra.errors import OperatorError
-from infra.operate.account import FUNCTION, QUEUE, TABLE, UPLOADS, Account, Where, told_in_one_line
+from infra.operate.account import FUNCTION, QUEUE, TABLE, UPLOADS, Account, Where, find, told_in_one_line
 
 
 def account(where: Where, known: dict[str, str] | None = None) -> Account:
@@ -24,6 +24,17 @@ def test_parts_are_the_outputs_of_the_stack_unless_they_are_given() -> None:
         _ = found.queue_url
     with pytest.raises(OperatorError, match=r"the stack mine has no output UploadsBucket$"):
         found.part(UPLOADS)
+
+
+def test_a_region_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(OperatorError, match="no region is set: name it with --region or AWS_REGION"):
+        find(Where())
+    assert find(Where(region="eu-west-3")).session.region_name == "eu-west-3"
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")  # as the aws command heeds it
+    assert find(Where()).session.region_name == "eu-north-1"
 
 
 def test_parts_that_are_all_given_need_no_stack() -> None:

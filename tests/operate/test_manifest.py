@@ -11,7 +11,7 @@ from infra.errors import OperatorError
 from infra.operate.account import Account
 from infra.operate.backfill.choice import Judged, Verdict
 from infra.operate.backfill.estimate import estimate
-from infra.operate.backfill.manifest import commands
+from infra.operate.backfill.manifest import NOTHING, commands, write_manifest
 from infra.operate.backfill.objects import Found, Slice
 from infra.operate.backfill.state import State
 from infra.operate.whole_file import whole_file
@@ -48,6 +48,12 @@ def test_a_key_in_a_manifest_is_read_the_same_by_both_ways_to_decode(key: str) -
 def test_only_what_is_to_be_embedded_is_sent() -> None:
     found = (Found("a", 1, "e"), Found("b", 1, "e"))
     assert Judged(Slice(found, "b"), (Verdict.DONE, Verdict.SENT)).sent() == [found[1]]
+
+
+def test_where_nothing_is_to_be_embedded_there_is_no_manifest(account: Account, tmp_path: Path) -> None:
+    done = Judged(Slice((Found("a", 1, "e"),), "a"), (Verdict.DONE,))
+    assert write_manifest(account, tmp_path / "all.csv", "bucket", [done]) == NOTHING
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:

@@ -20,12 +20,14 @@ from infra.operate.whole_file import whole_file
 _FORMAT = "S3BatchOperations_CSV_20180820"
 _NAMED_BY_YOU = "MANIFEST_BUCKET"
 
+NOTHING = "Nothing is to be embedded, so there is no manifest."
+
 
 def write_manifest(account: Account, path: Path, bucket: str, slices: Iterable[Judged]) -> str:
     """Write the keys that are to be embedded; the file appears whole or not at all.
 
     Returns:
-        The commands that start the job.
+        The commands that start the job; `NOTHING` where there is nothing to embed, and then there is no file either.
 
     Raises:
         OperatorError: it cannot be written.
@@ -33,6 +35,10 @@ def write_manifest(account: Account, path: Path, bucket: str, slices: Iterable[J
     with whole_file(path) as file:
         for judged in slices:
             file.writelines(row(bucket, found.key) for found in judged.sent())
+        is_empty = file.tell() == 0
+    if is_empty:
+        path.unlink()
+        return NOTHING
     return commands(ask_setup(account).arn, path)
 
 
