@@ -6,7 +6,6 @@ The machine speaks on its serial port, which is a file here.
 import os
 import pty
 import re
-import shutil
 import subprocess
 import threading
 import time
@@ -14,8 +13,15 @@ import tty
 from collections.abc import Callable
 from pathlib import Path
 
-# Debian's packages that bring each command.
-PACKAGES = {"bochs-bin": "bochs bochs-term bochsbios vgabios", "syslinux": "syslinux", "mcopy": "mtools"}
+# Debian's packages, each with a file that it brings.
+PACKAGES = {
+    "bochs": "usr/bin/bochs-bin",
+    "bochs-term": "usr/lib/*/bochs/plugins/libbx_term_gui.so",
+    "bochsbios": "usr/share/bochs/BIOS-bochs-latest",
+    "vgabios": "usr/share/vgabios/vgabios.bin",
+    "syslinux": "usr/bin/syslinux",
+    "mtools": "usr/bin/mcopy",
+}
 
 _SETTINGS = """\
 config_interface: textconfig
@@ -43,7 +49,7 @@ class EmulatorError(Exception):
 
 def missing() -> list[str]:
     """The packages that lack for this."""
-    return [packages for command, packages in PACKAGES.items() if shutil.which(command) is None]
+    return [package for package, file in PACKAGES.items() if not any(Path("/").glob(file))]
 
 
 def run(cpu: str, disk: Path, mark: str, seconds: float, told: Callable[[str], None]) -> str:
@@ -70,7 +76,7 @@ def run(cpu: str, disk: Path, mark: str, seconds: float, told: Callable[[str], N
         old.unlink(missing_ok=True)
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [str(shutil.which("bochs-bin")), "-q", "-f", settings, "-rc", commands],
+        ["bochs-bin", "-q", "-f", settings, "-rc", commands],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
