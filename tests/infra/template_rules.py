@@ -192,18 +192,14 @@ def failures_are_set_aside(made: Resolved) -> Iterator[str]:
     dead = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
     if made.resources["UploadsQueue"]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"] != dead:
         yield "messages that fail are lost"
-    is_direct = made.parameters["Trigger"] == "direct"
-    kept = [one["DestinationConfig"]["OnFailure"]["Destination"] for one in _asynchronous(made)]
+    asynchronous = made.of_type("AWS::Lambda::EventInvokeConfig").values()
+    kept = [one["DestinationConfig"]["OnFailure"]["Destination"] for one in asynchronous]
     allowed = [one["Resource"] for one in role(made).values() if one["Action"] == "sqs:SendMessage"]
-    if (kept, allowed) != (([dead], [dead]) if is_direct else ([], [])):
+    if (kept, allowed) != ([dead], [dead]):
         yield f"failed events go to {kept}, and may go to {allowed}"
     for name, one in made.of_type(_RULE).items():
         if [target["DeadLetterConfig"]["Arn"] for target in one["Targets"]] != [dead]:
             yield f"what {name} cannot deliver is lost"
-
-
-def _asynchronous(made: Resolved) -> list[Any]:
-    return list(made.of_type("AWS::Lambda::EventInvokeConfig").values())
 
 
 def events_come_one_way(made: Resolved) -> Iterator[str]:
