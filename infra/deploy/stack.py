@@ -36,6 +36,7 @@ def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: b
     with account() as aws:
         there = changes.find_stack(aws.cloudformation, stack)
         _check(aws, stack, there, given)
+        _check_concurrency(_wanted(there, given))
         if not _apply(aws, stack, there, given, yes=yes):
             return
         made = changes.find_stack(aws.cloudformation, stack)
@@ -80,6 +81,21 @@ def _check_nothing_is_left(aws: Account, stack: str, existing: str) -> None:
             f"the bucket {name} is there already, kept from an earlier stack of that name: delete it, or choose "
             "another name (STACK=…); an uploads bucket can go on being used (SET=ExistingBucket=…)"
         )
+
+
+def _check_concurrency(wanted: Mapping[str, str]) -> None:
+    limit, backfill = wanted["MaximumConcurrency"], wanted["BackfillConcurrency"]
+    are_numbers = limit.isdecimal() and backfill.isdecimal()  # others CloudFormation refuses
+    if wanted["Trigger"] == "direct" and are_numbers and int(backfill) > int(limit):
+        raise OperatorError(
+            f"BackfillConcurrency={backfill} is a part of MaximumConcurrency={limit}, and cannot exceed it"
+        )
+
+
+def _wanted(there: Mapping[str, Any] | None, given: Mapping[str, str]) -> dict[str, str]:
+    """Every parameter as it is to be."""
+    defaults = {name: str(one.get("Default", "")) for name, one in load(TEMPLATE)["Parameters"].items()}
+    return {**defaults, **_settings(there or {}), **given}
 
 
 def _parameters(there: Mapping[str, Any] | None, given: Mapping[str, str]) -> list[Mapping[str, Any]]:

@@ -187,6 +187,11 @@ def test_a_stack_without_its_bucket_can_be_taken_away(operator: Operator) -> Non
         (["deploy", "--image", IMAGE.replace(REGION, "eu-west-1")], "no image in the ECR of us-east-1"),
         (["deploy", "--image", IMAGE, "--set", "Tiger=direct"], "no parameter of the template: Tiger; it has ImageUri"),
         (["deploy", "--image", IMAGE, "--set", "Trigger=wrong"], "AWS: .*Trigger"),
+        (
+            ["deploy", "--image", IMAGE, "--set", "Trigger=direct", "BackfillConcurrency=11"],
+            "BackfillConcurrency=11 is a part of MaximumConcurrency=10, and cannot exceed it",
+        ),
+        (["deploy", "--image", IMAGE, "--set", "Trigger=direct", "BackfillConcurrency=many"], "AWS: .*Backfill"),
         (["deploy", "--stack", "My_Stack", "--image", IMAGE], "cannot be the stack's name"),
         (["destroy", "--stack", "none"], "there is no stack none in us-east-1"),
     ],

@@ -229,6 +229,7 @@ STATEMENT = ("Policies", 0, "PolicyDocument", "Statement")
             rules.the_function_is_bounded_and_traced,
             put("Function", *SCALING, "MaximumConcurrency", {"Ref": "MaximumConcurrency"}),
         ),
+        (rules.the_function_is_bounded_and_traced, put("WaitingAlarm", "AlarmDescription", "MaximumConcurrency")),
     ],
 )
 def test_a_broken_template_breaks_the_rule(template: Template, rule: Rule, change: Callable[[Template], None]) -> None:
