@@ -166,6 +166,11 @@ def destroy(stack: str, *, yes: bool) -> None:
         there = changes.find_stack(aws.cloudformation, stack)
         if there is None:
             raise OperatorError(f"there is no stack {stack} in {aws.region} of account {aws.id}")
+        if there.get("EnableTerminationProtection"):
+            raise OperatorError(
+                f"the stack {stack} is protected from that; `aws cloudformation update-termination-protection "
+                f"--no-enable-termination-protection --region {aws.region} --stack-name {stack}` lifts it"
+            )
         kept = _kept(aws, stack)
         print(f"The stack {stack} in {aws.region} of account {aws.id} would be deleted.")
         print("These stay, with all that is in them, until you delete them yourself:")
@@ -173,13 +178,13 @@ def destroy(stack: str, *, yes: bool) -> None:
         if not agreed("Delete the stack?", yes=yes):
             print("Nothing was changed.")
             return
-        if bucket := _uploads_bucket(there):
-            _disconnect(aws, bucket, _listener(aws, there))
         old = frozenset(event["EventId"] for event in changes.events(aws.cloudformation, stack))
         aws.cloudformation.delete_stack(StackName=stack)
         status = changes.await_end(aws.cloudformation, there["StackId"], old)
         if status != "DELETE_COMPLETE":
             raise OperatorError(f"the stack {stack} is {status}; the lines above say why")
+        if bucket := _uploads_bucket(there):
+            _disconnect(aws, bucket, _listener(aws, there))
 
 
 def _kept(aws: Account, stack: str) -> list[str]:
@@ -194,15 +199,21 @@ def _kept(aws: Account, stack: str) -> list[str]:
 
 
 def _disconnect(aws: Account, bucket: str, listener: notifications.Listener) -> None:
-    """Take the stack's part out of a bucket's notifications: they would go nowhere."""
+    """Take the stack's part out of a bucket's notifications, or say what its owner has to: they go nowhere now."""
     try:
         now = notifications.read(aws.s3, bucket)
+        wanted = notifications.without_stack(now, listener)
+        if wanted != now:
+            # The others may be gone, which is their affair.
+            notifications.write(aws.s3, bucket, wanted, is_checked=False)
+            print(f"The bucket {bucket} no longer tells the stack {listener.stack} of its objects.")
     except aws.s3.exceptions.NoSuchBucket:
-        return
-    wanted = notifications.without_stack(now, listener)
-    if wanted != now:
-        notifications.write(aws.s3, bucket, wanted, is_checked=False)  # the others may be gone, which is their affair
-        print(f"The bucket {bucket} no longer tells the stack {listener.stack} of its objects.")
+        pass
+    except ClientError as error:
+        print(
+            f"What the notifications of the bucket {bucket} hold for {listener.queue} and {listener.function} is left "
+            f"to its owner to remove: {error}"
+        )
 
 
 def _uploads_bucket(stack: Mapping[str, Any]) -> str:

@@ -172,6 +172,62 @@ def test_the_bucket_that_stays_tells_nobody_who_is_gone(operator: Operator, trig
     assert notifications.read(operator.s3, bucket) == {"QueueConfigurations": [theirs]}
 
 
+def test_a_stack_that_stays_is_told_as_before(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, bucket = "six", "six-uploads-000000000000-us-east-1"
+    assert operator.run("deploy", "--stack", name, "--image", IMAGE, "--yes").returncode == 0
+    before = notifications.read(operator.s3, bucket)
+
+    def protect_and_agree(_: str) -> str:
+        operator.cloudformation.update_termination_protection(StackName=name, EnableTerminationProtection=True)
+        return "y"
+
+    for variable, value in operator.environment.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr("builtins.input", protect_and_agree)
+    assert main(["destroy", "--stack", name]) == 1
+    assert "TerminationProtection" in capsys.readouterr().err
+    assert notifications.read(operator.s3, bucket) == before
+
+    assert main(["destroy", "--stack", name]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "the stack six is protected" in err
+
+
+def test_a_bucket_out_of_reach_is_left_to_its_owner(operator: Operator) -> None:
+    others: Any = session().client(
+        "s3",
+        endpoint_url=operator.s3.meta.endpoint_url,
+        config=CONFIG,
+        aws_access_key_id="111111111111",  # the local AWS takes twelve digits for the account
+        aws_secret_access_key=ACCESS_KEY,
+    )
+
+    def given_away(bucket: str) -> None:
+        operator.s3.delete_bucket(Bucket=bucket)
+        others.create_bucket(Bucket=bucket)
+
+    for bucket in ("away-first", "away-second"):
+        operator.s3.create_bucket(Bucket=bucket)
+    deploy = ("deploy", "--stack", "seven", "--image", IMAGE, "--yes", "--set")
+    assert operator.run(*deploy, "ExistingBucket=away-first").returncode == 0
+    given_away("away-first")
+    done = operator.run(*deploy, "ExistingBucket=away-second")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search("bucket away-first .* is left to its owner to remove: .*AccessDenied", done.stdout)
+    assert [one["Id"] for one in notifications.read(operator.s3, "away-second")["QueueConfigurations"]] == [
+        "dropvec-seven"
+    ]
+
+    given_away("away-second")
+    done = operator.run("destroy", "--stack", "seven", "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search("bucket away-second .* is left to its owner to remove: .*AccessDenied", done.stdout)
+    assert "seven" not in operator.stacks()
+
+
 def test_a_stack_without_its_bucket_can_be_taken_away(operator: Operator) -> None:
     assert operator.run("deploy", "--stack", "four", "--image", IMAGE, "--yes").returncode == 0
     operator.s3.delete_bucket(Bucket="four-uploads-000000000000-us-east-1")
