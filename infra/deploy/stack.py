@@ -35,8 +35,10 @@ def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: b
     given = {**settings, **({"ImageUri": image} if image else {})}
     with account() as aws:
         there = changes.find_stack(aws.cloudformation, stack)
+        wanted = _wanted(there, given)
         _check(aws, stack, there, given)
-        _check_concurrency(_wanted(there, given))
+        _check_concurrency(wanted)
+        _check_nothing_is_left(aws, stack, there, wanted)
         if not _apply(aws, stack, there, given, yes=yes):
             return
         made = changes.find_stack(aws.cloudformation, stack)
@@ -66,21 +68,32 @@ def _check(aws: Account, stack: str, there: Mapping[str, Any] | None, given: Map
         raise OperatorError(f"{image!r} is no image in the ECR of {aws.region}, and Lambda takes no others")
     if there is not None and there["StackStatus"] in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}:
         raise OperatorError(f"the stack {stack} is {there['StackStatus']}, and takes no changes: `make destroy` first")
-    if there is None:
-        _check_nothing_is_left(aws, stack, given.get("ExistingBucket", ""))
 
 
-def _check_nothing_is_left(aws: Account, stack: str, existing: str) -> None:
-    for kind in ("results",) if existing else ("uploads", "results"):
-        name = f"{stack}-{kind}-{aws.id}-{aws.region}"
-        try:
-            aws.s3.head_bucket(Bucket=name)
-        except ClientError:
-            continue  # none, as it should be
+def _check_nothing_is_left(
+    aws: Account, stack: str, there: Mapping[str, Any] | None, wanted: Mapping[str, str]
+) -> None:
+    """Of the buckets that would be made, none may be there."""
+    uploads, results = (f"{stack}-{kind}-{aws.id}-{aws.region}" for kind in ("uploads", "results"))
+    makes_uploads = not wanted["ExistingBucket"] and (there is None or _settings(there).get("ExistingBucket"))
+    if makes_uploads and _is_there(aws, uploads):
         raise OperatorError(
-            f"the bucket {name} is there already, kept from an earlier stack of that name: delete it, or choose "
-            "another name (STACK=…); an uploads bucket can go on being used (SET=ExistingBucket=…)"
+            f"the bucket {uploads} is there already, kept from earlier: go on using it with "
+            f"SET=ExistingBucket={uploads}, or delete it"
         )
+    if there is None and _is_there(aws, results):
+        raise OperatorError(
+            f"the bucket {results} is there already, kept from an earlier stack of that name: delete it, or choose "
+            "another name (STACK=…)"
+        )
+
+
+def _is_there(aws: Account, bucket: str) -> bool:
+    try:
+        aws.s3.head_bucket(Bucket=bucket)
+    except ClientError:
+        return False
+    return True
 
 
 def _check_concurrency(wanted: Mapping[str, str]) -> None:

@@ -157,6 +157,22 @@ def test_a_bucket_that_is_left_for_another_one_no_longer_tells(operator: Operato
     assert telling() == [first]
 
 
+def test_the_bucket_that_a_stack_made_and_left_is_taken_again_as_an_existing_one(operator: Operator) -> None:
+    own = "eight-uploads-000000000000-us-east-1"
+    operator.s3.create_bucket(Bucket="another")
+    deploy = ("deploy", "--stack", "eight", "--image", IMAGE, "--yes", "--set")
+    for existing in ("", "another"):
+        assert operator.run(*deploy, f"ExistingBucket={existing}").returncode == 0
+    done = operator.run(*deploy, "ExistingBucket=")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"go on using it with SET=ExistingBucket={own}" in done.stderr
+
+    done = operator.run(*deploy, f"ExistingBucket={own}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [one["Id"] for one in notifications.read(operator.s3, own)["QueueConfigurations"]] == ["dropvec-eight"]
+    assert notifications.read(operator.s3, "another") == {}
+
+
 @pytest.mark.parametrize("trigger", ["queue", "direct"])
 def test_the_bucket_that_stays_tells_nobody_who_is_gone(operator: Operator, trigger: str) -> None:
     name = f"three-{trigger}"
