@@ -92,7 +92,8 @@ def dead_letter(strict: Strict, word: str) -> str:
     stack, letters = strict.stack, list[str]()
 
     def is_there() -> bool:
-        answer = stack.sqs.receive_message(QueueUrl=stack.dead_letter_queue_url, VisibilityTimeout=0)
+        url = stack.dead_letter_queue_url
+        answer = stack.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
         letters.extend(message["Body"] for message in answer.get("Messages", []) if word in message["Body"])
         return bool(letters)
 
