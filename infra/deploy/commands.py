@@ -24,7 +24,9 @@ def add_deploy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="NAME=VALUE",
         help="a parameter of the template, such as Trigger=eventbridge; one that is not given stays as it is deployed",
     )
-    command.add_argument("--yes", action="store_true", help="do not ask")
+    command.add_argument(
+        "--yes", action="store_true", help="do not ask; notifications of a bucket that somebody else added then stay"
+    )
     command.set_defaults(run=_deploy)
 
 

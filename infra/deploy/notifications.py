@@ -1,13 +1,15 @@
 """What a bucket tells of its objects, with a stack's part put in or taken out and all else as it is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 Notifications = Mapping[str, Any]
+Entry = Mapping[str, Any]
 
 # Everything that can change what a GET of a key returns; the same as in the template.
 EVENTS = (
@@ -40,21 +42,26 @@ class Listener:
         """By what name a bucket knows what `make deploy` added."""
         return f"dropvec-{self.stack}"
 
-    def hears(self, entry: Mapping[str, Any]) -> bool:
+    def hears(self, entry: Entry) -> bool:
         """Whether one of a bucket's notifications is this stack's, whoever put it there."""
-        targets = {entry.get(name) for name in _TARGETS}
-        return entry.get("Id") == self.id or not targets.isdisjoint({self.queue, self.function})
+        return entry.get("Id") == self.id or _target(entry) in {self.queue, self.function}
 
 
 def with_stack(there: Notifications, listener: Listener, parameters: Mapping[str, str]) -> Notifications:
-    """Add what a stack wants to hear, in place of what it heard before.
+    """Add what a stack wants to hear, in place of what was added before and of what it would hear twice.
+
+    S3 refuses two entries for the same event and key.
 
     Args:
         there: what S3 answers to GetBucketNotificationConfiguration.
         listener: the stack.
         parameters: its parameters.
     """
-    kept = without_stack(there, listener)
+
+    def goes(entry: Entry) -> bool:
+        return entry.get("Id") == listener.id or (listener.hears(entry) and _overlaps(entry, parameters))
+
+    kept = _without(there, goes)
     if parameters["Trigger"] == "eventbridge":
         return {**kept, _EVENTBRIDGE: {}}
     name, target = "QueueConfigurations", {"QueueArn": listener.queue}
@@ -69,30 +76,56 @@ def with_stack(there: Notifications, listener: Listener, parameters: Mapping[str
 
 def without_stack(there: Notifications, listener: Listener) -> Notifications:
     """Take a stack's part out. EventBridge stays on: others may listen there, and to nobody it costs nothing."""
+    return _without(there, listener.hears)
+
+
+def _without(there: Notifications, goes: Callable[[Entry], bool]) -> Notifications:
     kept: dict[str, Any] = {_EVENTBRIDGE: there[_EVENTBRIDGE]} if _EVENTBRIDGE in there else {}
     for name in _LISTS:
-        if others := [one for one in there.get(name, []) if not listener.hears(one)]:
+        if others := [one for one in there.get(name, []) if not goes(one)]:
             kept[name] = others
     return kept
 
 
-def is_told(there: Notifications, listener: Listener, parameters: Mapping[str, str]) -> bool:
-    """Whether a stack hears already what it wants to, in whatever words and entries a bucket puts that."""
-    return _heard(there, listener) == _heard(with_stack(there, listener, parameters), listener)
+def _overlaps(entry: Entry, parameters: Mapping[str, str]) -> bool:
+    """Whether an entry tells of an event and a key that a stack wants to hear of, too."""
+    prefix, suffix = _filters(entry)
+    one, other = parameters["KeyPrefix"], parameters["KeySuffix"]
+    return (
+        (prefix.startswith(one) or one.startswith(prefix))
+        and (suffix.endswith(other) or other.endswith(suffix))
+        and any(fnmatchcase(told, event) or fnmatchcase(event, told) for told in entry["Events"] for event in EVENTS)
+    )
 
 
-def _heard(there: Notifications, listener: Listener) -> tuple[bool, set[tuple[str, str, str, str]]]:
-    """Whether EventBridge is on, and (target, event, prefix, suffix) of all that a stack hears."""
-    ours = [one for name in _LISTS for one in there.get(name, []) if listener.hears(one)]
-    return _EVENTBRIDGE in there, {heard for one in ours for heard in _spelled_out(one)}
+def difference(before: Notifications, after: Notifications) -> list[str]:
+    """What is no longer told (-) and what is told newly (+), as lines for people; none where only the words differ."""
+    old, new = _told(before), _told(after)
+    return [*(f"- {line}" for line in sorted(old - new)), *(f"+ {line}" for line in sorted(new - old))]
 
 
-def _spelled_out(entry: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    target = next(entry[name] for name in _TARGETS if name in entry)
+def _told(notifications: Notifications) -> set[str]:
+    entries = [one for name in _LISTS for one in notifications.get(name, [])]
+    told = {f"{event} of {'*'.join(_filters(one))} -> {_target(one)}" for one in entries for event in one["Events"]}
+    return told | ({"all events of * -> EventBridge"} if _EVENTBRIDGE in notifications else set())
+
+
+def replaces_others(before: Notifications, after: Notifications, listener: Listener) -> bool:
+    """Whether entries go that `make deploy` did not add."""
+    entries = [(name, one) for name in _LISTS for one in before.get(name, [])]
+    return any(one.get("Id") != listener.id and one not in after.get(name, []) for name, one in entries)
+
+
+def _target(entry: Entry) -> str:
+    arn: str = next(entry[name] for name in _TARGETS if name in entry)
+    return arn
+
+
+def _filters(entry: Entry) -> tuple[str, str]:
+    """Prefix and suffix of the keys that an entry is for."""
     rules = entry.get("Filter", {}).get("Key", {}).get("FilterRules", [])
     filters = {rule["Name"].lower(): rule["Value"] for rule in rules}  # S3 answers `Prefix` to what was `prefix`
-    for event in entry["Events"]:
-        yield target, event, filters.get("prefix", ""), filters.get("suffix", "")
+    return filters.get("prefix", ""), filters.get("suffix", "")
 
 
 def read(s3: "S3Client", bucket: str) -> Notifications:

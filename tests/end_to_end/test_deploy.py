@@ -43,6 +43,11 @@ class Operator:
             timeout=60,
         )
 
+    def come_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """This process calls the local AWS, too."""
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
+
     def stacks(self) -> list[str]:
         return [one["StackName"] for one in self.cloudformation.describe_stacks()["Stacks"]]
 
@@ -50,10 +55,15 @@ class Operator:
         listed = self.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
         return {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in listed}
 
+    def queue(self, url: str) -> str:
+        """The ARN of a queue."""
+        answer = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        arn: str = answer["Attributes"]["QueueArn"]
+        return arn
+
     def add_queue(self, bucket: str, name: str) -> dict[str, Any]:
         """Have a bucket tell a queue of somebody else's, too."""
-        url = self.sqs.create_queue(QueueName=name)["QueueUrl"]
-        arn = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        arn = self.queue(self.sqs.create_queue(QueueName=name)["QueueUrl"])
         theirs = {"Id": name, "QueueArn": arn, "Events": ["s3:ObjectRestore:Post"]}
         there = notifications.read(self.s3, bucket)
         queues = [*there.get("QueueConfigurations", []), theirs]
@@ -89,6 +99,10 @@ def test_a_stack_is_made_changed_and_taken_away_after_a_yes(operator: Operator) 
     told = operator.s3.get_bucket_notification_configuration(Bucket="one-uploads-000000000000-us-east-1")
     assert len(told["LambdaFunctionConfigurations"]) == 4
     assert "QueueConfigurations" not in told
+    catch_up = "`python3 -m infra backfill --stack one s3://one-uploads-000000000000-us-east-1/`"
+    assert catch_up in done.stdout
+    assert catch_up not in operator.run("deploy", "--stack", "one").stdout
+    assert "cannot exceed it" in operator.run("deploy", "--stack", "one", "--set", "BackfillConcurrency=11").stderr
 
     assert operator.run("destroy", "--stack", "one").stdout.endswith("Delete the stack? [y/N] \nNothing was changed.\n")
     table = operator.resources("one")["Table"]
@@ -111,7 +125,7 @@ def test_an_existing_bucket_goes_on_telling_others(operator: Operator) -> None:
 
     settings = ("--set", "ExistingBucket=of-others", "KeySuffix=.jpg")
     done = operator.run("deploy", "--stack", "two", "--image", IMAGE, *settings, said="y\nn\n")
-    assert "Not added: nothing is embedded" in done.stdout
+    assert "Not changed: the bucket tells what it told before." in done.stdout
     assert notifications.read(operator.s3, "of-others") == before
     assert "UploadsBucket" not in operator.resources("two")
 
@@ -119,10 +133,58 @@ def test_an_existing_bucket_goes_on_telling_others(operator: Operator) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     told = notifications.read(operator.s3, "of-others")["QueueConfigurations"]
     assert sorted(one["Id"] for one in told) == ["dropvec-two", "theirs"]
-    assert "does not tell" not in operator.run("deploy", "--stack", "two").stdout
+    assert "The notifications" not in operator.run("deploy", "--stack", "two").stdout
 
     assert operator.run("destroy", "--stack", "two", "--yes").returncode == 0
     assert notifications.read(operator.s3, "of-others") == before
+
+
+def test_what_an_owner_added_by_hand_goes_only_after_a_yes(operator: Operator) -> None:
+    operator.s3.create_bucket(Bucket="by-hand")
+    deploy = ("deploy", "--stack", "nine", "--image", IMAGE)
+    assert operator.run(*deploy, "--set", "ExistingBucket=by-hand", said="y\nn\n").returncode == 0
+    queue = operator.queue(operator.resources("nine")["UploadsQueue"])
+
+    def entry(suffix: str) -> dict[str, Any]:
+        rules = [{"Name": "suffix", "Value": suffix}]
+        filters = {"Key": {"FilterRules": rules}}
+        return {"Id": suffix, "QueueArn": queue, "Events": ["s3:ObjectCreated:*"], "Filter": filters}
+
+    notifications.write(operator.s3, "by-hand", {"QueueConfigurations": [entry(".jpg"), entry(".png")]})
+    before = notifications.read(operator.s3, "by-hand")
+    done = operator.run(*deploy, "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"  - s3:ObjectCreated:* of *.jpg -> {queue}\n" in done.stdout
+    assert f"  + s3:ObjectCreated:* of * -> {queue}\n" in done.stdout
+    assert "Not changed, for `make deploy` did not add all of what would go" in done.stdout
+    assert notifications.read(operator.s3, "by-hand") == before
+
+    assert operator.run(*deploy, said="y\n").returncode == 0
+    assert [one["Id"] for one in notifications.read(operator.s3, "by-hand")["QueueConfigurations"]] == ["dropvec-nine"]
+
+
+def test_an_existing_bucket_tells_otherwise_before_the_rule_of_eventbridge_goes(operator: Operator) -> None:
+    operator.s3.create_bucket(Bucket="of-eventbridge")
+    deploy = ("deploy", "--stack", "ten", "--image", IMAGE, "--set")
+    done = operator.run(*deploy, "ExistingBucket=of-eventbridge", "Trigger=eventbridge", "KeyPrefix=in/", "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "backfill" not in done.stdout
+    before = notifications.read(operator.s3, "of-eventbridge")
+    assert before == {"EventBridgeConfiguration": {}}
+
+    done = operator.run(*deploy, "Trigger=queue", said="y\nn\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("Nothing was changed.\n")
+    assert "UploadsRule" in operator.resources("ten")
+    assert notifications.read(operator.s3, "of-eventbridge") == before
+
+    done = operator.run(*deploy, "Trigger=queue", said="y\ny\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.index("Changed.") < done.stdout.index("UPDATE_COMPLETE ")
+    assert done.stdout.count("The notifications of the bucket") == 1
+    assert "`python3 -m infra backfill --stack ten s3://of-eventbridge/in/`" in done.stdout
+    told = notifications.read(operator.s3, "of-eventbridge")
+    assert [one["Id"] for one in told["QueueConfigurations"]] == ["dropvec-ten"]
 
 
 def test_a_bucket_that_is_left_for_another_one_no_longer_tells(operator: Operator) -> None:
@@ -157,6 +219,22 @@ def test_a_bucket_that_is_left_for_another_one_no_longer_tells(operator: Operato
     assert telling() == [first]
 
 
+def test_the_bucket_that_a_stack_made_and_left_is_taken_again_as_an_existing_one(operator: Operator) -> None:
+    own = "eight-uploads-000000000000-us-east-1"
+    operator.s3.create_bucket(Bucket="another")
+    deploy = ("deploy", "--stack", "eight", "--image", IMAGE, "--yes", "--set")
+    for existing in ("", "another"):
+        assert operator.run(*deploy, f"ExistingBucket={existing}").returncode == 0
+    done = operator.run(*deploy, "ExistingBucket=")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"go on using it with SET=ExistingBucket={own}" in done.stderr
+
+    done = operator.run(*deploy, f"ExistingBucket={own}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [one["Id"] for one in notifications.read(operator.s3, own)["QueueConfigurations"]] == ["dropvec-eight"]
+    assert notifications.read(operator.s3, "another") == {}
+
+
 @pytest.mark.parametrize("trigger", ["queue", "direct"])
 def test_the_bucket_that_stays_tells_nobody_who_is_gone(operator: Operator, trigger: str) -> None:
     name = f"three-{trigger}"
@@ -170,6 +248,61 @@ def test_the_bucket_that_stays_tells_nobody_who_is_gone(operator: Operator, trig
     assert (done.returncode, done.stderr) == (0, "")
     assert f"The bucket {bucket} no longer tells the stack {name}" in done.stdout
     assert notifications.read(operator.s3, bucket) == {"QueueConfigurations": [theirs]}
+
+
+def test_a_stack_that_stays_is_told_as_before(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, bucket = "six", "six-uploads-000000000000-us-east-1"
+    assert operator.run("deploy", "--stack", name, "--image", IMAGE, "--yes").returncode == 0
+    before = notifications.read(operator.s3, bucket)
+
+    def protect_and_agree(_: str) -> str:
+        operator.cloudformation.update_termination_protection(StackName=name, EnableTerminationProtection=True)
+        return "y"
+
+    operator.come_here(monkeypatch)
+    monkeypatch.setattr("builtins.input", protect_and_agree)
+    assert main(["destroy", "--stack", name]) == 1
+    assert "TerminationProtection" in capsys.readouterr().err
+    assert notifications.read(operator.s3, bucket) == before
+
+    assert main(["destroy", "--stack", name]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "the stack six is protected" in err
+
+
+def test_a_bucket_out_of_reach_is_left_to_its_owner(operator: Operator) -> None:
+    others: Any = session().client(
+        "s3",
+        endpoint_url=operator.s3.meta.endpoint_url,
+        config=CONFIG,
+        aws_access_key_id="111111111111",  # the local AWS takes twelve digits for the account
+        aws_secret_access_key=ACCESS_KEY,
+    )
+
+    def given_away(bucket: str) -> None:
+        operator.s3.delete_bucket(Bucket=bucket)
+        others.create_bucket(Bucket=bucket)
+
+    for bucket in ("away-first", "away-second"):
+        operator.s3.create_bucket(Bucket=bucket)
+    deploy = ("deploy", "--stack", "seven", "--image", IMAGE, "--yes", "--set")
+    assert operator.run(*deploy, "ExistingBucket=away-first").returncode == 0
+    given_away("away-first")
+    done = operator.run(*deploy, "ExistingBucket=away-second")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search("bucket away-first .* is left to its owner to remove: .*AccessDenied", done.stdout)
+    assert [one["Id"] for one in notifications.read(operator.s3, "away-second")["QueueConfigurations"]] == [
+        "dropvec-seven"
+    ]
+
+    given_away("away-second")
+    done = operator.run("destroy", "--stack", "seven", "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search("bucket away-second .* is left to its owner to remove: .*AccessDenied", done.stdout)
+    assert "seven" not in operator.stacks()
 
 
 def test_a_stack_without_its_bucket_can_be_taken_away(operator: Operator) -> None:
@@ -187,6 +320,11 @@ def test_a_stack_without_its_bucket_can_be_taken_away(operator: Operator) -> Non
         (["deploy", "--image", IMAGE.replace(REGION, "eu-west-1")], "no image in the ECR of us-east-1"),
         (["deploy", "--image", IMAGE, "--set", "Tiger=direct"], "no parameter of the template: Tiger; it has ImageUri"),
         (["deploy", "--image", IMAGE, "--set", "Trigger=wrong"], "AWS: .*Trigger"),
+        (
+            ["deploy", "--image", IMAGE, "--set", "Trigger=direct", "BackfillConcurrency=11"],
+            "BackfillConcurrency=11 is a part of MaximumConcurrency=10, and cannot exceed it",
+        ),
+        (["deploy", "--image", IMAGE, "--set", "Trigger=direct", "BackfillConcurrency=many"], "AWS: .*Backfill"),
         (["deploy", "--stack", "My_Stack", "--image", IMAGE], "cannot be the stack's name"),
         (["destroy", "--stack", "none"], "there is no stack none in us-east-1"),
     ],
@@ -198,8 +336,7 @@ def test_what_cannot_be_is_one_line(
     arguments: list[str],
     said: str,
 ) -> None:
-    for name, value in operator.environment.items():
-        monkeypatch.setenv(name, value)
+    operator.come_here(monkeypatch)
     assert main([*arguments, "--yes"]) == 1
     out, err = capsys.readouterr()
     assert out == ""

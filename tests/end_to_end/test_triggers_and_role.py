@@ -43,7 +43,7 @@ FOR_LOGS_AND_TRACES = [
     ("Trace", "xray:PutTraceSegments"),
     ("Trace", "xray:PutTelemetryRecords"),
 ]
-ONLY_DIRECT = [("SetFailedEventsAside", "sqs:SendMessage")]
+FOR_FAILED_EVENTS = ("SetFailedEventsAside", "sqs:SendMessage")
 ONLY_WITH_A_KEY = [("UseTheKey", "kms:Decrypt"), ("UseTheKey", "kms:GenerateDataKey")]
 
 
@@ -80,18 +80,33 @@ def test_what_cannot_be_done_ends_as_a_dead_letter(strict: Strict) -> None:
     stack.sqs.set_queue_attributes(QueueUrl=stack.queue_url, Attributes=hurried)  # type: ignore[arg-type]
     with strict.without("ReadUploads", "s3:GetObject"):
         stack.s3.put_object(Bucket=stack.uploads_bucket, Key=key, Body=PHOTO)
-        letters: list[str] = []
-
-        def is_dead() -> bool:
-            answer = stack.sqs.receive_message(QueueUrl=stack.dead_letter_queue_url, VisibilityTimeout=0)
-            letters.extend(message["Body"] for message in answer.get("Messages", []))
-            return any("unreadable" in letter for letter in letters)
-
-        assert eventually(is_dead, 30)
+        letter = dead_letter(strict, "unreadable")
     stack.sqs.set_queue_attributes(QueueUrl=stack.queue_url, Attributes=patience)
     assert status(strict, key) is None
     if strict.mode == "direct":  # with what Lambda says of it
-        assert json.loads(letters[-1])["requestContext"]["condition"] == "RetriesExhausted"
+        assert json.loads(letter)["requestContext"]["condition"] == "RetriesExhausted"
+
+
+def dead_letter(strict: Strict, word: str) -> str:
+    """The dead letter that names this, once it is there."""
+    stack, letters = strict.stack, list[str]()
+
+    def is_there() -> bool:
+        url = stack.dead_letter_queue_url
+        answer = stack.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
+        letters.extend(message["Body"] for message in answer.get("Messages", []) if word in message["Body"])
+        return bool(letters)
+
+    assert eventually(is_there, 30)
+    return letters[0]
+
+
+def test_an_asynchronous_invocation_that_fails_ends_as_a_dead_letter(strict: Strict) -> None:
+    event = {"Records": [{"eventSource": "aws:nonsense"}]}
+    strict.stack.lambda_.invoke(FunctionName=strict.stack.function, InvocationType="Event", Payload=json.dumps(event))
+    letter = json.loads(dead_letter(strict, "aws:nonsense"))
+    assert letter["requestContext"]["condition"] == "RetriesExhausted"
+    assert letter["requestPayload"] == event
 
 
 def test_keys_that_the_filters_leave_out_are_not_even_readable(strict: Strict) -> None:
@@ -108,8 +123,8 @@ def test_keys_that_the_filters_leave_out_are_not_even_readable(strict: Strict) -
 
 
 def test_the_role_holds_what_is_listed_here_and_no_more(strict: Strict) -> None:
-    more = {"queue": [], "direct": ONLY_DIRECT + ONLY_WITH_A_KEY, "eventbridge": []}[strict.mode]
-    assert strict.actions() == {*FOR_THE_JOB, *FOR_POLLING, *FOR_LOGS_AND_TRACES, *more}
+    more = ONLY_WITH_A_KEY if "KmsKeyArn" in strict.parameters else []
+    assert strict.actions() == {*FOR_THE_JOB, *FOR_POLLING, *FOR_LOGS_AND_TRACES, FOR_FAILED_EVENTS, *more}
 
 
 def invoke(strict: Strict, payload: object) -> Any:
@@ -175,17 +190,14 @@ def test_without_any_action_the_queue_cannot_be_polled(strict: Strict, sid: str,
         assert is_denied(calls[action])
 
 
-def test_failed_events_may_be_set_aside_where_lambda_has_to(strict: Strict) -> None:
+def test_failed_events_may_be_set_aside_as_lambda_has_to(strict: Strict) -> None:
     sqs, url = strict.client("sqs"), strict.stack.dead_letter_queue_url
 
     def sends() -> object:
         return sqs.send_message(QueueUrl=url, MessageBody="failed")
 
-    if strict.mode != "direct":
-        assert is_denied(sends)
-        return
     assert not is_denied(sends)
-    with strict.without(*ONLY_DIRECT[0]):
+    with strict.without(*FOR_FAILED_EVENTS):
         assert is_denied(sends)
 
 

@@ -192,18 +192,14 @@ def failures_are_set_aside(made: Resolved) -> Iterator[str]:
     dead = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
     if made.resources["UploadsQueue"]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"] != dead:
         yield "messages that fail are lost"
-    is_direct = made.parameters["Trigger"] == "direct"
-    kept = [one["DestinationConfig"]["OnFailure"]["Destination"] for one in _asynchronous(made)]
+    asynchronous = made.of_type("AWS::Lambda::EventInvokeConfig").values()
+    kept = [one["DestinationConfig"]["OnFailure"]["Destination"] for one in asynchronous]
     allowed = [one["Resource"] for one in role(made).values() if one["Action"] == "sqs:SendMessage"]
-    if (kept, allowed) != (([dead], [dead]) if is_direct else ([], [])):
+    if (kept, allowed) != ([dead], [dead]):
         yield f"failed events go to {kept}, and may go to {allowed}"
     for name, one in made.of_type(_RULE).items():
         if [target["DeadLetterConfig"]["Arn"] for target in one["Targets"]] != [dead]:
             yield f"what {name} cannot deliver is lost"
-
-
-def _asynchronous(made: Resolved) -> list[Any]:
-    return list(made.of_type("AWS::Lambda::EventInvokeConfig").values())
 
 
 def events_come_one_way(made: Resolved) -> Iterator[str]:
@@ -274,16 +270,16 @@ def alarms_reach_people(made: Resolved) -> Iterator[str]:
 
 def the_function_is_bounded_and_traced(made: Resolved) -> Iterator[str]:
     (function,) = made.of_type("AWS::Serverless::Function").values()
-    limit, backfill = made.parameters["MaximumConcurrency"], made.parameters["BackfillConcurrency"]
     is_direct = made.parameters["Trigger"] == "direct"
     reserved = function.get("ReservedConcurrentExecutions")
-    if reserved != (limit if is_direct else None):
+    if reserved != (made.parameters["MaximumConcurrency"] if is_direct else None):
         yield f"{reserved} invocations are reserved"
+    bound = "BackfillConcurrency" if is_direct else "MaximumConcurrency"
     taken = function["Events"]["Uploads"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]
-    if taken != (backfill if is_direct else limit):
+    if taken != made.parameters[bound]:
         yield f"the queue's mapping is bounded by {taken}"
-    if int(backfill) > int(limit) // 2:
-        yield "a backfill may take more than half of what is there for uploads"
+    if bound not in made.resources["WaitingAlarm"]["Properties"]["AlarmDescription"]:
+        yield f"the alarm of old messages does not name {bound}"
     if function["Tracing"] != "Active":
         yield "it is not traced"
     if role(made)["Trace"]["Action"] != ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]:

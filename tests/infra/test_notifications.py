@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from infra.deploy.notifications import EVENTS, Listener, Notifications, is_told, with_stack, without_stack
+from infra.deploy.notifications import (
+    EVENTS,
+    Listener,
+    Notifications,
+    difference,
+    replaces_others,
+    with_stack,
+    without_stack,
+)
 from infra.local.paths import TEMPLATE
 from infra.local.template import load
 
@@ -27,6 +35,10 @@ MINE = Listener("mine", queue="arn:queue", function="arn:function")
 
 def parameters(trigger: str, prefix: str = "", suffix: str = "") -> dict[str, str]:
     return {"Trigger": trigger, "KeyPrefix": prefix, "KeySuffix": suffix}
+
+
+def is_told(there: Notifications, wanted: dict[str, str]) -> bool:
+    return not difference(there, with_stack(there, MINE, wanted))
 
 
 def test_the_queue_is_added_to_the_others() -> None:
@@ -104,8 +116,8 @@ def by_hand(notifications: Notifications) -> dict[str, Any]:
 def test_what_it_hears_already_is_not_added_again(there: dict[str, Any], trigger: str, put: Any) -> None:
     wanted = parameters(trigger, "in/", ".jpg")
     told = put(with_stack(there, MINE, wanted))
-    assert is_told(told, MINE, wanted)
-    assert is_told({**told, "TopicConfigurations": []}, MINE, wanted)
+    assert is_told(told, wanted)
+    assert is_told({**told, "TopicConfigurations": []}, wanted)
 
 
 @pytest.mark.parametrize("there", [{}, OTHERS])
@@ -122,14 +134,57 @@ def test_what_it_hears_already_is_not_added_again(there: dict[str, Any], trigger
 def test_what_it_hears_otherwise_is_changed(
     there: dict[str, Any], before: dict[str, str], after: dict[str, str]
 ) -> None:
-    assert not is_told(with_stack(there, MINE, before), MINE, after)
-    assert is_told(with_stack(there, MINE, after), MINE, after)
+    assert not is_told(with_stack(there, MINE, before), after)
+    assert is_told(with_stack(there, MINE, after), after)
 
 
 def test_what_it_hears_in_part_is_completed() -> None:
     told = by_hand(with_stack(OTHERS, MINE, parameters("queue")))
     del told["QueueConfigurations"][-1]
-    assert not is_told(told, MINE, parameters("queue"))
+    assert not is_told(told, parameters("queue"))
+
+
+def to_queue(name: str, event: str, suffix: str = "") -> dict[str, Any]:
+    """An entry that somebody added by hand."""
+    rules = [{"Name": "Suffix", "Value": suffix}]
+    return {"Id": name, "QueueArn": MINE.queue, "Events": [event], "Filter": {"Key": {"FilterRules": rules}}}
+
+
+@pytest.mark.parametrize(
+    ("trigger", "suffix", "entry", "goes"),
+    [
+        ("queue", ".jpg", to_queue("a", "s3:ObjectCreated:*", ".png"), False),
+        ("queue", ".jpg", to_queue("a", "s3:ObjectCreated:*", ".jpg"), True),
+        ("queue", ".jpg", to_queue("a", "s3:ObjectCreated:Put", ".small.jpg"), True),
+        ("queue", ".small.jpg", to_queue("a", "s3:ObjectRestore:*", ".jpg"), True),
+        ("queue", "", to_queue("a", "s3:ObjectCreated:*", ".png"), True),
+        ("queue", "", to_queue("a", "s3:ObjectRestore:Post"), False),
+        ("direct", "", to_queue("a", "s3:ObjectRemoved:Delete"), True),
+        ("eventbridge", "", to_queue("a", "s3:ObjectCreated:*"), True),
+        ("eventbridge", ".jpg", to_queue("a", "s3:ObjectCreated:*", ".png"), False),
+    ],
+)
+def test_what_others_added_goes_only_where_it_would_be_heard_twice(
+    trigger: str, suffix: str, entry: dict[str, Any], goes: bool
+) -> None:
+    there = {"QueueConfigurations": [entry]}
+    made = with_stack(there, MINE, parameters(trigger, suffix=suffix))
+    assert (entry not in made.get("QueueConfigurations", [])) == goes
+    assert replaces_others(there, made, MINE) == goes
+
+
+def test_what_was_added_before_does_not_count_as_others() -> None:
+    before = with_stack(OTHERS, MINE, parameters("queue"))
+    assert not replaces_others(before, with_stack(before, MINE, parameters("direct", suffix=".jpg")), MINE)
+
+
+def test_the_difference_is_what_is_told_no_longer_and_newly() -> None:
+    before = with_stack(OTHERS, MINE, parameters("queue", "in/", ".jpg"))
+    queue = [f"- {event} of in/*.jpg -> arn:queue" for event in sorted(EVENTS)]
+    after = with_stack(before, MINE, parameters("direct"))
+    assert difference(before, after) == [*queue, *(f"+ {event} of * -> arn:function" for event in sorted(EVENTS))]
+    assert difference(before, with_stack(before, MINE, parameters("eventbridge"))) == queue  # which is on already
+    assert difference({}, with_stack({}, MINE, parameters("eventbridge"))) == ["+ all events of * -> EventBridge"]
 
 
 def test_its_events_are_those_of_the_template() -> None:

@@ -57,14 +57,14 @@ def test_it_keeps_the_rule_with_any_parameters(every: list[Resolved], rule: Rule
     assert faults(rule, every) == []
 
 
-def test_another_trigger_changes_nothing_of_who_may_send(every: list[Resolved]) -> None:
-    policies: dict[str, list[Any]] = {}
+def test_another_trigger_changes_nothing_of_who_may_send_nor_of_where_failures_go(every: list[Resolved]) -> None:
+    ways: dict[str, list[Any]] = {}
     for made in every:
         others = {name: value for name, value in made.parameters.items() if name != "Trigger"}
-        made_of = made.of_type("AWS::SQS::QueuePolicy", "AWS::Lambda::Permission")
-        policies.setdefault(json.dumps(others), []).append(made_of)
-    assert {len(one) for one in policies.values()} == {3}
-    assert all(one == two == three for one, two, three in policies.values())
+        kinds = ("AWS::SQS::QueuePolicy", "AWS::Lambda::Permission", "AWS::Lambda::EventInvokeConfig", "AWS::IAM::Role")
+        ways.setdefault(json.dumps(others), []).append(made.of_type(*kinds))
+    assert {len(one) for one in ways.values()} == {3}
+    assert all(one == two == three for one, two, three in ways.values())
 
 
 def test_every_timeout_fits(template: Template) -> None:
@@ -215,6 +215,7 @@ STATEMENT = ("Policies", 0, "PolicyDocument", "Statement")
         (rules.times_fit_each_other, hurry),
         (rules.times_fit_each_other, put("UploadsQueue", "MessageRetentionPeriod", 1209600)),
         (rules.failures_are_set_aside, drop("FunctionRole", *STATEMENT, 5)),
+        (rules.failures_are_set_aside, only_when("IsDirect", "FailedEvents")),
         (rules.events_come_one_way, put("UploadsRule", "EventPattern", "detail", "bucket", "name", ["another"])),
         (rules.all_ways_stay_open, put("UploadsMayInvoke", "SourceArn", "arn:aws:s3:::another")),
         (rules.all_ways_stay_open, only_when("IsDirect", "UploadsMayInvoke")),
@@ -228,6 +229,7 @@ STATEMENT = ("Policies", 0, "PolicyDocument", "Statement")
             rules.the_function_is_bounded_and_traced,
             put("Function", *SCALING, "MaximumConcurrency", {"Ref": "MaximumConcurrency"}),
         ),
+        (rules.the_function_is_bounded_and_traced, put("WaitingAlarm", "AlarmDescription", "MaximumConcurrency")),
     ],
 )
 def test_a_broken_template_breaks_the_rule(template: Template, rule: Rule, change: Callable[[Template], None]) -> None:
