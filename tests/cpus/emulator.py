@@ -76,7 +76,7 @@ def run(cpu: str, disk: Path, mark: str, seconds: float, told: Callable[[str], N
         old.unlink(missing_ok=True)
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        ["bochs-bin", "-q", "-f", settings, "-rc", commands],
+        ["/usr/bin/bochs-bin", "-q", "-f", settings, "-rc", commands],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
