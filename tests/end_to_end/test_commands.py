@@ -94,7 +94,7 @@ def test_the_demo_gives_every_file_its_outcome(commands: Commands, images: Path)
     assert re.search(rf"left\.png +│ success +│ +48 │ +\d+ │ {re.escape(DEEP)}  [01]\.\d\d\d", done.stdout)
     assert re.search(r"notes\.txt +│ unsupported_format +│ +— │ +\d+ │ — ", done.stdout)
     assert "6 images, 3 success" in done.stdout
-    assert "dynamodb get-item" in done.stdout
+    assert "make up" in done.stdout
     assert sorted(path.name for path in (commands.build / "demo").iterdir()) == ["aws.log", "results.jsonl"]
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from infra.__main__ import main
 from infra.deploy import notifications
 from infra.local.clients import CONFIG, session
 from infra.local.paths import ROOT, TEMPLATE
-from infra.local.server import ACCESS_KEY, REGION, LocalAws
+from infra.local.server import ACCESS_KEY, REGION, LocalAws, local_aws
 
 IMAGE = f"000000000000.dkr.ecr.{REGION}.amazonaws.com/dropvec@sha256:{'0' * 64}"
 
@@ -69,6 +70,13 @@ class Operator:
         queues = [*there.get("QueueConfigurations", []), theirs]
         notifications.write(self.s3, bucket, {**there, "QueueConfigurations": queues})
         return theirs
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """One for these stacks alone: this emulator's poller stumbles over what they leave (`infra.local.stack`)."""
+    with local_aws(tmp_path_factory.mktemp("deploy") / "aws.log") as running:
+        yield running
 
 
 @pytest.fixture
