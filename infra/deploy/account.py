@@ -42,8 +42,10 @@ def account() -> Iterator[Account]:
         OperatorError: there are no credentials, no region, no network, or AWS refused something.
     """
     try:
-        session = boto3.Session(region_name=os.environ.get("AWS_REGION"))  # which the aws command heeds, boto3 not
-        if session.region_name is None:
+        session = boto3.Session(
+            region_name=os.environ.get("AWS_REGION") or None
+        )  # which the aws command heeds, boto3 not
+        if not session.region_name:
             raise OperatorError("no region is set: set AWS_REGION, or one in the profile with `aws configure`")
         cloudformation: CloudFormationClient = session.client("cloudformation")
         s3: S3Client = session.client("s3")

@@ -25,7 +25,9 @@ def add_deploy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="a parameter of the template, such as Trigger=eventbridge; one that is not given stays as it is deployed",
     )
     command.add_argument(
-        "--yes", action="store_true", help="do not ask; notifications of a bucket that somebody else added then stay"
+        "--yes",
+        action="store_true",
+        help="do not ask; what somebody else added to the notifications of a bucket that is embedded then stays",
     )
     command.set_defaults(run=_deploy)
 

@@ -20,11 +20,23 @@ def connect(aws: Account, stack: Mapping[str, Any], wanted: Mapping[str, str], *
         yes: do not ask; then only entries go that were added here.
 
     Returns:
-        False where a person said no.
+        Whether the bucket tells it as wanted now.
     """
     if not (bucket := wanted["ExistingBucket"]):
         return True
-    listener, before = listener_of(aws, stack), notifications.read(aws.s3, bucket)
+    listener = listener_of(aws, stack)
+    try:
+        return _connect(aws, bucket, listener, wanted, yes=yes)
+    except ClientError as error:
+        target = listener.target(wanted["Trigger"])
+        print(f"\nThe bucket {bucket} has to tell {target}, which is left to its owner: {error}")
+        return False
+
+
+def _connect(
+    aws: Account, bucket: str, listener: notifications.Listener, wanted: Mapping[str, str], *, yes: bool
+) -> bool:
+    before = notifications.read(aws.s3, bucket)
     after = notifications.with_stack(before, listener, wanted)
     if not (lines := notifications.difference(before, after)):
         return True
@@ -32,9 +44,12 @@ def connect(aws: Account, stack: Mapping[str, Any], wanted: Mapping[str, str], *
     print("\n".join(f"  {line}" for line in lines))
     if yes and notifications.replaces_others(before, after, listener):
         print("Not changed, for `make deploy` did not add all of what would go: without --yes it asks.")
-        return True
+        return False
     if not agreed("Do that, and leave the others as they are?", yes=yes):
         print("Not changed: the bucket tells what it told before.")
+        return False
+    if notifications.read(aws.s3, bucket) != before:
+        print("Not changed: somebody else has changed them meanwhile. Try again.")
         return False
     notifications.write(aws.s3, bucket, after)
     print("Changed.")
@@ -49,7 +64,8 @@ def disconnect(aws: Account, bucket: str, listener: notifications.Listener) -> N
         if wanted != now:
             # The others may be gone, which is their affair.
             notifications.write(aws.s3, bucket, wanted, is_checked=False)
-            print(f"The bucket {bucket} no longer tells the stack {listener.stack} of its objects.")
+            print(f"The bucket {bucket} no longer tells the stack {listener.stack} of its objects:")
+            print("\n".join(f"  {line}" for line in notifications.difference(now, wanted)))
     except aws.s3.exceptions.NoSuchBucket:
         pass
     except ClientError as error:

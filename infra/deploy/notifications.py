@@ -42,6 +42,10 @@ class Listener:
         """By what name a bucket knows what `make deploy` added."""
         return f"dropvec-{self.stack}"
 
+    def target(self, trigger: str) -> str:
+        """Whom a bucket is to tell."""
+        return {"queue": self.queue, "direct": self.function}.get(trigger, "EventBridge")
+
     def hears(self, entry: Entry) -> bool:
         """Whether one of a bucket's notifications is this stack's, whoever put it there."""
         return entry.get("Id") == self.id or _target(entry) in {self.queue, self.function}
@@ -64,9 +68,8 @@ def with_stack(there: Notifications, listener: Listener, parameters: Mapping[str
     kept = _without(there, goes)
     if parameters["Trigger"] == "eventbridge":
         return {**kept, _EVENTBRIDGE: {}}
-    name, target = "QueueConfigurations", {"QueueArn": listener.queue}
-    if parameters["Trigger"] == "direct":
-        name, target = "LambdaFunctionConfigurations", {"LambdaFunctionArn": listener.function}
+    kind = "LambdaFunction" if parameters["Trigger"] == "direct" else "Queue"
+    name, target = f"{kind}Configurations", {f"{kind}Arn": listener.target(parameters["Trigger"])}
     rules = [{"Name": "prefix", "Value": parameters["KeyPrefix"]}, {"Name": "suffix", "Value": parameters["KeySuffix"]}]
     ours: dict[str, Any] = {"Id": listener.id, **target, "Events": list(EVENTS)}
     if given := [rule for rule in rules if rule["Value"]]:

@@ -49,7 +49,7 @@ def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: b
             print(
                 f"\nFor some minutes S3 may tell nobody. `python3 -m infra backfill --stack {stack} "
                 f"s3://{uploads_bucket(made)}/{plan.wanted['KeyPrefix']}` embeds what has no result; with --dry-run it "
-                "only counts."
+                "only counts. Of what is deleted in these minutes the vectors stay."
             )
 
 
@@ -65,8 +65,13 @@ def _apply(aws: Account, plan: Plan, *, yes: bool) -> bool:
     print("\n".join(map(changes.shown, proposed)))
     if plan.left_bucket:
         print(f"The bucket {plan.left_bucket} would no longer tell it of its objects.")
-    if not _is_agreed(aws, plan, yes=yes):
-        changes.forget(cloudformation, stack, arn, is_new=is_new)
+    is_agreed = False
+    try:
+        is_agreed = _is_agreed(aws, plan, yes=yes)
+    finally:
+        if not is_agreed:
+            changes.forget(cloudformation, stack, arn, is_new=is_new)
+    if not is_agreed:
         print("Nothing was changed.")
         return False
     old = frozenset(event["EventId"] for event in changes.events(cloudformation, stack))
@@ -78,12 +83,20 @@ def _apply(aws: Account, plan: Plan, *, yes: bool) -> bool:
 
 
 def _is_agreed(aws: Account, plan: Plan, *, yes: bool) -> bool:
-    """Ask; with a yes, an existing bucket tells the stack in another way before EventBridge's rule goes."""
+    """Ask; with a yes, an existing bucket tells the stack in another way before EventBridge's rule goes.
+
+    Raises:
+        OperatorError: it does not, and nobody is to be asked.
+    """
     if not agreed("Do that?", yes=yes):
         return False
-    if plan.there is None or not plan.leaves_eventbridge:
+    if plan.there is None or not plan.leaves_eventbridge or connect(aws, plan.there, plan.wanted, yes=yes):
         return True
-    return connect(aws, plan.there, plan.wanted, yes=yes)
+    if yes:
+        raise OperatorError(
+            "nothing was changed: until the bucket tells the stack otherwise, it needs EventBridge's rule"
+        )
+    return agreed("Until it does, no upload is heard of. Go on?", yes=False)
 
 
 def destroy(stack: str, *, yes: bool) -> None:

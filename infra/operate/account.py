@@ -204,8 +204,10 @@ def find(where: Where) -> Account:
         return _local(where)
     with told_in_one_line():
         # AWS_REGION is what the aws command heeds, and boto3 does not.
-        session = boto3.Session(region_name=where.region or os.environ.get("AWS_REGION"), profile_name=where.profile)
-    if session.region_name is None:
+        session = boto3.Session(
+            region_name=where.region or os.environ.get("AWS_REGION") or None, profile_name=where.profile
+        )
+    if not session.region_name:
         raise OperatorError(
             "no region is set: name it with --region or AWS_REGION (or --local for what `make up` runs)"
         )

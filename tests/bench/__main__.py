@@ -77,7 +77,10 @@ PARTS: Mapping[str, Callable[[Setting], Findings] | Warm] = {
 
 def main() -> int:
     """Run the parts, print their tables, and write results, table and chart; 1 when a part could not be run."""
-    parsed = _parser().parse_args()
+    parser = _parser()
+    parsed = parser.parse_args()
+    if parsed.publish and (parsed.parts or parsed.quick or parsed.model):
+        parser.error("only a whole run is published")
     console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
     FOLDER.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
@@ -97,9 +100,10 @@ def main() -> int:
         "parts": parts,
     }
     report.show(console, results)
-    _write(results, publish=parsed.publish)
+    faults = [part["fault"] for part in parts.values() if part["fault"]]
+    _write(results, publish=parsed.publish and not faults)
     console.print(f"{results['seconds']:.0f} s in all; build/bench: results.json, table.md, chart.png, measured.toml")
-    return 1 if any(part["fault"] for part in parts.values()) else 0
+    return 1 if faults else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -190,9 +194,10 @@ def _write(results: Mapping[str, Any], *, publish: bool) -> None:
         figures.write_text(measured.to_toml(with_images(results)), "utf-8")
     install(())
     chart = FOLDER / "chart.png"
+    chart.unlink(missing_ok=True)
     command: Sequence[str] = [python(PEERS), "-m", "tests.bench.chart", str(FOLDER / "results.json"), str(chart)]
     drawn = subprocess.run(command, cwd=ROOT, check=False, env=os.environ | {"MPLCONFIGDIR": str(FOLDER)})
-    if publish and drawn.returncode == 0:
+    if publish and drawn.returncode == 0 and chart.is_file():
         shutil.copyfile(chart, CHART)
         shutil.copyfile(figures, measured.FILE)
         before, _, rest = README.read_text("utf-8").partition(BEGIN)

@@ -62,6 +62,18 @@ class Operator:
         arn: str = answer["Attributes"]["QueueArn"]
         return arn
 
+    def give_away(self, bucket: str) -> None:
+        """From now on the bucket is another account's."""
+        others: Any = session().client(
+            "s3",
+            endpoint_url=self.s3.meta.endpoint_url,
+            config=CONFIG,
+            aws_access_key_id="111111111111",  # the local AWS takes twelve digits for the account
+            aws_secret_access_key=ACCESS_KEY,
+        )
+        self.s3.delete_bucket(Bucket=bucket)
+        others.create_bucket(Bucket=bucket)
+
     def add_queue(self, bucket: str, name: str) -> dict[str, Any]:
         """Have a bucket tell a queue of somebody else's, too."""
         arn = self.queue(self.sqs.create_queue(QueueName=name)["QueueUrl"])
@@ -195,6 +207,58 @@ def test_an_existing_bucket_tells_otherwise_before_the_rule_of_eventbridge_goes(
     assert [one["Id"] for one in told["QueueConfigurations"]] == ["dropvec-ten"]
 
 
+def test_the_rule_of_eventbridge_stays_while_nobody_can_be_asked(operator: Operator) -> None:
+    operator.s3.create_bucket(Bucket="of-both")
+    deploy = ("deploy", "--stack", "eleven", "--image", IMAGE, "--yes", "--set")
+    assert operator.run(*deploy, "ExistingBucket=of-both", "Trigger=eventbridge").returncode == 0
+    queue = operator.queue(operator.resources("eleven")["UploadsQueue"])
+    jpegs = {"Key": {"FilterRules": [{"Name": "suffix", "Value": ".jpg"}]}}
+    by_hand = {"Id": "by hand", "QueueArn": queue, "Events": ["s3:ObjectCreated:*"], "Filter": jpegs}
+    notifications.write(operator.s3, "of-both", {"EventBridgeConfiguration": {}, "QueueConfigurations": [by_hand]})
+    before = notifications.read(operator.s3, "of-both")
+
+    done = operator.run(*deploy, "Trigger=queue")
+    assert done.returncode == 1
+    assert "nothing was changed: until the bucket tells the stack otherwise" in done.stderr
+    assert "UploadsRule" in operator.resources("eleven")
+    assert notifications.read(operator.s3, "of-both") == before
+
+
+def test_who_may_not_touch_the_bucket_may_go_on_when_its_owner_has_seen_to_it(operator: Operator) -> None:
+    operator.s3.create_bucket(Bucket="not-mine")
+    deploy = ("deploy", "--stack", "twelve", "--image", IMAGE, "--set")
+    assert operator.run(*deploy, "ExistingBucket=not-mine", "Trigger=eventbridge", "--yes").returncode == 0
+    queue = operator.queue(operator.resources("twelve")["UploadsQueue"])
+    operator.give_away("not-mine")
+    done = operator.run(*deploy, "Trigger=queue", said="y\nn\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"The bucket not-mine has to tell {queue}, which is left to its owner: " in done.stdout
+    assert done.stdout.endswith("Nothing was changed.\n")
+    sets = operator.cloudformation.list_change_sets(StackName="twelve")["Summaries"]
+    assert "AVAILABLE" not in [one["ExecutionStatus"] for one in sets]
+    done = operator.run(*deploy, "Trigger=queue", said="y\ny\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "`python3 -m infra backfill --stack twelve s3://not-mine/`" in done.stdout
+
+
+def test_what_somebody_else_sets_meanwhile_is_not_erased(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operator.s3.create_bucket(Bucket="busy")
+    deploy = ("deploy", "--stack", "thirteen", "--image", IMAGE)
+    assert operator.run(*deploy, "--set", "ExistingBucket=busy", said="y\nn\n").returncode == 0
+
+    def add_and_agree(_: str) -> str:
+        operator.add_queue("busy", "sudden")
+        return "y"
+
+    operator.come_here(monkeypatch)
+    monkeypatch.setattr("builtins.input", add_and_agree)
+    assert main([*deploy]) == 0
+    assert "somebody else has changed them meanwhile" in capsys.readouterr().out
+    assert [one["Id"] for one in notifications.read(operator.s3, "busy")["QueueConfigurations"]] == ["sudden"]
+
+
 def test_a_bucket_that_is_left_for_another_one_no_longer_tells(operator: Operator) -> None:
     first, second, own = "left-first", "left-second", "five-uploads-000000000000-us-east-1"
     theirs: dict[str, Any] = {}
@@ -282,23 +346,11 @@ def test_a_stack_that_stays_is_told_as_before(
 
 
 def test_a_bucket_out_of_reach_is_left_to_its_owner(operator: Operator) -> None:
-    others: Any = session().client(
-        "s3",
-        endpoint_url=operator.s3.meta.endpoint_url,
-        config=CONFIG,
-        aws_access_key_id="111111111111",  # the local AWS takes twelve digits for the account
-        aws_secret_access_key=ACCESS_KEY,
-    )
-
-    def given_away(bucket: str) -> None:
-        operator.s3.delete_bucket(Bucket=bucket)
-        others.create_bucket(Bucket=bucket)
-
     for bucket in ("away-first", "away-second"):
         operator.s3.create_bucket(Bucket=bucket)
     deploy = ("deploy", "--stack", "seven", "--image", IMAGE, "--yes", "--set")
     assert operator.run(*deploy, "ExistingBucket=away-first").returncode == 0
-    given_away("away-first")
+    operator.give_away("away-first")
     done = operator.run(*deploy, "ExistingBucket=away-second")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search("bucket away-first .* is left to its owner to remove: .*AccessDenied", done.stdout)
@@ -306,7 +358,7 @@ def test_a_bucket_out_of_reach_is_left_to_its_owner(operator: Operator) -> None:
         "dropvec-seven"
     ]
 
-    given_away("away-second")
+    operator.give_away("away-second")
     done = operator.run("destroy", "--stack", "seven", "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search("bucket away-second .* is left to its owner to remove: .*AccessDenied", done.stdout)

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from handler.settings import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from infra.local.package import ENTRY_POINT
 from infra.local.paths import TEMPLATE
 from infra.local.template import Template, ZipCode, load, with_zip_functions
@@ -54,6 +55,12 @@ def test_only_the_packaging_of_the_function_is_swapped(template: Template) -> No
         "CodeUri",
     }
     assert new["CodeUri"] == {"Bucket": "artifacts", "Key": "function.zip"}
+
+
+def test_the_limits_of_an_image_are_the_function_s_own(template: Template) -> None:
+    defaults = {name: one.get("Default") for name, one in template["Parameters"].items()}
+    limits = defaults["MaxImageBytes"], defaults["MaxImagePixels"]
+    assert limits == (str(MAX_IMAGE_BYTES), str(MAX_IMAGE_PIXELS))
 
 
 def test_a_function_that_is_a_zip_already_stays() -> None:

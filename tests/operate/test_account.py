@@ -33,6 +33,9 @@ def test_a_region_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OperatorError, match="no region is set: name it with --region or AWS_REGION"):
         find(Where())
     assert find(Where(region="eu-west-3")).session.region_name == "eu-west-3"
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
+    monkeypatch.setenv("AWS_REGION", "")
+    assert find(Where()).session.region_name == "eu-west-2"
     monkeypatch.setenv("AWS_REGION", "eu-north-1")  # as the aws command heeds it
     assert find(Where()).session.region_name == "eu-north-1"
 
