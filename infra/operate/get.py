@@ -25,8 +25,10 @@ def get(account: Account, source: str, *, as_json: bool) -> None:
         as_json: all of it, the vector as a list of numbers.
 
     Raises:
-        OperatorError: it says nothing.
+        OperatorError: it says nothing, or that is no object's address.
     """
+    if not source.startswith("s3://"):
+        raise OperatorError(f"{source} is not of the form s3://bucket/key")
     key: Any = {"source": {"S": source}}
     found = account.dynamodb.get_item(TableName=account.table, Key=key, ConsistentRead=True).get("Item")
     if found is None:

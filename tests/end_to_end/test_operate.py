@@ -180,6 +180,7 @@ def test_a_stack_is_not_needed_where_its_parts_are_named(run: Run, stack: Stack)
     [
         (("status", "--stack", "nowhere"), "there is no stack nowhere in us-east-1"),
         (("get", "s3://bucket/nothing.png"), "has no item for s3://bucket/nothing.png"),
+        (("get", "bucket/nothing.png"), "bucket/nothing.png is not of the form s3://bucket/key"),
         (("backfill", "bucket/prefix"), "'bucket/prefix' is not an address"),
         (("backfill", "s3://no-such-bucket-here/", "--dry-run"), "NoSuchBucket"),
         (("export", "--out", "vectors.csv"), r"vectors.csv must end in .parquet or .npz"),
