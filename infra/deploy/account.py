@@ -1,16 +1,15 @@
 """The user's own AWS account, through the credentials and region that the aws command would use."""
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import OperatorError
+from infra.user_session import user_session
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
@@ -42,15 +41,13 @@ def account() -> Iterator[Account]:
         OperatorError: there are no credentials, no region, no network, or AWS refused something.
     """
     try:
-        session = boto3.Session(
-            region_name=os.environ.get("AWS_REGION") or None
-        )  # which the aws command heeds, boto3 not
-        if not session.region_name:
+        found = user_session()
+        if not found.region_name:
             raise OperatorError("no region is set: set AWS_REGION, or one in the profile with `aws configure`")
-        cloudformation: CloudFormationClient = session.client("cloudformation")
-        s3: S3Client = session.client("s3")
-        identity = session.client("sts").get_caller_identity()
-        yield Account(identity["Account"], session.region_name, cloudformation, s3)
+        cloudformation: CloudFormationClient = found.client("cloudformation")
+        s3: S3Client = found.client("s3")
+        identity = found.client("sts").get_caller_identity()
+        yield Account(identity["Account"], found.region_name, cloudformation, s3)
     except (BotoCoreError, ClientError) as error:
         raise OperatorError(f"AWS: {error}") from None
 

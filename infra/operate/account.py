@@ -4,7 +4,6 @@ By default the names are a CloudFormation stack's outputs, in the account that t
 AWS_ENDPOINT_URL means what it means to every SDK. The running `make up` of this folder is found by its own file.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import OperatorError
+from infra.user_session import user_session
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
@@ -203,15 +203,12 @@ def find(where: Where) -> Account:
     if where.local:
         return _local(where)
     with told_in_one_line():
-        # AWS_REGION is what the aws command heeds, and boto3 does not.
-        session = boto3.Session(
-            region_name=where.region or os.environ.get("AWS_REGION") or None, profile_name=where.profile
-        )
-    if not session.region_name:
+        found = user_session(where.region, where.profile)
+    if not found.region_name:
         raise OperatorError(
             "no region is set: name it with --region or AWS_REGION (or --local for what `make up` runs)"
         )
-    return Account(where, session)
+    return Account(where, found)
 
 
 def _local(where: Where) -> Account:
