@@ -50,7 +50,7 @@ bench: .venv/.ready ## dropvec beside naive and others, measured: make bench [QU
 	@sh infra/venv.sh $(PYTHON) .venv-export "--group test-export"
 
 test-export: .venv-export/.ready ## the tests of the export to ONNX, with PyTorch
-	@.venv-export/bin/python -m pytest -o tmp_path_retention_policy=failed tests/export
+	@.venv-export/bin/python -m pytest -o tmp_path_retention_policy=failed tests/onnx_export
 
 cpus: .venv/.ready ## the graphs of a bundle on emulated CPUs, with and without AVX-512: make cpus [MODEL=NAME|BUNDLE]
 	@$(PY) -m tests.cpus --model "$$MODEL"
@@ -74,10 +74,11 @@ fuzz: .venv/.ready ## coverage-guided fuzzing of events and decoding: make fuzz 
 .venv-sam/.ready: infra/constraints-sam.txt infra/venv.sh
 	@sh infra/venv.sh $(PYTHON) .venv-sam aws-sam-cli infra/constraints-sam.txt
 
-check: .venv/.ready .venv-sam/.ready ## the fast gates: format, lint, types, template, Dockerfile
+check: .venv/.ready .venv-sam/.ready ## the fast gates: format, lint, types, layers, template, Dockerfile
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
+	@.venv/bin/lint-imports
 	@.venv/bin/cfn-lint infra/template.yaml
 	@.venv/bin/hadolint infra/Dockerfile tests/image/base/Dockerfile
 	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1 --template infra/template.yaml >/dev/null

@@ -6,18 +6,19 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from handler.answers import Report, answer
-from handler.aws import make_clients
+from handler.aws.clients import make_clients
+from handler.concurrency import overlapped
 from handler.errors import DropvecError, RetryableError
-from handler.events import Direct, Message, read_event
 from handler.metrics import Counts, Meter, count_files, count_reports
-from handler.model import PORTABLE, load_encoder
-from handler.overlap import overlapped
-from handler.pipeline import Ending, Outcome, Pipeline
-from handler.record import source_of
+from handler.model.encoder import PORTABLE, load_encoder
+from handler.outcomes import Outcome, Status
+from handler.pipeline import Pipeline
+from handler.results.record import source_of
+from handler.results.store import Store
 from handler.settings import read_settings
-from handler.store import Store
 from handler.timing import START_SECONDS, Deadline, LambdaContext
+from handler.triggers.answers import Report, answer
+from handler.triggers.events import Direct, Message, read_event
 
 
 def start() -> Pipeline:
@@ -116,17 +117,17 @@ def _run(message: Message, pipeline: Pipeline, deadline: Deadline, request_id: s
         outcome = pipeline.process(job, deadline)
         _log(_line(outcome, request_id))
         outcomes.append(outcome)
-    failed = (outcome.error for outcome in outcomes if outcome.ending is Ending.FAILED)
+    failed = (outcome.error for outcome in outcomes if outcome.status is Status.FAILED)
     return Report(message, tuple(outcomes), message.error or next(failed, None))
 
 
 def _line(outcome: Outcome, request_id: str | None) -> dict[str, Any]:
     return {
-        "level": "ERROR" if outcome.ending is Ending.FAILED else "INFO",
+        "level": "ERROR" if outcome.status is Status.FAILED else "INFO",
         "request_id": request_id,
         "event_id": outcome.job.event_id,
         "source": source_of(outcome.job.bucket, outcome.job.key),
-        "outcome": outcome.ending,
+        "outcome": outcome.status,
         **_fault(outcome.error),
         "timings_ms": outcome.timings_ms,
     }

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from handler.check import check
+from handler.concurrency import overlapped
 from handler.errors import DropvecError, RejectedError, Rejection, RequestError, RetryableError
-from handler.events import Job
-from handler.overlap import overlapped
+from handler.jobs import Job
+from handler.model.self_check import check
+from handler.model.spec import require_text_tower
 from handler.pipeline import Pipeline, contained
-from handler.record import MAX_KEY_BYTES, Embedding, ImageEmbedding, file_entry
-from handler.spec import require_text_tower
+from handler.results.record import MAX_KEY_BYTES, Embedding, ImageEmbedding, file_entry
 from handler.timing import START_SECONDS, Deadline, Stopwatch
 
 if TYPE_CHECKING:
-    from handler.text import TextEncoder
+    from handler.model.text import TextEncoder
 
 MAX_FILES = 200
 
@@ -143,7 +143,7 @@ def _text_work(texts: list[str], pipeline: Pipeline) -> list[tuple[str, Callable
 
 
 def _load_tower(pipeline: Pipeline) -> "TextEncoder":
-    from handler.text import load_text_tower  # noqa: PLC0415 - a tokenizer is not part of other requests' cold start
+    from handler.model.text import load_text_tower  # noqa: PLC0415 - a tokenizer is not part of other requests' cold start
 
     return load_text_tower(pipeline.encoder)
 

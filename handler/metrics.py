@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from handler.answers import Report
 from handler.errors import AccessDeniedError, InternalError, RetryableError
-from handler.pipeline import Ending, Outcome
+from handler.outcomes import Outcome, Status
+from handler.triggers.answers import Report
 
 NAMESPACE = "dropvec"
 FUNCTION, CODE = "FunctionName", "ErrorCode"
@@ -64,17 +64,17 @@ def count_reports(reports: Iterable[Report]) -> Counts:
 
 def _count(outcome: Outcome, counts: Counts) -> None:
     code = outcome.error.code if outcome.error else "internal"
-    match outcome.ending:
-        case Ending.SUCCESS:
+    match outcome.status:
+        case Status.SUCCESS:
             counts.embedded += 1
             for name, laps in _STAGES.items():
                 value = sum(outcome.timings_ms.get(lap, 0.0) for lap in laps)
                 counts.timings.setdefault(name, []).append(round(value, 3))
-        case Ending.REJECTED:
+        case Status.REJECTED:
             counts.rejected[code] += 1
-        case Ending.FAILED:
+        case Status.FAILED:
             counts.failed[code] += 1
-        case Ending.DELETED:
+        case Status.DELETED:
             counts.deleted += 1
         case _:
             counts.unchanged += 1

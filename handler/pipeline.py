@@ -5,13 +5,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from handler.aws import Clients
+from handler.aws.clients import Clients
+from handler.aws.objects import StoredObject, read_object
 from handler.errors import (
     DropvecError,
     InternalError,
@@ -20,15 +20,15 @@ from handler.errors import (
     Rejection,
     RetryableError,
 )
-from handler.events import Job
-from handler.model import Encoder
-from handler.objects import StoredObject, read_object
-from handler.order import Basis, Sequenced, Unsequenced, normalize_sequencer, text_of
-from handler.pixels import decode
-from handler.preprocess import to_tensor
-from handler.record import ImageEmbedding, Record, labels_attribute, source_of
+from handler.images.decode import decode
+from handler.images.preprocess import to_tensor
+from handler.jobs import Job
+from handler.model.encoder import Encoder
+from handler.outcomes import Outcome, Status
+from handler.results.record import ImageEmbedding, Record, labels_attribute, source_of
+from handler.results.sequencing import Basis, Sequenced, Unsequenced, normalize_sequencer, text_of
+from handler.results.store import DELETED, Committed, Refused, Store, says_the_same
 from handler.settings import Settings
-from handler.store import DELETED, Committed, Refused, Store, says_the_same
 from handler.timing import Deadline, Stopwatch
 
 if TYPE_CHECKING:
@@ -38,36 +38,6 @@ T = TypeVar("T")
 
 # How often a job starts over because its item changed under it, before it is handed back.
 MAX_ROUNDS = 4
-
-
-class Ending(StrEnum):
-    """How a job ended."""
-
-    SUCCESS = "success"
-    REJECTED = "rejected"
-    DELETED = "deleted"
-    SUPERSEDED = "superseded"
-    IGNORED = "ignored"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a job.
-
-    Attributes:
-        job: the job.
-        ending: how it ended.
-        error: why, where it was rejected, deleted or has failed.
-        embedding: not normalised, where one was made.
-        timings_ms: by stage, and in total.
-    """
-
-    job: Job
-    ending: Ending
-    error: DropvecError | None
-    embedding: ImageEmbedding | None
-    timings_ms: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +64,7 @@ class Pipeline:
         try:
             outcome = contained(lambda: self._settle(job, deadline, watch))
         except DropvecError as error:
-            outcome = Outcome(job, Ending.FAILED, error, None, {})
+            outcome = Outcome(job, Status.FAILED, error, None, {})
         return replace(outcome, timings_ms=watch.read())
 
     def embed_object(self, bucket: str, key: str, deadline: Deadline) -> ImageEmbedding:
@@ -121,7 +91,7 @@ class Pipeline:
 
     def _settle(self, job: Job, deadline: Deadline, watch: Stopwatch) -> Outcome:
         if job.bucket == self.settings.results_bucket:
-            return Outcome(job, Ending.IGNORED, None, None, {})
+            return Outcome(job, Status.IGNORED, None, None, {})
         for number in range(MAX_ROUNDS):
             if deadline.left() <= 0:
                 raise RetryableError("no time left in this invocation")
@@ -140,7 +110,7 @@ class Pipeline:
         finally:
             watch.lap("fetch")
         if stored.size == 0 and job.key.endswith("/") and not self._was_picture(job, deadline):
-            return Outcome(job, Ending.IGNORED, None, None, {})
+            return Outcome(job, Status.IGNORED, None, None, {})
         found = self._embed_stored(stored, watch)
         record = self._record(job, stored, found, watch)
         outcome = _outcome(job, found)
@@ -226,14 +196,14 @@ class Pipeline:
         if answer.changed:
             return None
         if answer.superseded:
-            return replace(outcome, ending=Ending.SUPERSEDED)
+            return replace(outcome, status=Status.SUPERSEDED)
         if text_of(answer.item, "error_code") != record.error_code:
             return outcome
         settled = says_the_same(answer.item, record) and self.store.settle_result(record, deadline)
         return outcome if settled else None  # a repeat that has other labels looks again, and changes the item first
 
     def _bury(self, job: Job, basis: Basis, error: MissingObjectError, deadline: Deadline) -> Outcome | None:
-        outcome = Outcome(job, Ending.DELETED, error, None, {})
+        outcome = Outcome(job, Status.DELETED, error, None, {})
         if isinstance(basis, Unsequenced) and basis.seen is None:
             return outcome
         answer = self.store.bury(job, basis, deadline)
@@ -241,7 +211,7 @@ class Pipeline:
         if isinstance(answer, Refused) and answer.changed:
             return None
         if superseded:
-            outcome = replace(outcome, ending=Ending.SUPERSEDED)
+            outcome = replace(outcome, status=Status.SUPERSEDED)
         if isinstance(answer, Refused) and not answer.deleted:
             return outcome
         # Also below a newer tombstone: whoever worked on this event before may have ended after that one's clean-up.
@@ -293,8 +263,8 @@ def _labels_said(record: Record) -> "AttributeValueTypeDef | None":
 
 def _outcome(job: Job, found: ImageEmbedding | RejectedError) -> Outcome:
     if isinstance(found, ImageEmbedding):
-        return Outcome(job, Ending.SUCCESS, None, found, {})
-    return Outcome(job, Ending.REJECTED, found, None, {})
+        return Outcome(job, Status.SUCCESS, None, found, {})
+    return Outcome(job, Status.REJECTED, found, None, {})
 
 
 def contained(operation: Callable[[], T]) -> T:

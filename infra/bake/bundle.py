@@ -8,22 +8,22 @@ from typing import Any
 
 from rich.console import Console
 
-from handler.fingerprint import DECODE_POLICY, fingerprint_of
-from handler.spec import BUNDLE_FORMAT, SPEC_FILE, load_spec
-from handler.text import TextEncoder
+from handler.model.fingerprint import DECODE_POLICY, fingerprint_of
+from handler.model.spec import BUNDLE_FORMAT, SPEC_FILE, load_spec
+from handler.model.text import TextEncoder
 from infra.bake.fingerprint import content_hash
 from infra.bake.graph import build_graph
 from infra.bake.labels import DEFAULT_TEMPLATE, bake_labels, check_template, read_labels
 from infra.bake.licence import LICENCE_FILE, write_licence
 from infra.bake.manifest import Manifest, Pixels
 from infra.bake.manifest_file import find_manifest, read_manifest
-from infra.bake.place import check_place, move, scratch, unwritable
+from infra.bake.output_dir import check_place, move, scratch, unwritable
 from infra.bake.prepare import prepare
-from infra.bake.proof import prove, vector_of_the_model
 from infra.bake.sources import CACHE, Files, fetch
 from infra.bake.text import add_text
-from infra.errors import OperatorError
-from infra.hashing import file_sha256
+from infra.bake.verify import prove, vector_of_the_model
+from infra.common.errors import OperatorError
+from infra.common.hashing import file_sha256
 
 GRAPH_FILE = "image.onnx"
 

@@ -1,7 +1,7 @@
 """A small graph with every kind of blocked operator that onnxruntime makes of an image encoder.
 
-What a CPU with other blocks makes of it is garbage, and that shows in a millisecond; see `handler.prepared`. It takes
-`handler.prepared.canary_pixels()` and gives 32 numbers.
+On a CPU with another block size its output is wrong, which a run of a millisecond shows; see `handler.model.prepared`.
+It takes `handler.model.prepared.canary_pixels()` and returns 32 numbers.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from handler.prepared import CANARY_INPUT, CANARY_OUTPUT, CANARY_SIDE
+from handler.model.prepared import CANARY_INPUT, CANARY_OUTPUT, CANARY_SIDE
 
 OPSET, IR_VERSION = 17, 8
 

@@ -1,4 +1,4 @@
-"""The part of the fingerprint that needs the graph itself; `handler.fingerprint` has the rest."""
+"""The part of the fingerprint that needs the graph itself; `handler.model.fingerprint` has the rest."""
 
 import hashlib
 

@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper
 from infra.bake import efficientnet_lite
 from infra.bake.manifest import ImageTower
 from infra.bake.torchfile import TorchFileError, read_state_dict
-from infra.errors import OperatorError
+from infra.common.errors import OperatorError
 
 # A graph with its weights is one message of protobuf, which is shorter than this.
 _MOST_BYTES = (1 << 31) - 1

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from handler.errors import DropvecError
-from handler.labels import Vectors
-from handler.spec import BundleFile, LabelsSpec
-from handler.text import TextEncoder
-from infra.errors import OperatorError
+from handler.model.labels import Vectors
+from handler.model.spec import BundleFile, LabelsSpec
+from handler.model.text import TextEncoder
+from infra.common.errors import OperatorError
 
 NAMES_FILE, VECTORS_FILE = "labels.json", "labels.npy"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from infra.bake.manifest import Manifest
 from infra.bake.sources import Files
-from infra.errors import OperatorError
+from infra.common.errors import OperatorError
 
 LICENCE_FILE = "LICENSE"
 

@@ -104,7 +104,7 @@ class TextTower:
 
 @dataclass(frozen=True)
 class Pixels:
-    """How the model wants its pixels; see `handler.preprocess.Preprocess`."""
+    """How the model wants its pixels; see `handler.images.preprocess.Preprocess`."""
 
     input_size: int
     resize_mode: str

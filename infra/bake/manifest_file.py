@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from handler.preprocess import INTERPOLATIONS
+from handler.images.preprocess import INTERPOLATIONS
 from infra.bake.manifest import Manifest, SourceFile, files_of
-from infra.errors import OperatorError
+from infra.common.errors import OperatorError
 
-SHIPPED = Path(__file__).parents[1] / "models"
+SHIPPED = Path(__file__).parents[1] / "manifests"
 
 T = TypeVar("T")
 

@@ -1,7 +1,7 @@
 """A model -> graphs that load in an instant, one for each width of blocks, with their canaries.
 
-See `handler.prepared` for why, `infra.bake.blocks` for how the graph is made that this CPU cannot make, and
-`infra.bake.products` for what onnxruntime does not do by itself.
+See `handler.model.prepared` for why, `infra.bake.nchwc` for how the graph is made that this CPU cannot make, and
+`infra.bake.matmul` for what onnxruntime does not do by itself.
 """
 
 import re
@@ -17,9 +17,9 @@ import onnxruntime as ort
 from onnx import numpy_helper
 from PIL import Image
 
-from handler.check import MIN_COSINE, cosine_of
-from handler.model import Vector
-from handler.prepared import (
+from handler.images.preprocess import to_tensor
+from handler.model.encoder import Vector
+from handler.model.prepared import (
     CANARY_INPUT,
     CANARY_OUTPUT,
     base_options,
@@ -28,13 +28,14 @@ from handler.prepared import (
     prepared_options,
     sample_sha256,
 )
-from handler.preprocess import to_tensor
-from handler.spec import BundleFile, ModelSpec, Prepared
-from handler.testcard import testcard
-from infra.bake import blocks, products
+from handler.model.self_check import MIN_COSINE, cosine_of
+from handler.model.spec import BundleFile, ModelSpec, Prepared
+from handler.model.test_card import testcard
+from infra.bake import matmul as products
+from infra.bake import nchwc as blocks
 from infra.bake.canary import STEM_CHANNELS, canary
-from infra.errors import OperatorError
-from infra.hashing import file_sha256
+from infra.common.errors import OperatorError
+from infra.common.hashing import file_sha256
 
 _QUANTISED = re.compile("Quant|QLinear|Integer|QAttention|QGemm")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from infra import wheels
-from infra.bake.download import Remote, download
+from infra.bake.download.transfer import Remote, download
 from infra.bake.manifest import Manifest, SourceFile, files_of
-from infra.errors import OperatorError
-from infra.hashing import file_sha256
+from infra.common import wheels
+from infra.common.errors import OperatorError
+from infra.common.hashing import file_sha256
 
 CACHE = Path(__file__).parents[2] / "build" / "cache"
 MIRROR_VARIABLE = "DROPVEC_MIRROR"

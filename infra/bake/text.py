@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from handler.errors import BundleError, DropvecError
-from handler.prepared import base_options, open_session
-from handler.spec import BundleFile, TextSpec, sealed
-from handler.text import TextEncoder, load_text_encoder
+from handler.model.prepared import base_options, open_session
+from handler.model.spec import BundleFile, TextSpec, sealed
+from handler.model.text import TextEncoder, load_text_encoder
 from infra.bake.manifest import Manifest, TextTower
 from infra.bake.sources import Files
-from infra.errors import OperatorError
-from infra.hashing import file_sha256
+from infra.common.errors import OperatorError
+from infra.common.hashing import file_sha256
 
 GRAPH_FILE, TOKENIZER_FILE = "text.onnx", "tokenizer.json"
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.errors import OperatorError
-from infra.user_session import user_session
+from infra.common.aws_session import user_session
+from infra.common.errors import OperatorError
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient

@@ -4,9 +4,9 @@ import re
 
 from botocore.exceptions import ClientError
 
+from infra.common.errors import OperatorError
 from infra.deploy.account import Account
 from infra.deploy.plan import Plan
-from infra.errors import OperatorError
 
 _IMAGE = re.compile(r"\d{12}\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/.+[:@].+")
 

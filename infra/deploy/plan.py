@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from infra.local.paths import TEMPLATE
-from infra.local.template import load
+from infra.common.paths import TEMPLATE
+from infra.common.template import load
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
+from infra.common.errors import OperatorError
+from infra.common.paths import TEMPLATE
+from infra.common.template import load
 from infra.deploy import changes
 from infra.deploy.account import Account, account, agreed, check_stack_name
 from infra.deploy.checks import check
 from infra.deploy.connection import connect, disconnect, listener_of
 from infra.deploy.plan import Plan, uploads_bucket
-from infra.errors import OperatorError
-from infra.local.paths import TEMPLATE
-from infra.local.template import load
 
 _DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 

@@ -8,15 +8,16 @@ from pathlib import Path
 import orjson
 from rich.console import Console
 
+from infra.bake.reuse import bundle_for
+from infra.common.items import Item, nearest
+from infra.common.local_stack import Stack
+from infra.common.paths import DEMO, shown
 from infra.local import report
 from infra.local.images import collect, samples
-from infra.local.items import Item, nearest
-from infra.local.model import bundle_for
 from infra.local.outcomes import check_function, upload_and_await
-from infra.local.paths import DEMO, shown
 from infra.local.progress import progress
 from infra.local.server import local_aws
-from infra.local.stack import SWAPPED, Stack, deploy
+from infra.local.stack import SWAPPED, deploy
 
 RESULTS = DEMO / "results.jsonl"
 

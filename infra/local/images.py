@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.errors import OperatorError
-from infra.local.paths import SAMPLES, shown
-from infra.wheels import fetch
+from infra.common.errors import OperatorError
+from infra.common.paths import SAMPLES, shown
+from infra.common.wheels import fetch
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _MAX_KEY_BYTES = 1024

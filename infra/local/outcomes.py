@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from infra.common.items import Item, plain
+from infra.common.local_stack import Stack
 from infra.local.images import Upload
-from infra.local.items import Item, plain
 from infra.local.server import LocalAws
-from infra.local.stack import Stack
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import BatchGetItemInputTypeDef

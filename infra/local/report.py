@@ -8,7 +8,8 @@ import orjson
 from rich.table import Table
 from rich.text import Text
 
-from infra.local.items import Item
+from infra.common.items import Item
+from infra.common.text import printable
 
 _ALL_ROWS_UP_TO = 40
 _FIRST, _LAST = 20, 5
@@ -69,11 +70,6 @@ def _cells(
         Text(f"{milliseconds[source]:.0f}" if source in milliseconds else _NONE),
         Text(neighbour),
     )
-
-
-def printable(name: str) -> str:
-    """A file's name with all that could move a terminal's cursor replaced."""
-    return "".join(character if character.isprintable() else "�" for character in name)
 
 
 def counts(items: Sequence[Item]) -> str:

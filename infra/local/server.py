@@ -15,13 +15,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.errors import OperatorError
-from infra.local.paths import ROOT, shown
-from infra.local.signals import uninterrupted
+from infra.common.errors import OperatorError
+from infra.common.local_session import ACCESS_KEY, REGION
+from infra.common.paths import ROOT, shown
+from infra.common.signals import uninterrupted
 
 HOST = "127.0.0.1"
-REGION = "us-east-1"
-ACCESS_KEY = "test"  # any credentials will do
+
 
 _START_SECONDS = 60.0
 # Said once while a stack is made, before its numbers are mended (see infra/local/stack.py).
@@ -129,7 +129,7 @@ def _start(
     secured = [str(certificate.server)] if certificate else []
     with log.open("wb") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "infra.local.guard", str(descriptor), str(scratch), *secured],
+            [sys.executable, "-m", "infra.local.process", str(descriptor), str(scratch), *secured],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,  # held open as long as this process lives; see the guard

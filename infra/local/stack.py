@@ -3,25 +3,20 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.local import template
-from infra.local.clients import CONFIG, session
+from infra.common import template
+from infra.common.local_session import CONFIG, REGION, session
+from infra.common.local_stack import Stack
+from infra.common.paths import HANDLER, TEMPLATE
 from infra.local.package import ENTRY_POINT, function_zip
-from infra.local.paths import HANDLER, TEMPLATE
-from infra.local.server import REGION, LocalAws
+from infra.local.server import LocalAws
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
-    from types_boto3_dynamodb import DynamoDBClient
-    from types_boto3_lambda import LambdaClient
-    from types_boto3_s3 import S3Client
-    from types_boto3_sqs import SQSClient
 
 STACK_NAME = "dropvec"
 ARTIFACTS_BUCKET = "dropvec-artifacts"
@@ -36,59 +31,6 @@ PARAMETERS = {"ImageUri": "swapped-for-a-zip", "MaximumConcurrency": "2"}
 _DEPLOY_SECONDS = 60.0
 # What a bucket may have others told by.
 _TOLD = {"QueueConfigurations", "LambdaFunctionConfigurations", "EventBridgeConfiguration"}
-
-
-@dataclass(frozen=True)
-class Stack:
-    """A deployed stack: the names of its parts, and clients that reach them."""
-
-    endpoint: str
-    region: str
-    uploads_bucket: str
-    results_bucket: str
-    table: str
-    function: str
-    queue_url: str
-    dead_letter_queue_url: str
-    swapped: tuple[str, ...]
-
-    def source(self, key: str) -> str:
-        """The table's key for an uploaded object."""
-        return f"s3://{self.uploads_bucket}/{key}"
-
-    @cached_property
-    def s3(self) -> "S3Client":
-        """S3; thread-safe, like every client."""
-        client: S3Client = session().client("s3", endpoint_url=self.endpoint, config=CONFIG)
-        return client
-
-    @cached_property
-    def dynamodb(self) -> "DynamoDBClient":
-        """DynamoDB."""
-        client: DynamoDBClient = session().client("dynamodb", endpoint_url=self.endpoint, config=CONFIG)
-        return client
-
-    @cached_property
-    def sqs(self) -> "SQSClient":
-        """SQS."""
-        client: SQSClient = session().client("sqs", endpoint_url=self.endpoint, config=CONFIG)
-        return client
-
-    @cached_property
-    def lambda_(self) -> "LambdaClient":
-        """Lambda."""
-        client: LambdaClient = session().client("lambda", endpoint_url=self.endpoint, config=CONFIG)
-        return client
-
-    def to_json(self) -> str:
-        """For `from_json`, in another process."""
-        return json.dumps(asdict(self), indent=2)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Stack":
-        """The stack that `to_json` wrote."""
-        fields = json.loads(text)
-        return cls(**(fields | {"swapped": tuple(fields["swapped"])}))
 
 
 def deploy(

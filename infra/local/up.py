@@ -9,16 +9,16 @@ from typing import Any
 import orjson
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.errors import OperatorError
+from infra.bake.reuse import bundle_for
+from infra.common.errors import OperatorError
+from infra.common.local_session import ACCESS_KEY
+from infra.common.local_stack import STACK_FILE, Stack, running
+from infra.common.paths import UP, shown
+from infra.common.signals import Terminated
 from infra.local.images import samples
-from infra.local.model import bundle_for
 from infra.local.outcomes import check_function
-from infra.local.paths import UP, shown
-from infra.local.server import ACCESS_KEY, LocalAws, local_aws
-from infra.local.signals import Terminated
-from infra.local.stack import SWAPPED, Stack, deploy
-
-STACK_FILE = UP / "stack.json"
+from infra.local.server import LocalAws, local_aws
+from infra.local.stack import SWAPPED, deploy
 
 EXAMPLE_ACCOUNT = b"123456789012"  # AWS's own, in documentation
 
@@ -148,15 +148,3 @@ def _payload(event: str) -> object:
     except orjson.JSONDecodeError as error:
         raise OperatorError(f"{event} is not JSON: {error}") from None
     return payload
-
-
-def running() -> Stack:
-    """The stack of the `up` that runs in this folder.
-
-    Raises:
-        OperatorError: none does.
-    """
-    try:
-        return Stack.from_json(STACK_FILE.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError):
-        raise OperatorError("no local AWS is running: start one in another terminal with `make up`") from None

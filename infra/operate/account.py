@@ -14,8 +14,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.errors import OperatorError
-from infra.user_session import user_session
+from infra.common.aws_session import user_session
+from infra.common.errors import OperatorError
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
@@ -212,8 +212,8 @@ def find(where: Where) -> Account:
 
 
 def _local(where: Where) -> Account:
-    from infra.local.clients import session  # noqa: PLC0415 - of the local AWS only
-    from infra.local.up import running  # noqa: PLC0415 - likewise
+    from infra.common.local_session import session  # noqa: PLC0415 - of the local AWS only
+    from infra.common.local_stack import running  # noqa: PLC0415 - likewise
 
     stack = running()
     known = {

@@ -7,11 +7,11 @@ from random import Random
 from rich.console import Console
 from rich.table import Table
 
-from infra.errors import OperatorError
+from infra.common.errors import OperatorError
+from infra.common.progress import duration
 from infra.operate.capacity import MOST_CONCURRENCY, Plan, ceilings, drain_seconds
 from infra.operate.measured import Image, ModelFigures, figures_of, load
 from infra.operate.prices import FULL_VCPU_MIB, MILLION, PRICES, PRICES_DATE, REGION, bill, billed_seconds
-from infra.operate.progress import duration
 from infra.operate.simulation import drain
 
 MEMORY_MIB = (1024, 1769, 3008)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from handler.events import Work, read_event
-from handler.record import source_of
-from infra.errors import OperatorError
+from handler.results.record import source_of
+from handler.triggers.events import Work, read_event
+from infra.common.errors import OperatorError
+from infra.common.progress import Meter, meter
 from infra.operate.account import Account
-from infra.operate.progress import Meter, meter
 from infra.operate.queues import depth
 
 if TYPE_CHECKING:

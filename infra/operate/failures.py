@@ -8,11 +8,11 @@ from itertools import islice
 
 import orjson
 
-from handler.order import text_of
-from infra.local.report import printable
+from handler.results.sequencing import text_of
+from infra.common.progress import meter
+from infra.common.text import printable
 from infra.operate.account import Account
 from infra.operate.dead_letters import peek
-from infra.operate.progress import meter
 from infra.operate.scan import Filter, Scan, scan, table_size
 
 DEAD_LETTER = "dead_letter"

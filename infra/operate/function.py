@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from infra.errors import OperatorError
+from infra.common.errors import OperatorError
 from infra.operate.account import Account
 
 

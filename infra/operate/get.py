@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import orjson
 
-from infra.errors import OperatorError
-from infra.local.items import Item, plain
-from infra.local.report import printable
+from infra.common.errors import OperatorError
+from infra.common.items import Item, plain
+from infra.common.progress import size
+from infra.common.text import printable
 from infra.operate.account import Account
-from infra.operate.progress import size
 
 _FIRST = 4
 _ORDER = ("status", "error_code", "error", "model", "fingerprint", "format", "etag", "version_id", "sequencer")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.errors import OperatorError
+from infra.common.errors import OperatorError
 from infra.operate.prices import PRICES, Use
 
 FILE = Path(__file__).with_name("measured.toml")

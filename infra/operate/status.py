@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from handler.order import text_of
+from handler.results.sequencing import text_of
+from infra.common.progress import duration, meter, size
 from infra.operate.account import Account
 from infra.operate.prices import PRICES
-from infra.operate.progress import duration, meter, size
 from infra.operate.queues import Depth, depth, oldest_seconds
 from infra.operate.scan import Scan, TableSize, WireItem, scan, table_size
 

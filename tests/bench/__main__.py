@@ -19,8 +19,8 @@ from typing import Any
 
 from rich.console import Console
 
-from infra.errors import OperatorError
-from infra.local.paths import HANDLER, ROOT
+from infra.common.errors import OperatorError
+from infra.common.paths import HANDLER, ROOT
 from infra.operate import measured
 from tests.bench import report
 from tests.bench.figures import Findings

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from infra.local.paths import ROOT
+from infra.common.paths import ROOT
 from tests.bench.process import python
 from tests.bench.setting import PEERS
 

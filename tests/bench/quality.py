@@ -19,11 +19,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from handler.model import Encoder, load_encoder
-from handler.pixels import decode
-from handler.preprocess import Preprocess, to_tensor
-from infra.errors import OperatorError
-from infra.local.model import bundle_for
+from handler.images.decode import decode
+from handler.images.preprocess import Preprocess, to_tensor
+from handler.model.encoder import Encoder, load_encoder
+from infra.bake.reuse import bundle_for
+from infra.common.errors import OperatorError
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from handler.check import cosine_of
-from handler.model import Encoder, Vector, load_encoder
-from handler.pixels import decode
-from handler.preprocess import DETAIL, to_tensor
-from infra.errors import OperatorError
-from infra.local.model import bundle_for
+from handler.images.decode import decode
+from handler.images.preprocess import DETAIL, to_tensor
+from handler.model.encoder import Encoder, Vector, load_encoder
+from handler.model.self_check import cosine_of
+from infra.bake.reuse import bundle_for
+from infra.common.errors import OperatorError
 from tests.bench.quality import nearest_right, read_labels
 
 SIZES = ((4000, 3000), (4032, 3024), (3000, 4000), (6000, 4000), (4608, 3456), (5472, 3648))

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from infra.local.paths import BUILD, ROOT
+from infra.common.paths import BUILD, ROOT
 from tests.bench.process import plain_environment
 from tests.bench.world import offline_environment
 

@@ -21,10 +21,10 @@ import numpy as np
 from PIL import Image
 
 from infra.bake import Options, bake
+from infra.bake.reuse import bundle_for
+from infra.common.paths import BUILD, ROOT
 from infra.local.images import samples
-from infra.local.model import bundle_for
-from infra.local.paths import BUILD, ROOT
-from tests.bundles import write_tiny_bundle
+from tests.support.bundles import write_tiny_bundle
 
 SHARED = ROOT.parent / "shared"
 STANDIN_MAKER = SHARED / "models" / "make_s2_standin.py"

@@ -13,9 +13,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from infra.local.clients import CONFIG, session
-from infra.local.paths import ROOT
-from infra.local.server import ACCESS_KEY, HOST, REGION, local_aws
+from infra.common.local_session import ACCESS_KEY, CONFIG, REGION, session
+from infra.common.paths import ROOT
+from infra.local.server import HOST, local_aws
 
 UPLOADS, RESULTS, TABLE = "bench-uploads", "bench-results", "bench-vectors"
 

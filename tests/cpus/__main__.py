@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from handler.check import MIN_COSINE
-from handler.model import PORTABLE
-from infra.local.model import bundle_for
-from infra.local.paths import BUILD
+from handler.model.encoder import PORTABLE
+from handler.model.self_check import MIN_COSINE
+from infra.bake.reuse import bundle_for
+from infra.common.paths import BUILD
 from tests.cpus.emulator import EmulatorError, missing, run
 from tests.cpus.first import MARK
 from tests.cpus.machine import fetch_kernel, write_disk

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from handler.check import check, cosine_of, embed_testcard
-from handler.model import PORTABLE, Encoder, load_encoder, open_portable
-from handler.prepared import open_session, prepared_options
-from handler.spec import load_spec
+from handler.model.encoder import PORTABLE, Encoder, load_encoder, open_portable
+from handler.model.prepared import open_session, prepared_options
+from handler.model.self_check import check, cosine_of, embed_testcard
+from handler.model.spec import load_spec
 
 # What decides which code onnxruntime runs, among a CPU's flags.
 FLAGS = ("avx", "avx2", "fma", "avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512_vnni")

@@ -2,9 +2,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.local.model import bundle_for
+from infra.bake.reuse import bundle_for
+from infra.common.local_stack import Stack
 from infra.local.server import LocalAws, local_aws
-from infra.local.stack import Stack, deploy
+from infra.local.stack import deploy
 
 
 @pytest.fixture(scope="session")

@@ -14,12 +14,13 @@ from typing import Any
 import boto3
 import pytest
 
+from infra.common.local_session import CONFIG, REGION, session
+from infra.common.local_stack import Stack
 from infra.deploy import notifications
-from infra.local.clients import CONFIG, session
-from infra.local.server import REGION, Certificate, LocalAws, local_aws
-from infra.local.stack import STACK_NAME, Stack, deploy
-from tests.bundles import write_tiny_bundle
-from tests.certificates import make_authority
+from infra.local.server import Certificate, LocalAws, local_aws
+from infra.local.stack import STACK_NAME, deploy
+from tests.support.bundles import write_tiny_bundle
+from tests.support.certificates import make_authority
 
 EXISTING = "photos-of-somebody"
 OTHER_BUCKET = "not-ours"

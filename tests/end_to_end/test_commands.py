@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from infra.local.paths import ROOT
-from tests.bundles import write_tiny_bundle
-from tests.processes import eventually
+from infra.common.paths import ROOT
+from tests.support.bundles import write_tiny_bundle
+from tests.support.processes import eventually
 
 DEEP = "deep er/Ü+ 100%25.png"
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from infra.__main__ import main
+from infra.cli.main import main
+from infra.common.local_session import ACCESS_KEY, CONFIG, REGION, session
+from infra.common.paths import ROOT, TEMPLATE
 from infra.deploy import notifications
-from infra.local.clients import CONFIG, session
-from infra.local.paths import ROOT, TEMPLATE
-from infra.local.server import ACCESS_KEY, REGION, LocalAws, local_aws
+from infra.local.server import LocalAws, local_aws
 
 IMAGE = f"000000000000.dkr.ecr.{REGION}.amazonaws.com/dropvec@sha256:{'0' * 64}"
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infra.local.stack import ARTIFACTS_BUCKET, Stack
+from infra.common.local_stack import Stack
+from infra.local.stack import ARTIFACTS_BUCKET
 from tests.end_to_end.test_uploads import item, plain_vector, put
-from tests.pictures import encoded, picture
+from tests.support.pictures import encoded, picture
 
 PHOTO = encoded(picture(320, 200, seed=9), "JPEG", quality=95)
 

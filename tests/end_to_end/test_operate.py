@@ -15,13 +15,15 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from infra.__main__ import main
-from infra.local.paths import ROOT
-from infra.local.server import ACCESS_KEY, REGION, local_aws
-from infra.local.stack import Stack, deploy
-from tests.bundles import proved, write_tiny_bundle
-from tests.pictures import encoded, picture
-from tests.processes import eventually
+from infra.cli.main import main
+from infra.common.local_session import ACCESS_KEY, REGION
+from infra.common.local_stack import Stack
+from infra.common.paths import ROOT
+from infra.local.server import local_aws
+from infra.local.stack import deploy
+from tests.support.bundles import proved, write_tiny_bundle
+from tests.support.pictures import encoded, picture
+from tests.support.processes import eventually
 
 KEYS = ("a folder/red shoe+1.png", "日本/Ünï.png", "plain.png")
 BAD = "notes.txt"

@@ -17,8 +17,8 @@ from botocore.exceptions import ClientError
 from infra.local.stack import ARTIFACTS_BUCKET
 from tests.end_to_end.strict import MODES, OTHER_BUCKET, Strict, client, strict_stack
 from tests.end_to_end.test_uploads import item, result_keys
-from tests.pictures import encoded, picture
-from tests.processes import eventually
+from tests.support.pictures import encoded, picture
+from tests.support.processes import eventually
 
 PHOTO = encoded(picture(64, 48))
 

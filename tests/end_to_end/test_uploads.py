@@ -10,11 +10,11 @@ import onnxruntime as ort
 import pytest
 from PIL import Image
 
-from infra.local.items import plain
-from infra.local.model import bundle_for
-from infra.local.stack import Stack
-from tests.pictures import card, encoded, picture
-from tests.processes import eventually
+from infra.bake.reuse import bundle_for
+from infra.common.items import plain
+from infra.common.local_stack import Stack
+from tests.support.pictures import card, encoded, picture
+from tests.support.processes import eventually
 
 PHOTOS = {
     "plain.jpg": encoded(picture(400, 300), "JPEG", quality=95),

@@ -17,9 +17,9 @@ with atheris.instrument_imports(include=["handler", "PIL", "pillow_heif"]):
         importlib.import_module(f"PIL.{plugin}ImagePlugin")
     importlib.import_module("pillow_heif")
     from handler.errors import RejectedError, Rejection
-    from handler.pixels import decode
+    from handler.images.decode import decode
 
-from tests.corpus_run import forget_peak
+from tests.support.corpus_run import forget_peak
 
 MAX_PIXELS = 2_000_000
 ENOUGH = 256  # small enough for the seeds' pictures to be reduced
@@ -48,7 +48,7 @@ def _decode(data: bytes) -> None:
 
 
 def write_seeds(folder: Path) -> None:
-    from tests.corpus import corpus
+    from tests.support.corpus import corpus
 
     for number, sample in enumerate(corpus()):
         if "limit" not in sample.name and len(data := sample.make()) <= MOST_SEED_BYTES:

@@ -15,7 +15,7 @@ from tests.fuzz.setup import kept, prepare
 
 with atheris.instrument_imports(include=["handler"]):
     from handler.errors import UnknownEventError
-    from handler.events import Direct, Work, read_event
+    from handler.triggers.events import Direct, Work, read_event
 
 EVENTS = Path(__file__).parents[2] / "events"
 SCALARS: list[Any] = [None, True, 0, -1, 1.5, 10**30, "", "a", "%", "%ff", "a+b", "\ud800", "é" * 400, [], {}, [[]]]

@@ -8,9 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from infra import wheels
 from infra.bake.sources import CACHE
-from infra.local.paths import ROOT
+from infra.common import wheels
+from infra.common.paths import ROOT
 from tests.image.engine import FOLDER, exists, run
 
 _SUITE = "trixie"

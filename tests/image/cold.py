@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from infra.local.paths import HANDLER, ROOT
+from infra.common.paths import HANDLER, ROOT
 from tests.bench.parts.cold import OURS, PROBE, probe
 from tests.bench.process import cores, run
 from tests.bench.ratios import Ratio, paired_ratio

@@ -6,13 +6,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from infra.local.server import ACCESS_KEY, LocalAws, local_aws
-from infra.local.stack import Stack, deploy
-from tests.bundles import write_tiny_bundle
+from infra.common.local_session import ACCESS_KEY
+from infra.common.local_stack import Stack
+from infra.local.server import LocalAws, local_aws
+from infra.local.stack import deploy
 from tests.image.base import base_image
 from tests.image.engine import build_image, podman, release
 from tests.image.function import Function, function
 from tests.image.network import HOST, door, network
+from tests.support.bundles import write_tiny_bundle
 
 MODEL = "efficientnet-lite0"
 TAG = "localhost/dropvec-test:latest"

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from infra.local.paths import BUILD, ROOT
+from infra.common.paths import BUILD, ROOT
 
 FOLDER = BUILD / "image"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from infra.common.local_session import ACCESS_KEY
+from infra.common.paths import ROOT
 from infra.container.trim import read_patterns, trim
-from infra.local.paths import ROOT
-from infra.local.server import ACCESS_KEY
-from tests.bundles import write_tiny_bundle
 from tests.image.engine import build_image, exists, podman, run
 from tests.infra.test_image_lock import RUNTIME, pins, project
+from tests.support.bundles import write_tiny_bundle
 
 MEGABYTE = 1_000_000
 MOST_BYTES = 150 * MEGABYTE

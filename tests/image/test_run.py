@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handler.spec import load_spec
-from infra.local.model import bundle_for
-from infra.local.stack import Stack
+from handler.model.spec import load_spec
+from infra.bake.reuse import bundle_for
+from infra.common.local_stack import Stack
 from tests.end_to_end.test_uploads import item, plain_vector, put, result_keys
 from tests.image.conftest import MODEL, Start
 from tests.image.function import Function
 from tests.image.network import HOST
-from tests.pictures import encoded, picture
+from tests.support.pictures import encoded, picture
 
 # The least that the template takes, and one whole vCPU.
 MEGABYTES = (512, 1769)

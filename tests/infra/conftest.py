@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundles import write_tiny_bundle
+from tests.support.bundles import write_tiny_bundle
 
 
 @pytest.fixture

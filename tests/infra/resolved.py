@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Any
 
-from infra.local.template import Template
+from infra.common.template import Template
 
 PSEUDO = {
     "AWS::AccountId": "123456789012",

@@ -11,18 +11,18 @@ import onnxruntime as ort
 import orjson
 import pytest
 
-from handler.model import load_encoder
-from handler.preprocess import to_tensor
+from handler.images.preprocess import to_tensor
+from handler.model.encoder import load_encoder
 from infra.bake import bake
 from infra.bake.bundle import Options
 from infra.bake.graph import build_graph
 from infra.bake.manifest_file import read_manifest
 from infra.bake.sources import CACHE
 from infra.bake.torchfile import read_state_dict
-from infra.errors import OperatorError
-from tests.manifests import MODELS, changed_manifest
-from tests.pictures import card, picture
-from tests.torch_writer import View, torch_file
+from infra.common.errors import OperatorError
+from tests.support.manifests import MODELS, changed_manifest
+from tests.support.pictures import card, picture
+from tests.support.torch_writer import View, torch_file
 
 MODEL = "efficientnet-lite0"
 QUIET = Options(progress=False)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from handler.fingerprint import DECODE_POLICY, fingerprint_of
+from handler.model.fingerprint import DECODE_POLICY, fingerprint_of
 from infra.bake.fingerprint import content_hash
-from tests.onnx_models import with_function
+from tests.support.onnx_models import with_function
 
 PIXELS: dict[str, Any] = {
     "input_size": 32,

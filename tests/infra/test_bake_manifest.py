@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from infra.bake.manifest_file import find_manifest, read_manifest
-from infra.errors import OperatorError
-from tests.manifests import MODELS, changed_manifest
+from infra.common.errors import OperatorError
+from tests.support.manifests import MODELS, changed_manifest
 
 
 @pytest.mark.parametrize("path", sorted(MODELS.glob("*.toml")), ids=lambda path: path.stem)

@@ -12,15 +12,15 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from handler.check import check, embed_testcard
-from handler.model import load_encoder
-from handler.text import load_text_tower
+from handler.model.encoder import load_encoder
+from handler.model.self_check import check, embed_testcard
+from handler.model.text import load_text_tower
 from infra.bake import Options, bake
-from infra.errors import OperatorError
-from infra.hashing import file_sha256
-from tests.clip_tokenizer import write_tokenizer
-from tests.file_server import Answer, FileServer
-from tests.onnx_models import (
+from infra.common.errors import OperatorError
+from infra.common.hashing import file_sha256
+from tests.support.clip_tokenizer import write_tokenizer
+from tests.support.file_server import Answer, FileServer
+from tests.support.onnx_models import (
     DIM,
     SIZE,
     channels_last,
@@ -32,7 +32,7 @@ from tests.onnx_models import (
     save,
     with_function,
 )
-from tests.towers import make_tower
+from tests.support.towers import make_tower
 
 LICENCE = "Do what you like.\n"
 
@@ -324,8 +324,8 @@ def test_a_bundle_is_replaced_whole_whatever_interrupts(folder: Path) -> None:
     code = (
         "import os, signal, sys, threading\n"
         "from pathlib import Path\n"
-        "from infra.bake.place import move\n"
-        "from infra.local.signals import Terminated, terminations_raised\n"
+        "from infra.bake.output_dir import move\n"
+        "from infra.common.signals import Terminated, terminations_raised\n"
         "root = Path(sys.argv[1])\n"
         "def make(name):\n"
         "    made = root / f'scratch-{name}' / 'bundle'\n"
@@ -401,7 +401,7 @@ def test_a_mirror_is_asked_instead(folder: Path, served: FileServer, monkeypatch
     edit(folder, served.url, "https://models.invalid")
     mirror = served.url
     with monkeypatch.context() as patch:
-        patch.setattr("infra.bake.download.time.sleep", lambda _: None)
+        patch.setattr("infra.bake.download.transfer.time.sleep", lambda _: None)
         assert "models.invalid" in refused(folder)
     baked(folder, mirror=mirror)
     (folder.parent / "cache").rename(folder.parent / "used")

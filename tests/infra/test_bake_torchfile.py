@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.bake.torchfile import TorchFileError, read_state_dict
-from tests import torch_writer
-from tests.torch_writer import View, elements, header, name, number, program, sequence, text, torch_file
+from tests.support import torch_writer
+from tests.support.torch_writer import View, elements, header, name, number, program, sequence, text, torch_file
 
 FLAT = np.arange(24, dtype=np.float32) * 1.5 - 7
 

@@ -12,12 +12,13 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from handler.prepared import prepared_options
-from infra.bake import blocks, prepare
+from handler.model.prepared import prepared_options
+from infra.bake import nchwc as blocks
+from infra.bake import prepare
 from infra.bake.canary import canary
-from infra.local.model import bundle_for
-from tests.onnx_models import channels_last
-from tests.other_blocks import OTHER, save_optimised
+from infra.bake.reuse import bundle_for
+from tests.support.onnx_models import channels_last
+from tests.support.other_blocks import OTHER, save_optimised
 
 SIDE = 12
 
@@ -69,7 +70,13 @@ def here(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
 def there(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
     """What it writes where blocks have the other width."""
     (folder / "model.onnx").write_bytes(model.SerializeToString())
-    command = [sys.executable, "-m", "tests.other_blocks", str(folder / "model.onnx"), str(folder / "there.onnx")]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.support.other_blocks",
+        str(folder / "model.onnx"),
+        str(folder / "there.onnx"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return onnx.load(folder / "there.onnx")

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.bake.download import Remote, download
-from infra.bake.download_part import Part
-from infra.errors import OperatorError
-from tests.downloads import CONTENT, HASTY, OTHER, ROOT, child, names, pinned, refused, sha256, unpinned
-from tests.file_server import Answer, FileServer
-from tests.processes import eventually
+from infra.bake.download.partial_file import Part
+from infra.bake.download.transfer import Remote, download
+from infra.common.errors import OperatorError
+from tests.support.downloads import CONTENT, HASTY, OTHER, ROOT, child, names, pinned, refused, sha256, unpinned
+from tests.support.file_server import Answer, FileServer
+from tests.support.processes import eventually
 
 pytestmark = pytest.mark.usefixtures("no_proxies")
 

@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from rich.console import Console
 
-from infra.bake.download import Remote, download
-from infra.errors import OperatorError
-from tests.downloads import CONTENT, HASTY, ROOT, child, names, pinned, refused, sha256
-from tests.file_server import Answer, FileServer
+from infra.bake.download.transfer import Remote, download
+from infra.common.errors import OperatorError
+from tests.support.downloads import CONTENT, HASTY, ROOT, child, names, pinned, refused, sha256
+from tests.support.file_server import Answer, FileServer
 
 pytestmark = pytest.mark.usefixtures("no_proxies")
 

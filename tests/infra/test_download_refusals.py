@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.bake.download import download
-from tests.downloads import CONTENT, HASTY, OTHER, PAGE, names, pinned, refused, sha256, unpinned
-from tests.file_server import Answer, FileServer
+from infra.bake.download.transfer import download
+from tests.support.downloads import CONTENT, HASTY, OTHER, PAGE, names, pinned, refused, sha256, unpinned
+from tests.support.file_server import Answer, FileServer
 
 pytestmark = pytest.mark.usefixtures("no_proxies")
 

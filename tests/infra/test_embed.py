@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from handler.model.spec import load_spec
 from handler.settings import MAX_IMAGE_BYTES
-from handler.spec import load_spec
-from infra.embed import compare, embed
-from infra.errors import OperatorError
-from infra.local.paths import ROOT
-from tests.bundles import DIM, write_tiny_bundle
-from tests.pictures import encoded, picture
-from tests.text_bundles import add_text
-from tests.towers import make_tower
+from infra.common.errors import OperatorError
+from infra.common.paths import ROOT
+from infra.offline.embed import compare, embed
+from tests.support.bundles import DIM, write_tiny_bundle
+from tests.support.pictures import encoded, picture
+from tests.support.text_bundles import add_text
+from tests.support.towers import make_tower
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import OperatorError
-from infra.export import export
+from infra.common.errors import OperatorError
+from infra.onnx_export import export
 
 # Isolated from the packages of its environment, whatever has been installed into that.
 BARE = [

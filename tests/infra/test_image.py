@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from infra import image_command
-from infra.__main__ import main
+from infra.cli import image as image_command
+from infra.cli.main import main
+from infra.common.errors import OperatorError
+from infra.container.build import ROOT, Build, build, build_command, find_engine
+from infra.container.pip_settings import Settings, parse
 from infra.container.trim import read_patterns, trim
-from infra.errors import OperatorError
-from infra.image import ROOT, Build, build, build_command, find_engine
-from infra.pip_settings import Settings, parse
 
 SHA256 = "ab" * 32
 
@@ -126,7 +126,7 @@ def test_a_manifest_comes_with_the_files_beside_it(programs: Path, tmp_path: Pat
 
 def test_a_model_that_is_nowhere_is_told_so(programs: Path) -> None:
     recorder(programs)
-    with pytest.raises(OperatorError, match="nothing-of-that is neither a model of infra/models, nor"):
+    with pytest.raises(OperatorError, match="nothing-of-that is neither a model of infra/manifests, nor"):
         build(Build("nothing-of-that", "dropvec:none"))
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from infra.local.items import Item, Vectors, nearest, plain
+from infra.common.items import Item, Vectors, nearest, plain
 
 
 def item(name: str, vector: list[float] | Vectors, fingerprint: str = "f") -> Item:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from infra.common.paths import TEMPLATE
+from infra.common.template import load
 from infra.deploy.notifications import (
     EVENTS,
     Listener,
@@ -14,8 +16,6 @@ from infra.deploy.notifications import (
     with_stack,
     without_stack,
 )
-from infra.local.paths import TEMPLATE
-from infra.local.template import load
 
 OTHERS: dict[str, Any] = {
     "TopicConfigurations": [{"Id": "news", "TopicArn": "arn:topic", "Events": ["s3:ObjectCreated:*"]}],

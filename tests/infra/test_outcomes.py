@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import OperatorError
+from infra.common.errors import OperatorError
+from infra.common.local_stack import Stack
 from infra.local.images import Upload
 from infra.local.outcomes import upload_and_await
 from infra.local.server import LocalAws, local_aws
-from infra.local.stack import Stack, deploy
+from infra.local.stack import deploy
 
 # Answers photos by name: an item for each, but for those that it never manages.
 FUNCTION = """

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.common.paths import HANDLER
 from infra.local.package import function_zip
-from infra.local.paths import HANDLER
 
 
 def unpack(data: bytes, folder: Path) -> Path:

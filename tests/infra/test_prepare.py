@@ -12,14 +12,14 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto
 
-from handler.check import MIN_COSINE, check, cosine_of, embed_testcard
 from handler.errors import BundleError
-from handler.model import Encoder, load_encoder, open_portable
-from handler.prepared import prepared_options, sample_sha256
+from handler.model.encoder import Encoder, load_encoder, open_portable
+from handler.model.prepared import prepared_options, sample_sha256
+from handler.model.self_check import MIN_COSINE, check, cosine_of, embed_testcard
 from infra.bake import bake, prepare
 from infra.bake.bundle import Options
 from infra.bake.canary import canary
-from infra.hashing import file_sha256
+from infra.common.hashing import file_sha256
 
 QUIET = Options(progress=False)
 OTHER = {"blocks-16": "blocks-8", "blocks-8": "blocks-16"}

@@ -9,8 +9,8 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from handler.prepared import prepared_options
-from infra.bake import products
+from handler.model.prepared import prepared_options
+from infra.bake import matmul as products
 
 FUSED = "com.microsoft"
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from infra.local.items import Item
-from infra.local.report import counts, printable, shown_rows, table, write_jsonl
+from infra.common.items import Item
+from infra.common.text import printable
+from infra.local.report import counts, shown_rows, table, write_jsonl
 
 PREFIX = "s3://uploads/"
 

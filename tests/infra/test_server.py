@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import OperatorError
+from infra.common.errors import OperatorError
+from infra.common.paths import ROOT
 from infra.local.package import bootstrap
-from infra.local.paths import ROOT
 from infra.local.server import LocalAws, last_problem, local_aws
 from infra.local.stack import deploy
-from tests.processes import alive, eventually
+from tests.support.processes import alive, eventually
 
 # Deploys a function, has it start a worker, says which process group to look at, and waits to be ended.
 PARENT = """
@@ -21,7 +21,7 @@ import sys, time
 from pathlib import Path
 from infra.local.outcomes import check_function
 from infra.local.server import local_aws
-from infra.local.signals import terminations_raised
+from infra.common.signals import terminations_raised
 from infra.local.stack import deploy
 
 with terminations_raised(), local_aws(Path(sys.argv[1])) as aws:

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from handler.check import check
-from handler.model import load_encoder
-from handler.text import load_text_tower
+from handler.model.encoder import load_encoder
+from handler.model.self_check import check
+from handler.model.text import load_text_tower
 from infra.bake import Options, bake
-from tests.clip_tokenizer import write_tokenizer
-from tests.file_server import FileServer
-from tests.manifests import MODELS, changed_manifest
-from tests.onnx_models import encoder
-from tests.towers import make_tower
+from tests.support.clip_tokenizer import write_tokenizer
+from tests.support.file_server import FileServer
+from tests.support.manifests import MODELS, changed_manifest
+from tests.support.onnx_models import encoder
+from tests.support.towers import make_tower
 
 URLS = [
     path.stem for path in sorted(MODELS.glob("*.toml")) if tomllib.loads(path.read_text())["source"]["kind"] == "url"

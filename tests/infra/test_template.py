@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from handler.settings import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
+from infra.common.paths import TEMPLATE
+from infra.common.template import Template, ZipCode, load, with_zip_functions
 from infra.local.package import ENTRY_POINT
-from infra.local.paths import TEMPLATE
-from infra.local.template import Template, ZipCode, load, with_zip_functions
 
 CODE = ZipCode("artifacts", "function.zip", ENTRY_POINT)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from infra.local.paths import TEMPLATE
-from infra.local.template import Template, load
+from infra.common.paths import TEMPLATE
+from infra.common.template import Template, load
 from tests.infra import template_rules as rules
 from tests.infra.resolved import Resolved, resolve
 from tests.infra.template_rules import RULES, Rule

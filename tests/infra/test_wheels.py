@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import OperatorError
-from infra.wheels import fetch
+from infra.common.errors import OperatorError
+from infra.common.wheels import fetch
 
 MEMBER = "things/data/photo.png"
 OTHER = "things/notes.txt"

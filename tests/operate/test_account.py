@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError, NoRegionError
 from botocore.stub import Stubber
 
-from infra.errors import OperatorError
+from infra.common.errors import OperatorError
 from infra.operate.account import FUNCTION, QUEUE, TABLE, UPLOADS, Account, Where, find, told_in_one_line
 
 

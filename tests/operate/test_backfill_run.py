@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.events import Job, Trigger, Work, read_event
-from infra.errors import OperatorError
+from handler.jobs import Job
+from handler.triggers.events import Trigger, Work, read_event
+from infra.common.errors import OperatorError
 from infra.operate.account import Account
 from infra.operate.backfill.choice import Wanted
 from infra.operate.backfill.feed import Feed, Pacer, Room, message_of

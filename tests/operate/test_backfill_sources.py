@@ -11,7 +11,7 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from infra.errors import OperatorError
+from infra.common.errors import OperatorError
 from infra.operate.account import Account
 from infra.operate.backfill.inventory import Inventory, read_inventory
 from infra.operate.backfill.objects import SLICE, Found, Listing, Place, Source, address

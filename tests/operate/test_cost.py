@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infra.errors import OperatorError
+from infra.common.errors import OperatorError
 from infra.operate.backfill.estimate import backfill_dollars
 from infra.operate.backfill.state import State
 from infra.operate.capacity import (

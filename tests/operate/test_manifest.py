@@ -7,14 +7,14 @@ from urllib.parse import unquote, unquote_plus
 
 import pytest
 
-from infra.errors import OperatorError
+from infra.common.errors import OperatorError
+from infra.common.files import whole_file
 from infra.operate.account import Account
 from infra.operate.backfill.choice import Judged, Verdict
 from infra.operate.backfill.estimate import estimate
 from infra.operate.backfill.manifest import NOTHING, commands, write_manifest
 from infra.operate.backfill.objects import Found, Slice
 from infra.operate.backfill.state import State
-from infra.operate.whole_file import whole_file
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:dropvec"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.operate.progress import Pace, duration, meter, size
+from infra.common.progress import Pace, duration, meter, size
 
 
 def test_the_pace_is_that_of_the_last_minute() -> None:

@@ -10,7 +10,7 @@ import boto3
 import orjson
 import pytest
 
-from infra.errors import OperatorError
+from infra.common.errors import OperatorError
 from infra.operate.account import DEAD_LETTERS, QUEUE, Account, Where
 from infra.operate.dead_letters import peek, redrive
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from infra.errors import OperatorError
+from infra.common.errors import OperatorError
 from infra.operate.account import Account
 from infra.operate.vectors.export import BATCH_BYTES, Wish, export_vectors, read_batches
 from tests.operate.conftest import put_item, put_vector

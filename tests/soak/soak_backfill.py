@@ -24,17 +24,18 @@ from typing import Any
 
 import orjson
 
-from handler.spec import load_spec
-from infra.local.clients import session
+from handler.model.spec import load_spec
+from infra.common.local_session import ACCESS_KEY, REGION, session
+from infra.common.local_stack import Stack
+from infra.common.paths import HANDLER, ROOT
 from infra.local.package import function_zip
-from infra.local.paths import HANDLER, ROOT
-from infra.local.server import ACCESS_KEY, REGION, LocalAws, local_aws
-from infra.local.stack import Stack, deploy
+from infra.local.server import LocalAws, local_aws
+from infra.local.stack import deploy
 from infra.operate.account import Account, Where
 from infra.operate.scan import Scan, scan
-from tests.bundles import proved, write_tiny_bundle
-from tests.pictures import encoded, picture
-from tests.processes import eventually
+from tests.support.bundles import proved, write_tiny_bundle
+from tests.support.pictures import encoded, picture
+from tests.support.processes import eventually
 
 CONTENTS = 20
 STALL_SECONDS = 240.0

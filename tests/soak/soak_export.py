@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet
 
-from infra.local.clients import CONFIG, session
-from infra.local.paths import ROOT
-from infra.local.server import ACCESS_KEY, REGION, local_aws
+from infra.common.local_session import ACCESS_KEY, CONFIG, REGION, session
+from infra.common.paths import ROOT
+from infra.local.server import local_aws
 
 TABLE = "vectors"
 FINGERPRINT = "ab" * 32
@@ -38,7 +38,7 @@ _WRITERS = 4
 # Not `ru_maxrss`, which begins with what the parent had.
 _CHILD = """
 import pathlib, resource, sys
-from infra.__main__ import main
+from infra.cli.main import main
 code = main(sys.argv[1:])
 status = pathlib.Path("/proc/self/status")
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -29,18 +29,19 @@ import orjson
 from botocore.config import Config
 from rich.console import Console
 
-from handler.model import Encoder, load_encoder
-from handler.pixels import decode
-from handler.preprocess import to_tensor
-from infra.local.clients import CONFIG, session
-from infra.local.items import plain
-from infra.local.model import bundle_for
-from infra.local.paths import ROOT
+from handler.images.decode import decode
+from handler.images.preprocess import to_tensor
+from handler.model.encoder import Encoder, load_encoder
+from infra.bake.reuse import bundle_for
+from infra.common.items import plain
+from infra.common.local_session import CONFIG, session
+from infra.common.local_stack import Stack
+from infra.common.paths import ROOT
 from infra.local.progress import progress
 from infra.local.server import HOST, local_aws
-from infra.local.stack import Stack, deploy
-from tests.pictures import encoded, picture
-from tests.processes import eventually
+from infra.local.stack import deploy
+from tests.support.pictures import encoded, picture
+from tests.support.processes import eventually
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

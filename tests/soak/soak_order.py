@@ -18,12 +18,12 @@ from hypothesis.stateful import run_state_machine_as_test
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-import handler.aws
-from handler.model import load_encoder
+import handler.aws.clients
+from handler.model.encoder import load_encoder
 from handler.settings import read_settings
-from tests.bundles import write_tiny_bundle
-from tests.loopback_aws import fresh_state, loopback_aws
-from tests.order_model import RESULTS, TABLE, prepare
+from tests.support.bundles import write_tiny_bundle
+from tests.support.loopback_aws import fresh_state, loopback_aws
+from tests.support.order_model import RESULTS, TABLE, prepare
 
 PORTION = 100
 STEPS = 25
@@ -31,7 +31,7 @@ STEPS = 25
 
 def run_portion(number: int, cases: int) -> str:
     """Run some cases in a new in-process AWS; what diverged, or nothing."""
-    handler.aws.FIRST_BACKOFF_SECONDS = 0
+    handler.aws.clients.FIRST_BACKOFF_SECONDS = 0
     with loopback_aws() as server, fresh_state(server) as aws, tempfile.TemporaryDirectory() as folder:
         encoder = load_encoder(write_tiny_bundle(Path(folder) / "tiny"))
         machine = prepare(aws, encoder, read_settings({"RESULTS_BUCKET": RESULTS, "TABLE_NAME": TABLE}))

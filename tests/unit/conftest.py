@@ -5,15 +5,16 @@ from typing import Any
 
 import pytest
 
-from handler.events import Job
+from handler.jobs import Job
 from handler.metrics import Meter
-from handler.model import load_encoder
-from handler.pipeline import Outcome, Pipeline
+from handler.model.encoder import load_encoder
+from handler.outcomes import Outcome
+from handler.pipeline import Pipeline
+from handler.results.store import Store
 from handler.settings import read_settings
-from handler.store import Store
 from handler.timing import Deadline, LambdaContext
-from tests.bundles import write_tiny_bundle
-from tests.loopback_aws import LoopbackAws, State, fresh_state, loopback_aws
+from tests.support.bundles import write_tiny_bundle
+from tests.support.loopback_aws import LoopbackAws, State, fresh_state, loopback_aws
 
 UPLOADS, RESULTS, TABLE = "uploads", "results", "vectors"
 

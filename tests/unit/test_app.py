@@ -9,7 +9,7 @@ from shutil import copytree
 
 import pytest
 
-from tests.pictures import encoded, picture
+from tests.support.pictures import encoded, picture
 from tests.unit.conftest import UPLOADS, World
 
 IMPORT = "import handler.app"

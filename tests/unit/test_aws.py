@@ -8,14 +8,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from handler.aws import CONNECT_SECONDS, MAX_ATTEMPTS, READ_SECONDS, attempt, make_clients
+from handler.aws.clients import CONNECT_SECONDS, MAX_ATTEMPTS, READ_SECONDS, attempt, make_clients
+from handler.aws.objects import read_object
+from handler.aws.sdk.s3 import S3
 from handler.errors import RetryableError
-from handler.objects import read_object
-from handler.pipeline import Ending
-from handler.sdk.s3 import S3
+from handler.outcomes import Status
 from handler.timing import START_SECONDS, Deadline
-from tests.loopback_aws import Response
-from tests.pictures import encoded, picture
+from tests.support.loopback_aws import Response
+from tests.support.pictures import encoded, picture
 from tests.unit.conftest import World
 
 PHOTO = encoded(picture())
@@ -25,7 +25,7 @@ def test_an_object_without_its_length_may_be_cut_short(world: World) -> None:
     world.put("a", PHOTO)
     headers = {"etag": '"a"', "connection": "close", "content-length": ""}
     with world.state.server.answering_first("GetObject", Response(200, headers, PHOTO[:99])) as calls:
-        assert world.process("a").ending is Ending.SUCCESS
+        assert world.process("a").status is Status.SUCCESS
     assert len(calls) == 2
 
 
@@ -33,14 +33,14 @@ def test_half_an_object_is_asked_for_again(world: World) -> None:
     world.put("a", PHOTO)
     headers = {"etag": '"a"', "connection": "close", "content-length": str(len(PHOTO))}
     with world.state.server.answering_first("GetObject", Response(200, headers, PHOTO[:99])) as calls:
-        assert world.process("a").ending is Ending.SUCCESS
+        assert world.process("a").status is Status.SUCCESS
     assert len(calls) == 2
 
 
 def test_half_an_item_is_asked_for_again(world: World) -> None:
     world.put("a", PHOTO)
     with world.state.server.answering_first("GetItem", Response(200, {}, b'{"Item": {"sou')) as calls:
-        assert world.process("a", None).ending is Ending.SUCCESS
+        assert world.process("a", None).status is Status.SUCCESS
     assert len(calls) > 1
 
 
@@ -127,5 +127,5 @@ def test_bytes_that_changed_on_the_way_are_asked_for_again(world: World) -> None
     world.put("a", PHOTO)
     headers = {"etag": '"a"', "x-amz-checksum-crc32": "AAAAAA=="}
     with world.state.server.answering_first("GetObject", Response(200, headers, bytes(len(PHOTO)))) as calls:
-        assert world.process("a").ending is Ending.SUCCESS
+        assert world.process("a").status is Status.SUCCESS
     assert len(calls) == 2

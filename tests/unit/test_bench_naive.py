@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handler.check import cosine_of
-from handler.model import load_encoder
+from handler.model.encoder import load_encoder
+from handler.model.self_check import cosine_of
 from handler.pipeline import embed_image
 from handler.timing import Stopwatch
-from tests.pictures import encoded, picture
+from tests.support.pictures import encoded, picture
 
 CODE = """
 import json, sys

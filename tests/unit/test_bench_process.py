@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from infra.local.paths import ROOT
+from infra.common.paths import ROOT
 from tests.bench.process import FailedRunError, cores, plain_environment, run
 
 MARK = "import os, time; from tests.bench.probe import mark; "

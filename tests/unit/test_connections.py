@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from handler import aws
+from handler.aws import clients as aws
+from handler.aws.sdk import connections as module
+from handler.aws.sdk.certificates import Trust, check_bundle
+from handler.aws.sdk.connections import Answer, Connections, Timeouts
+from handler.aws.sdk.endpoints import Address
+from handler.aws.sdk.errors import NetworkError, StaleError
 from handler.errors import RetryableError, SettingsError
-from handler.sdk import connections as module
-from handler.sdk.connections import Answer, Connections, Timeouts
-from handler.sdk.endpoints import Address
-from handler.sdk.errors import NetworkError, StaleError
-from handler.sdk.trust import Trust, check_bundle
 from handler.timing import Deadline
-from tests.certificates import make_authority
-from tests.raw_server import OK, Serve, raw_server, read_request
+from tests.support.certificates import make_authority
+from tests.support.raw_server import OK, Serve, raw_server, read_request
 
 TIMEOUTS = Timeouts(connect=0.5, read=0.5)
 
@@ -314,7 +314,7 @@ def test_where_python_finds_no_certificates_the_system_s_or_a_package_s_are_read
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     if packages_only:
-        monkeypatch.setattr("handler.sdk.trust._SYSTEM", ())
+        monkeypatch.setattr("handler.aws.sdk.certificates._SYSTEM", ())
     check_bundle({})
     assert ssl.create_default_context().cert_store_stats()["x509_ca"] == 0
     trust = Trust({})
@@ -351,8 +351,8 @@ def test_aws_s_certificates_alone_are_read_for_aws(monkeypatch: pytest.MonkeyPat
 def test_no_certificates_anywhere_are_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
-    monkeypatch.setattr("handler.sdk.trust._SYSTEM", ())
-    monkeypatch.setattr("handler.sdk.trust._PACKAGED", ())
+    monkeypatch.setattr("handler.aws.sdk.certificates._SYSTEM", ())
+    monkeypatch.setattr("handler.aws.sdk.certificates._PACKAGED", ())
     with pytest.raises(SettingsError, match="set AWS_CA_BUNDLE"):
         check_bundle({})
 

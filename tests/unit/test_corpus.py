@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from handler.errors import Rejection
-from tests.corpus import Sample, corpus, whole
+from tests.support.corpus import Sample, corpus, whole
 
 SAMPLES = {sample.name: sample for sample in corpus()}
 MOST_SECONDS = 5
@@ -30,7 +30,7 @@ class Measurer:
     def _start(self) -> "subprocess.Popen[str]":
         with self._stderr.open("wb") as stderr:
             return subprocess.Popen(
-                [sys.executable, "-W", "error", "-m", "tests.corpus_run"],
+                [sys.executable, "-W", "error", "-m", "tests.support.corpus_run"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

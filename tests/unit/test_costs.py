@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handler.model import load_encoder, threads
-from handler.pipeline import Ending
-from handler.record import ImageEmbedding, Record, item_of
+from handler.model.encoder import load_encoder, threads
+from handler.outcomes import Status
+from handler.results.record import ImageEmbedding, Record, item_of
 from handler.settings import EmbeddingDtype
-from infra.local.model import bundle_for
-from tests.pictures import encoded, picture
+from infra.bake.reuse import bundle_for
+from tests.support.pictures import encoded, picture
 from tests.unit.conftest import World
 from tests.unit.test_overlap import hooked
 
@@ -32,14 +32,14 @@ def calls(world: World) -> Counter[str]:
 def test_a_new_image_costs_one_get_one_put_and_one_conditional_write(world: World, calls: Counter[str]) -> None:
     world.put("a.png", PHOTO)
     calls.clear()
-    assert world.process("a.png").ending is Ending.SUCCESS
+    assert world.process("a.png").status is Status.SUCCESS
     assert calls == {"get_object": 1, "put_object": 1, "put_item": 1}
 
 
 def test_a_rejected_file_costs_no_more(world: World, calls: Counter[str]) -> None:
     world.put("a.png", b"no picture")
     calls.clear()
-    assert world.process("a.png").ending is Ending.REJECTED
+    assert world.process("a.png").status is Status.REJECTED
     assert calls == {"get_object": 1, "put_object": 1, "put_item": 1}
 
 
@@ -47,7 +47,7 @@ def test_a_stale_event_costs_no_more_than_it_must(world: World, calls: Counter[s
     world.put("a.png", PHOTO)
     world.process("a.png", "02")
     calls.clear()
-    assert world.process("a.png", "01").ending is Ending.SUPERSEDED
+    assert world.process("a.png", "01").status is Status.SUPERSEDED
     assert calls == {"get_object": 1, "put_object": 1, "put_item": 1}
 
 
@@ -83,7 +83,7 @@ def test_weights_are_mapped_and_not_read() -> None:
     bundle = bundle_for("efficientnet-lite0")
     code = (
         "import pathlib, resource, sys\n"
-        "import onnxruntime, handler.model as model\n"
+        "import onnxruntime, handler.model.encoder as model\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         f"encoder = model.load_encoder(pathlib.Path({str(bundle)!r}))\n"
         "more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from handler.sdk.credentials import CredentialsSource
-from handler.sdk.errors import CredentialsError
-from handler.sdk.signing import Credentials
+from handler.aws.sdk.credentials import CredentialsSource
+from handler.aws.sdk.errors import CredentialsError
+from handler.aws.sdk.signing import Credentials
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from handler.direct import respond
 from handler.timing import Deadline
-from tests.pictures import encoded, picture
+from tests.support.pictures import encoded, picture
 from tests.unit.conftest import World
 
 PHOTO = encoded(picture(64, 48))

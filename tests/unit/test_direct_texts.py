@@ -15,15 +15,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from handler.direct import respond
-from handler.labels import Label
-from handler.prepared import base_options
-from handler.record import labels_attribute
-from handler.text import TextEncoder
+from handler.model.labels import Label
+from handler.model.prepared import base_options
+from handler.model.text import TextEncoder
+from handler.results.record import labels_attribute
 from handler.timing import Deadline, Stopwatch
-from tests.bundles import DIM, SIZE, write_tiny_bundle
-from tests.loopback_aws import State
-from tests.pictures import card, encoded, picture
-from tests.text_bundles import add_text
+from tests.support.bundles import DIM, SIZE, write_tiny_bundle
+from tests.support.loopback_aws import State
+from tests.support.pictures import card, encoded, picture
+from tests.support.text_bundles import add_text
 from tests.unit.conftest import RESULTS, World, build_world
 
 PHOTO = encoded(picture(64, 48))
@@ -117,7 +117,7 @@ def opened(path: Path) -> list[object]:
 
 def test_every_result_carries_the_nearest_labels(speaking: World, text_bundle: tuple[Path, TextEncoder]) -> None:
     speaking.put("x.png", PHOTO)
-    assert speaking.process("x.png").ending == "success"
+    assert speaking.process("x.png").status == "success"
     (file,) = ask(speaking, images=[INLINE])["task_output"]["files"]
     labels = text_bundle[1].embed(LABELS)
     labels /= np.linalg.norm(labels, axis=1, keepdims=True)
@@ -155,7 +155,7 @@ def test_a_bundle_with_other_labels_renews_the_item_and_the_json(
     bundle = write_tiny_bundle(tmp_path / "bundle")
     add_text(bundle, DIM, ["house", "garden"])
     after = build_world(bundle, aws, NORMALIZE=normalize)
-    assert after.process("x.png", sequencer).ending == "success"
+    assert after.process("x.png", sequencer).status == "success"
     item = [each["M"]["label"]["S"] for each in stored(after)]
     assert set(item) == {"house", "garden"}
     (name,) = after.results()
@@ -169,7 +169,7 @@ def test_the_same_labels_again_change_nothing(speaking: World, sequencer: str | 
     speaking.put("x.png", PHOTO)
     speaking.process("x.png", "01")
     before = speaking.result(speaking.results()[0])
-    assert speaking.process("x.png", sequencer).ending == "success"
+    assert speaking.process("x.png", sequencer).status == "success"
     assert speaking.result(speaking.results()[0]) == before, "not even the timings"
 
 
@@ -182,7 +182,7 @@ def test_labels_that_a_repeat_finds_gone_are_told_in_both_places(
     (name,) = before.results()
     before.state.operator.s3.delete_object(Bucket=RESULTS, Key=name)
     after = build_world(write_tiny_bundle(tmp_path / "bundle"), aws)
-    assert after.process("x.png", "01").ending == "success"
+    assert after.process("x.png", "01").status == "success"
     assert "labels" not in after.item("x.png")
     assert "labels" not in json.loads(after.result(name))
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from handler.sdk.calls import Caller
-from handler.sdk.connections import Connections, Timeouts
-from handler.sdk.credentials import CredentialsSource
-from handler.sdk.dynamodb import DynamoDB
-from handler.sdk.endpoints import read_endpoints
-from handler.sdk.errors import AnswerError, ServiceError
-from tests.loopback_aws import LoopbackAws, Response, State
+from handler.aws.sdk.calls import Caller
+from handler.aws.sdk.connections import Connections, Timeouts
+from handler.aws.sdk.credentials import CredentialsSource
+from handler.aws.sdk.dynamodb import DynamoDB
+from handler.aws.sdk.endpoints import read_endpoints
+from handler.aws.sdk.errors import AnswerError, ServiceError
+from tests.support.loopback_aws import LoopbackAws, Response, State
 from tests.unit.conftest import TABLE
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

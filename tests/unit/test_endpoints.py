@@ -11,8 +11,8 @@ from botocore.exceptions import BotoCoreError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handler.aws.sdk.endpoints import Address, read_endpoints
 from handler.errors import SettingsError
-from handler.sdk.endpoints import Address, read_endpoints
 
 LOADER: Any = botocore.session.get_session().get_component("data_loader")
 PARTITIONS = LOADER.load_data("partitions")

@@ -10,8 +10,9 @@ import pytest
 
 from handler.direct import InlineImage, Request, parse, respond
 from handler.errors import RequestError
-from handler.events import Direct, Job, Trigger, Work, read_event
+from handler.jobs import Job
 from handler.timing import Deadline
+from handler.triggers.events import Direct, Trigger, Work, read_event
 from tests.unit.conftest import World
 
 EVENTS = Path(__file__).parents[2] / "events"

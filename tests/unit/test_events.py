@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.events import Direct, Job, Message, Trigger, Work, read_event
+from handler.jobs import Job
+from handler.triggers.events import Direct, Message, Trigger, Work, read_event
 
 
 def s3_record(key: str = "a.jpg", *, bucket: str = "uploads", version: str = "2.1", **thing: Any) -> dict[str, Any]:

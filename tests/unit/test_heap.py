@@ -8,8 +8,8 @@ from pathlib import Path
 LEAVE_HOLES = """
 from pathlib import Path
 from PIL import Image
-from handler.pixels import decode
-from tests.containers import black_png
+from handler.images.decode import decode
+from tests.support.containers import black_png
 
 def resident():
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -7,14 +7,14 @@ import pytest
 from PIL import Image
 
 from handler.errors import RejectedError
-from handler.intact import first_picture
-from handler.libtiff import forget_errors, raise_for_errors
-from handler.pixels import decode, sniff
-from tests.bombs import jpeg_with, png_with
-from tests.containers import exif, jpeg_segment, png_chunk
-from tests.corpus import cut, with_trash
-from tests.pictures import encoded
-from tests.samples import WHOLE, photo, with_exif
+from handler.images.decode import decode, sniff
+from handler.images.first_frame import first_picture
+from handler.images.libtiff import forget_errors, raise_for_errors
+from tests.support.bombs import jpeg_with, png_with
+from tests.support.containers import exif, jpeg_segment, png_chunk
+from tests.support.corpus import cut, with_trash
+from tests.support.pictures import encoded
+from tests.support.samples import WHOLE, photo, with_exif
 
 OWN = [name for name in WHOLE if not name.startswith(("heic", "avif"))]
 

@@ -7,17 +7,17 @@ import numpy.typing as npt
 import pytest
 
 from handler.errors import BundleError
-from handler.labels import Label, Labels, load_labels
-from handler.model import load_encoder
-from handler.spec import BundleFile, LabelsSpec
-from handler.text import TextEncoder
+from handler.model.encoder import load_encoder
+from handler.model.labels import Label, Labels, load_labels
+from handler.model.spec import BundleFile, LabelsSpec
+from handler.model.text import TextEncoder
 from infra.bake.labels import NAMES_FILE, VECTORS_FILE, bake_labels, read_labels
-from infra.errors import OperatorError
-from infra.hashing import file_sha256
-from tests.bundles import write_tiny_bundle
-from tests.clip_tokenizer import write_tokenizer
-from tests.text_bundles import GRAPH_FILE, SPEC, TOKENIZER_FILE, load
-from tests.towers import DIM, make_tower
+from infra.common.errors import OperatorError
+from infra.common.hashing import file_sha256
+from tests.support.bundles import write_tiny_bundle
+from tests.support.clip_tokenizer import write_tokenizer
+from tests.support.text_bundles import GRAPH_FILE, SPEC, TOKENIZER_FILE, load
+from tests.support.towers import DIM, make_tower
 
 NAMES = ("cat", "dog", "sunset on a beach", "#nofilter", "猫", "Eiffel Tower", "CAT")
 

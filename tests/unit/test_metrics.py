@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handler import metrics
-from handler.answers import Report
 from handler.errors import AccessDeniedError, RejectedError, Rejection
-from handler.events import Job, Message
+from handler.jobs import Job
 from handler.metrics import MAX_VALUES, Meter, count_files, count_reports
-from handler.pipeline import Ending, Outcome
-from tests.pictures import encoded, picture
+from handler.outcomes import Outcome, Status
+from handler.triggers.answers import Report
+from handler.triggers.events import Message
+from tests.support.pictures import encoded, picture
 from tests.unit.conftest import UPLOADS, Serve, World
 
 PHOTO = encoded(picture(64, 48))
@@ -128,40 +129,40 @@ def test_nothing_is_told_where_it_is_not_wanted(serve: Serve, world: World, caps
 
 
 ENDINGS = {
-    Ending.SUCCESS: None,
-    Ending.REJECTED: RejectedError(Rejection.CORRUPT_IMAGE, "damaged"),
-    Ending.FAILED: AccessDeniedError("no"),
-    Ending.DELETED: None,
-    Ending.SUPERSEDED: None,
-    Ending.IGNORED: None,
+    Status.SUCCESS: None,
+    Status.REJECTED: RejectedError(Rejection.CORRUPT_IMAGE, "damaged"),
+    Status.FAILED: AccessDeniedError("no"),
+    Status.DELETED: None,
+    Status.SUPERSEDED: None,
+    Status.IGNORED: None,
 }
 
 
-def outcomes(endings: list[Ending]) -> Iterator[Outcome]:
+def outcomes(endings: list[Status]) -> Iterator[Outcome]:
     for number, ending in enumerate(endings):
         laps = {"fetch": 1.0, "decode": 2.0, "preprocess": 3.0, "embed": 4.0, "write": 5.0, "commit": 6.0}
         yield Outcome(Job("b", str(number), None), ending, ENDINGS[ending], None, laps | {"total": float(number)})
 
 
-@given(st.lists(st.sampled_from(list(Ending)), max_size=450))
-def test_nothing_is_counted_twice_or_left_out(endings: list[Ending]) -> None:
+@given(st.lists(st.sampled_from(list(Status)), max_size=450))
+def test_nothing_is_counted_twice_or_left_out(endings: list[Status]) -> None:
     found = tuple(outcomes(endings))
-    error = next((one.error for one in found if one.ending is Ending.FAILED), None)
+    error = next((one.error for one in found if one.status is Status.FAILED), None)
     report = Report(Message("m", tuple(one.job for one in found)), found, error)
     lines = list(Meter("f").lines(count_reports([report])))
     assert told(lines)
     of_all = [line for line in lines if metrics.CODE not in line]
     values = [line.get("TotalMs", []) for line in of_all]
     assert all(len(each) <= MAX_VALUES for each in values)
-    successes = [float(n) for n, ending in enumerate(endings) if ending is Ending.SUCCESS]
+    successes = [float(n) for n, ending in enumerate(endings) if ending is Status.SUCCESS]
     assert [value for each in values for value in each] == successes
     assert {v for line in of_all for v in line.get("DecodeMs", [])} <= {5.0}
     assert {v for line in of_all for v in line.get("WriteMs", [])} <= {11.0}
     counted = ["Images", "Rejected", "Failed", "Deleted", "Unchanged"]
     assert sum(of_all[0][name] for name in counted) == len(endings)
     by_code = {line[metrics.CODE]: line for line in lines if metrics.CODE in line}
-    assert by_code.get("corrupt_image", {}).get("Rejected", 0) == endings.count(Ending.REJECTED)
-    assert by_code.get("access_denied", {}).get("Failed", 0) == endings.count(Ending.FAILED)
+    assert by_code.get("corrupt_image", {}).get("Rejected", 0) == endings.count(Status.REJECTED)
+    assert by_code.get("access_denied", {}).get("Failed", 0) == endings.count(Status.FAILED)
 
 
 # By what name a change is found again.

@@ -2,9 +2,9 @@
 
 import pytest
 
-from handler.pipeline import Ending
-from tests.loopback_aws import Request, Response
-from tests.pictures import encoded, picture
+from handler.outcomes import Status
+from tests.support.loopback_aws import Request, Response
+from tests.support.pictures import encoded, picture
 from tests.unit.conftest import World
 
 PHOTO = encoded(picture())
@@ -36,7 +36,7 @@ def test_object_that_s3_keeps_to_itself(world: World, code: str) -> None:
     assert outcome.error is not None
     assert outcome.error.code == told
     if outcome.error.retryable:
-        assert (outcome.ending, world.item("a")) == (Ending.FAILED, {})
+        assert (outcome.status, world.item("a")) == (Status.FAILED, {})
     else:
         item = world.item("a")
         assert (item["error_code"], item["etag"], item["bytes"]) == (told, etag, str(len(PHOTO)))

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.order import normalize_sequencer
+from handler.results.sequencing import normalize_sequencer
 
 HEX = st.text("0123456789ABCDEF", min_size=1, max_size=40)
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from handler.model import load_encoder
+from handler.model.encoder import load_encoder
 from handler.settings import read_settings
-from tests.loopback_aws import LoopbackAws, fresh_state
-from tests.order_model import RESULTS, TABLE, prepare
+from tests.support.loopback_aws import LoopbackAws, fresh_state
+from tests.support.order_model import RESULTS, TABLE, prepare
 
 CASES = 200
 
@@ -16,7 +16,7 @@ CASES = 200
 def test_item_json_and_vector_end_at_what_the_key_holds(
     tiny_bundle: Path, loopback: LoopbackAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handler.aws.FIRST_BACKOFF_SECONDS", 0)
+    monkeypatch.setattr("handler.aws.clients.FIRST_BACKOFF_SECONDS", 0)
     with fresh_state(loopback) as aws:
         environment = {"RESULTS_BUCKET": RESULTS, "TABLE_NAME": TABLE}
         machine = prepare(aws, load_encoder(tiny_bundle), read_settings(environment))

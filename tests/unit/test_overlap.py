@@ -8,12 +8,12 @@ from typing import Any, cast
 
 import pytest
 
-from handler.aws import Clients
-from handler.overlap import overlapped
+from handler.aws.clients import Clients
+from handler.concurrency import overlapped
+from handler.images.preprocess import Tensor
 from handler.pipeline import Pipeline
-from handler.preprocess import Tensor
-from handler.store import Store
-from tests.pictures import encoded, picture
+from handler.results.store import Store
+from tests.support.pictures import encoded, picture
 from tests.unit.conftest import Serve, World
 
 PHOTOS = [encoded(picture(64, 48, seed=seed)) for seed in range(6)]

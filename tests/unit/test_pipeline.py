@@ -4,12 +4,12 @@ import numpy as np
 import orjson
 import pytest
 
-from handler.model import load_encoder
-from handler.order import normalize_sequencer
-from handler.pipeline import Ending
-from handler.preprocess import to_tensor
-from tests.loopback_aws import Request, Response, State, ask_moto
-from tests.pictures import encoded, picture
+from handler.images.preprocess import to_tensor
+from handler.model.encoder import load_encoder
+from handler.outcomes import Status
+from handler.results.sequencing import normalize_sequencer
+from tests.support.loopback_aws import Request, Response, State, ask_moto
+from tests.support.pictures import encoded, picture
 from tests.unit.conftest import RESULTS, UPLOADS, World, build_world
 
 PHOTO = encoded(picture(64, 48))
@@ -19,7 +19,7 @@ OTHER = encoded(picture(48, 80, seed=1))
 def test_success_is_one_item_and_one_json(world: World) -> None:
     etag = world.put("shop/red shoe+1.png", PHOTO)
     outcome = world.process("shop/red shoe+1.png", "0055AED6DCD90281E5")
-    assert outcome.ending is Ending.SUCCESS
+    assert outcome.status is Status.SUCCESS
     assert set(outcome.timings_ms) == {"fetch", "wait", "decode", "preprocess", "embed", "write", "commit", "total"}
 
     item = world.item("shop/red shoe+1.png")
@@ -87,7 +87,7 @@ def test_rejection_is_recorded_and_not_raised(aws: State, tiny_bundle: Path, dat
     world = build_world(tiny_bundle, aws, MAX_IMAGE_PIXELS="10000", MAX_IMAGE_BYTES="40000")
     etag = world.put("a", data)
     outcome = world.process("a")
-    assert (outcome.ending, outcome.error and outcome.error.code) == (Ending.REJECTED, code)
+    assert (outcome.status, outcome.error and outcome.error.code) == (Status.REJECTED, code)
     item = world.item("a")
     assert (item["status"], item["error_code"], item["etag"], item["bytes"]) == ("error", code, etag, str(len(data)))
     assert "embedding" not in item
@@ -98,30 +98,30 @@ def test_rejection_is_recorded_and_not_raised(aws: State, tiny_bundle: Path, dat
 def test_folder_marker_and_own_results_are_ignored(world: World) -> None:
     world.put("folder/", b"")
     world.put("uploads/a.json", PHOTO, bucket=RESULTS)
-    assert world.process("folder/").ending is Ending.IGNORED
-    assert world.process("uploads/a.json", bucket=RESULTS).ending is Ending.IGNORED
+    assert world.process("folder/").status is Status.IGNORED
+    assert world.process("uploads/a.json", bucket=RESULTS).status is Status.IGNORED
     assert world.item("folder/") == {}
     assert world.results() == ["uploads/a.json"]
 
 
 def test_folder_marker_in_a_picture_s_place_is_told(world: World) -> None:
     world.put("folder/", PHOTO)
-    assert world.process("folder/", "01").ending is Ending.SUCCESS
+    assert world.process("folder/", "01").status is Status.SUCCESS
     etag = world.put("folder/", b"")
-    assert world.process("folder/", "02").ending is Ending.REJECTED
+    assert world.process("folder/", "02").status is Status.REJECTED
     item = world.item("folder/")
     assert (item["status"], item["error_code"], item["etag"]) == ("error", "empty_object", etag)
     world.delete("folder/")
     world.process("folder/", "03")
     world.put("folder/", b"")
-    assert world.process("folder/", "04").ending is Ending.IGNORED
+    assert world.process("folder/", "04").status is Status.IGNORED
 
 
 def test_repeat_changes_nothing(world: World) -> None:
     world.put("a", PHOTO)
     world.process("a", "0A")
     before = world.item("a")
-    assert world.process("a", "0A0").ending is Ending.SUCCESS
+    assert world.process("a", "0A0").status is Status.SUCCESS
     assert world.item("a") == before
     assert len(world.results()) == 1
 
@@ -130,7 +130,7 @@ def test_repeat_costs_one_conditional_write(world: World) -> None:
     world.put("a", PHOTO)
     world.process("a", "01")
     with world.state.server.answering(lambda _: None) as calls:
-        assert world.process("a", "01").ending is Ending.SUCCESS
+        assert world.process("a", "01").status is Status.SUCCESS
     operations = [call.operation for call in calls if "x-amz-target" in call.headers]
     assert operations.count("PutItem") == 1
     assert set(operations) <= {"PutItem", "GetItem"}
@@ -140,8 +140,8 @@ def test_newer_event_wins_and_older_is_superseded(world: World) -> None:
     world.put("a", PHOTO)
     world.process("a", "02")
     etag = world.put("a", OTHER)
-    assert world.process("a", "01").ending is Ending.SUPERSEDED
-    assert world.process("a", "03").ending is Ending.SUCCESS
+    assert world.process("a", "01").status is Status.SUPERSEDED
+    assert world.process("a", "03").status is Status.SUCCESS
     assert world.item("a")["etag"] == etag
 
 
@@ -157,7 +157,7 @@ def test_deletion_leaves_a_tombstone_and_takes_only_its_own_results(world: World
         world.put(key, PHOTO)
         world.process(key, "01")
     world.delete("a")
-    assert world.process("a", "02").ending is Ending.DELETED
+    assert world.process("a", "02").status is Status.DELETED
     item = world.item("a")
     assert (item["status"], item["sequencer"]) == ("deleted", normalize_sequencer("02"))
     assert int(item["expires_at"]) > 0
@@ -169,7 +169,7 @@ def test_late_put_does_not_raise_the_dead(world: World) -> None:
     world.put("a", PHOTO)
     world.delete("a")
     world.process("a", "02")
-    assert world.process("a", "01").ending is Ending.SUPERSEDED
+    assert world.process("a", "01").status is Status.SUPERSEDED
     assert world.item("a")["status"] == "deleted"
 
 
@@ -179,7 +179,7 @@ def test_same_bytes_again_after_deletion(world: World) -> None:
     world.delete("a")
     world.process("a", "02")
     world.put("a", PHOTO)
-    assert world.process("a", "03").ending is Ending.SUCCESS
+    assert world.process("a", "03").status is Status.SUCCESS
     assert world.item("a")["status"] == "success"
     assert len(world.results()) == 1
 
@@ -188,10 +188,10 @@ def test_without_sequencer_the_item_keeps_the_one_it_has(world: World) -> None:
     world.put("a", PHOTO)
     world.process("a", "05")
     etag = world.put("a", OTHER)
-    assert world.process("a", None).ending is Ending.SUCCESS
+    assert world.process("a", None).status is Status.SUCCESS
     item = world.item("a")
     assert (item["etag"], item["sequencer"]) == (etag, normalize_sequencer("05"))
-    assert world.process("a", "04").ending is Ending.SUPERSEDED
+    assert world.process("a", "04").status is Status.SUPERSEDED
 
 
 def test_event_after_backfill_stamps_its_sequencer(world: World) -> None:
@@ -203,7 +203,7 @@ def test_event_after_backfill_stamps_its_sequencer(world: World) -> None:
 
 
 def test_missing_key_without_item_leaves_nothing(world: World) -> None:
-    assert world.process("never", None).ending is Ending.DELETED
+    assert world.process("never", None).status is Status.DELETED
     assert world.item("never") == {}
 
 
@@ -212,7 +212,7 @@ def test_long_key_is_cut_and_found_again(world: World) -> None:
     world.put(key, PHOTO)
     world.put(key[:-5], PHOTO)
     for name in (key, key[:-5]):
-        assert world.process(name, "01").ending is Ending.SUCCESS
+        assert world.process(name, "01").status is Status.SUCCESS
     assert len(world.results()) == 2
     assert all(len(result.encode()) <= 1024 for result in world.results())
     assert world.item(key)["result"].removeprefix(f"s3://{RESULTS}/") in world.results()
@@ -225,7 +225,7 @@ def test_fault_of_the_store_is_handed_back(world: World) -> None:
     world.put("a", PHOTO)
     world.state.operator.dynamodb.delete_table(TableName="vectors")
     outcome = world.process("a")
-    assert (outcome.ending, outcome.error and outcome.error.retryable) == (Ending.FAILED, True)
+    assert (outcome.status, outcome.error and outcome.error.retryable) == (Status.FAILED, True)
 
 
 def test_archived_again_keeps_its_vector(world: World) -> None:
@@ -233,17 +233,17 @@ def test_archived_again_keeps_its_vector(world: World) -> None:
     world.process("a", "05")
     before = world.item("a")
     world.state.operator.s3.put_object(Bucket=UPLOADS, Key="a", Body=PHOTO, StorageClass="GLACIER")
-    assert world.process("a", None).ending is Ending.REJECTED
+    assert world.process("a", None).status is Status.REJECTED
     assert world.item("a") == before
-    assert world.process("a", "06").ending is Ending.REJECTED
+    assert world.process("a", "06").status is Status.REJECTED
     assert world.item("a")["error_code"] == "archived_object"
 
 
 def test_restored_from_archive(world: World) -> None:
     world.state.operator.s3.put_object(Bucket=UPLOADS, Key="a", Body=PHOTO, StorageClass="GLACIER")
-    assert world.process("a", "05").ending is Ending.REJECTED
+    assert world.process("a", "05").status is Status.REJECTED
     world.state.operator.s3.restore_object(Bucket=UPLOADS, Key="a", RestoreRequest={"Days": 1})
-    assert world.process("a", None).ending is Ending.SUCCESS
+    assert world.process("a", None).status is Status.SUCCESS
     item = world.item("a")
     assert (item["status"], item["sequencer"]) == ("success", normalize_sequencer("05"))
     (key,) = world.results()
@@ -255,7 +255,7 @@ def test_superseded_leaves_no_json_behind(world: World) -> None:
     world.process("a", "09")
     before = world.results()
     world.put("a", OTHER)
-    assert world.process("a", "05").ending is Ending.SUPERSEDED
+    assert world.process("a", "05").status is Status.SUPERSEDED
     assert world.results() == before
 
 
@@ -275,7 +275,7 @@ def test_a_repeat_that_read_early_does_not_undo_what_was_read_later(world: World
         return answer
 
     with world.state.server.answering(then_emptied):
-        assert world.process("a", "01").ending is Ending.DELETED
+        assert world.process("a", "01").status is Status.DELETED
     assert (world.item("a")["status"], world.results()) == ("deleted", [])
 
 
@@ -284,7 +284,7 @@ def test_a_foreign_object_in_the_json_s_place_is_replaced(world: World) -> None:
     world.process("a", "01")
     (key,) = world.results()
     world.put(key, b"", bucket=RESULTS)
-    assert world.process("a", "01").ending is Ending.SUCCESS
+    assert world.process("a", "01").status is Status.SUCCESS
     assert orjson.loads(world.result(key))["status"] == "success"
 
 

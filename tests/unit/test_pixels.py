@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from handler.errors import RejectedError
-from handler.pixels import decode, sniff, to_rgb
-from tests.containers import black_png, exif
-from tests.pictures import encoded, picture
+from handler.images.decode import decode, sniff, to_rgb
+from tests.support.containers import black_png, exif
+from tests.support.pictures import encoded, picture
 
 PIXELS = 1_000_000
 KINDS = {
@@ -178,7 +178,7 @@ def test_the_name_is_never_asked() -> None:
 
 def test_large_pictures_are_converted_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = {mode: to_rgb(source) for mode, (source, _, _) in MODES.items()}
-    monkeypatch.setattr("handler.pixels._STRIP_PIXELS", 640)
+    monkeypatch.setattr("handler.images.decode._STRIP_PIXELS", 640)
     for mode, (source, _, _) in MODES.items():
         assert np.array_equal(np.asarray(to_rgb(source)), np.asarray(whole[mode])), mode
 
@@ -187,6 +187,6 @@ def test_large_pictures_are_converted_in_strips(monkeypatch: pytest.MonkeyPatch)
 def test_a_fresh_process_knows_every_format(kind: str, tmp_path: Path) -> None:
     file = tmp_path / "photo"
     file.write_bytes(encoded(picture(), kind))
-    code = f"from handler.pixels import decode; print(decode(open({str(file)!r}, 'rb').read(), 10**6).format)"
+    code = f"from handler.images.decode import decode; print(decode(open({str(file)!r}, 'rb').read(), 10**6).format)"
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert finished.stdout.strip() == KINDS[kind]

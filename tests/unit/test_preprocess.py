@@ -8,9 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from handler.pixels import to_rgb
-from handler.preprocess import MAX_RESIZED_PIXELS, Preprocess, crop_offset, resize_and_crop, resized_size, to_tensor
-from tests.pictures import picture
+from handler.images.decode import to_rgb
+from handler.images.preprocess import (
+    MAX_RESIZED_PIXELS,
+    Preprocess,
+    crop_offset,
+    resize_and_crop,
+    resized_size,
+    to_tensor,
+)
+from tests.support.pictures import picture
 
 Floats = npt.NDArray[np.float32]
 Three = tuple[float, float, float]

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from botocore.utils import get_environ_proxies
 
+from handler.aws.sdk.connections import Connections, Timeouts
+from handler.aws.sdk.endpoints import Address
+from handler.aws.sdk.errors import NetworkError
+from handler.aws.sdk.proxies import proxy_for
 from handler.errors import SettingsError
-from handler.sdk.connections import Connections, Timeouts
-from handler.sdk.endpoints import Address
-from handler.sdk.errors import NetworkError
-from handler.sdk.proxies import proxy_for
-from tests.certificates import make_authority
-from tests.raw_server import OK, raw_server, read_request
+from tests.support.certificates import make_authority
+from tests.support.raw_server import OK, raw_server, read_request
 
 TIMEOUTS = Timeouts(connect=2, read=2)
 S3 = Address("https", "uploads.s3.us-east-1.amazonaws.com", 443)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handler.check import cosine_of
 from handler.errors import RejectedError
-from handler.model import Encoder, load_encoder
-from handler.pixels import decode
-from handler.preprocess import Preprocess, crop_offset, resized_size, to_tensor
-from infra.local.model import bundle_for
-from tests.pictures import encoded, picture
+from handler.images.decode import decode
+from handler.images.preprocess import Preprocess, crop_offset, resized_size, to_tensor
+from handler.model.encoder import Encoder, load_encoder
+from handler.model.self_check import cosine_of
+from infra.bake.reuse import bundle_for
+from tests.support.pictures import encoded, picture
 
 PIXELS = 10**8
 HOW = Preprocess(64, 64, "shortest_side", "bilinear", "rgb", 255, (0, 0, 0), (1, 1, 1))

@@ -12,13 +12,13 @@ from botocore.config import Config
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from handler.sdk.calls import Caller
-from handler.sdk.connections import Connections, Timeouts
-from handler.sdk.credentials import CredentialsSource
-from handler.sdk.endpoints import read_endpoints
-from handler.sdk.errors import AnswerError, ServiceError
-from handler.sdk.s3 import S3
-from tests.loopback_aws import LoopbackAws, Request, Response, State
+from handler.aws.sdk.calls import Caller
+from handler.aws.sdk.connections import Connections, Timeouts
+from handler.aws.sdk.credentials import CredentialsSource
+from handler.aws.sdk.endpoints import read_endpoints
+from handler.aws.sdk.errors import AnswerError, ServiceError
+from handler.aws.sdk.s3 import S3
+from tests.support.loopback_aws import LoopbackAws, Request, Response, State
 from tests.unit.conftest import UPLOADS
 
 KEYS = [

@@ -9,12 +9,12 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from handler.model import Encoder, Vector, load_encoder
+from handler.model.encoder import Encoder, Vector, load_encoder
 from handler.pipeline import embed_image
 from handler.timing import Stopwatch
+from infra.bake.reuse import bundle_for
 from infra.local.images import samples
-from infra.local.model import bundle_for
-from tests.pictures import encoded
+from tests.support.pictures import encoded
 
 pillow_heif.register_heif_opener()
 

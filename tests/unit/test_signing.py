@@ -12,7 +12,7 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.sdk.signing import Credentials, Scope, Unsigned, authorization, encode, encode_query, signed_headers
+from handler.aws.sdk.signing import Credentials, Scope, Unsigned, authorization, encode, encode_query, signed_headers
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
 EXAMPLE = Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", None)

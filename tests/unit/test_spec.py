@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from handler.errors import BundleError
-from handler.fingerprint import fingerprint_of
-from handler.spec import load_spec
-from tests.bundles import DIM, write_tiny_bundle
-from tests.text_bundles import add_text
+from handler.model.fingerprint import fingerprint_of
+from handler.model.spec import load_spec
+from tests.support.bundles import DIM, write_tiny_bundle
+from tests.support.text_bundles import add_text
 
 A_FILE = {"name": "a", "bytes": 1, "sha256": "0" * 64}
 

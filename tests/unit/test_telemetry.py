@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("module", ["handler.model", "infra.local.model"])
+@pytest.mark.parametrize("module", ["handler.model.encoder", "infra.bake.reuse"])
 def test_onnxruntime_leaves_no_identifier_and_no_events(module: str, tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if name not in {"CI", "ORT_DISABLE_TELEMETRY"}}
     environment = kept | {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}

@@ -14,14 +14,14 @@ from onnx import TensorProto
 from tokenizers import Tokenizer
 
 from handler.errors import BundleError, InternalError
-from handler.spec import TextSpec
-from handler.text import TextEncoder, token_ids
-from tests import clip_bpe
-from tests.clip_bpe import END, START
-from tests.clip_tokenizer import write_tokenizer
-from tests.text_bundles import GRAPH_FILE, SPEC, TOKENIZER_FILE, load
-from tests.texts import KNOWN, TEXTS
-from tests.towers import CONTEXT, DIM, Tower, make_tower
+from handler.model.spec import TextSpec
+from handler.model.text import TextEncoder, token_ids
+from tests.support import clip_bpe
+from tests.support.clip_bpe import END, START
+from tests.support.clip_tokenizer import write_tokenizer
+from tests.support.text_bundles import GRAPH_FILE, SPEC, TOKENIZER_FILE, load
+from tests.support.texts import KNOWN, TEXTS
+from tests.support.towers import CONTEXT, DIM, Tower, make_tower
 
 WIDE = replace(SPEC, context_length=8_000)  # long enough to see every token of a long text
 TEXT = "A photo of a cat, isn't it? 猫 👩‍👩‍👧"
@@ -302,8 +302,8 @@ def test_a_text_that_the_tokenizer_fails_at_is_an_error_of_the_bundle(bundle: Pa
 def test_only_who_embeds_texts_pays_for_it() -> None:
     seen = "import sys; print([name for name in ('tokenizers', 'huggingface_hub') if name in sys.modules])"
     for imports, loaded in [
-        ("handler.pipeline, handler.direct, handler.labels", "[]"),
-        ("handler.text", "['tokenizers']"),
+        ("handler.pipeline, handler.direct, handler.model.labels", "[]"),
+        ("handler.model.text", "['tokenizers']"),
     ]:
         code = f"import {imports}; {seen}"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

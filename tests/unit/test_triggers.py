@@ -11,11 +11,11 @@ from urllib.parse import quote_plus
 
 import pytest
 
+from handler.aws.sdk.errors import ServiceError
+from handler.aws.sdk.s3 import S3, ObjectAnswer
 from handler.errors import AccessDeniedError, DropvecError, UnknownEventError
 from handler.pipeline import Pipeline
-from handler.sdk.errors import ServiceError
-from handler.sdk.s3 import S3, ObjectAnswer
-from tests.pictures import encoded, picture
+from tests.support.pictures import encoded, picture
 from tests.unit.conftest import RESULTS, TABLE, UPLOADS, Serve, World
 
 Event = dict[str, Any]

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from handler.pipeline import Ending
-from tests.pictures import encoded, picture
+from handler.outcomes import Status
+from tests.support.pictures import encoded, picture
 from tests.unit.conftest import RESULTS, UPLOADS, World
 
 PHOTO = encoded(picture(64, 48))
@@ -33,7 +33,7 @@ def test_deleting_the_newest_version_brings_the_one_below(versioned: World) -> N
     newest, below = versions(versioned, "Versions")
     assert versioned.item("a")["version_id"] == newest
     versioned.state.operator.s3.delete_object(Bucket=UPLOADS, Key="a", VersionId=newest)
-    assert versioned.process("a", "03").ending is Ending.SUCCESS
+    assert versioned.process("a", "03").status is Status.SUCCESS
     item = versioned.item("a")
     assert (item["etag"], item["version_id"]) == (etag, below)
     assert item["result"] == f"s3://{RESULTS}/uploads/a/{below}-{item['fingerprint'][:8]}.json"
@@ -46,7 +46,7 @@ def test_deleting_an_older_version_changes_nothing_but_the_sequencer(versioned: 
     before = versioned.item("a")
     _, older = versions(versioned, "Versions")
     versioned.state.operator.s3.delete_object(Bucket=UPLOADS, Key="a", VersionId=older)
-    assert versioned.process("a", "03").ending is Ending.SUCCESS
+    assert versioned.process("a", "03").status is Status.SUCCESS
     changing = ("sequencer", "updated_at")
     after = versioned.item("a")
     assert [before.pop(name) < after.pop(name) for name in changing] == [True, True]
@@ -57,10 +57,10 @@ def test_removing_a_delete_marker_brings_the_picture_back(versioned: World) -> N
     etag = versioned.put("a", PHOTO)
     versioned.process("a", "01")
     versioned.delete("a")
-    assert versioned.process("a", "02").ending is Ending.DELETED
+    assert versioned.process("a", "02").status is Status.DELETED
     assert (versioned.item("a")["status"], versioned.results()) == ("deleted", [])
     (marker,) = versions(versioned, "DeleteMarkers")
     versioned.state.operator.s3.delete_object(Bucket=UPLOADS, Key="a", VersionId=marker)
-    assert versioned.process("a", "03").ending is Ending.SUCCESS
+    assert versioned.process("a", "03").status is Status.SUCCESS
     assert versioned.item("a")["etag"] == etag
     assert len(versioned.results()) == 1

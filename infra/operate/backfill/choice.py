@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from handler.order import text_of
-from handler.record import source_of
-from infra.errors import OperatorError
+from handler.results.record import source_of
+from handler.results.sequencing import text_of
+from infra.common.errors import OperatorError
 from infra.operate.account import Account
 from infra.operate.backfill.objects import Found, Slice
 

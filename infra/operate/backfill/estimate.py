@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
+from infra.common.progress import size
 from infra.operate.account import Account
 from infra.operate.backfill.state import State
 from infra.operate.function import ask_setup
 from infra.operate.measured import ModelFigures, load
 from infra.operate.prices import MILLION, PRICES, PRICES_DATE, REGION, bill
-from infra.operate.progress import size
 
 LISTED, READ_BYTES = 1000, 4096
 

@@ -16,7 +16,7 @@ from urllib.parse import quote_plus
 
 import orjson
 
-from infra.errors import OperatorError
+from infra.common.errors import OperatorError
 from infra.operate.account import Account
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from urllib.parse import unquote_plus
 
 import orjson
 
-from infra.errors import OperatorError
+from infra.common.errors import OperatorError
 from infra.operate.backfill.objects import Found, Place, Slice, address, sliced
 
 if TYPE_CHECKING:

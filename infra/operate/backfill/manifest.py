@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
-from infra.local.paths import shown
+from infra.common.files import whole_file
+from infra.common.paths import shown
 from infra.operate.account import Account
 from infra.operate.backfill.choice import Judged
 from infra.operate.function import ask_setup
-from infra.operate.whole_file import whole_file
 
 _FORMAT = "S3BatchOperations_CSV_20180820"
 _NAMED_BY_YOU = "MANIFEST_BUCKET"

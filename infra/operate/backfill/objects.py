@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from infra.errors import OperatorError
+from infra.common.errors import OperatorError
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.errors import OperatorError
-from infra.local.paths import shown
+from infra.common.errors import OperatorError
+from infra.common.paths import shown
+from infra.common.progress import Meter, meter
 from infra.operate.account import RESULTS, UPLOADS, Account
 from infra.operate.backfill.choice import Judged, Verdict, Wanted, judge
 from infra.operate.backfill.estimate import estimate
@@ -22,7 +23,6 @@ from infra.operate.backfill.manifest import write_manifest
 from infra.operate.backfill.objects import Listing, Source, address
 from infra.operate.backfill.state import State, StateFile
 from infra.operate.function import ask_model
-from infra.operate.progress import Meter, meter
 
 _AHEAD = 8
 

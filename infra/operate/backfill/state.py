@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from infra.errors import OperatorError
-from infra.local.paths import BUILD, shown
+from infra.common.errors import OperatorError
+from infra.common.paths import BUILD, shown
 from infra.operate.backfill.choice import Verdict
 from infra.operate.backfill.objects import Place
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from handler.order import text_of
-from infra.errors import OperatorError
-from infra.local.paths import shown
+from handler.results.sequencing import text_of
+from infra.common.errors import OperatorError
+from infra.common.files import whole_file
+from infra.common.paths import shown
+from infra.common.progress import meter, size
 from infra.operate.account import Account
 from infra.operate.function import ask_model
-from infra.operate.progress import meter, size
 from infra.operate.scan import Filter, Scan, WireItem, scan, table_size
 from infra.operate.vectors.batch import ATTRIBUTES, Batch, batches
 from infra.operate.vectors.npz import npz_vectors
 from infra.operate.vectors.parquet import parquet_vectors
-from infra.operate.whole_file import whole_file
 
 # Vectors that are written together: 4,096 of 512 numbers. Two pages at a time keep what is read as small.
 BATCH_BYTES = 8 << 20

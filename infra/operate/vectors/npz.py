@@ -10,7 +10,7 @@ from typing import IO
 
 import numpy as np
 
-from infra.errors import OperatorError
+from infra.common.errors import OperatorError
 from infra.operate.vectors.batch import Batch
 
 _CHUNK_BYTES = 1 << 20

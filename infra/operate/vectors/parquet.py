@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-from infra.errors import OperatorError
+from infra.common.errors import OperatorError
 from infra.operate.vectors.batch import Batch
 
 

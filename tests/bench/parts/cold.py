@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from infra.local.paths import ROOT
+from infra.common.paths import ROOT
 from tests.bench.figures import Figure, Findings, compared
 from tests.bench.process import Run, forget, python, run
 from tests.bench.setting import FOLDER, Setting, large_picture, medium_picture

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from handler.check import cosine_of
-from handler.model import load_encoder
-from handler.spec import load_spec
+from handler.model.encoder import load_encoder
+from handler.model.self_check import cosine_of
+from handler.model.spec import load_spec
 from tests.bench.figures import Figure, Findings, compared
 from tests.bench.naive import app as naive
 from tests.bench.setting import Setting, large_picture

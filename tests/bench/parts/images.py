@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from handler.spec import load_spec
+from handler.model.spec import load_spec
 from infra.operate.measured import Image
 from tests.bench.figures import Findings, Grid
 from tests.bench.parts.bill import BATCHED, Taken, taken, use_of, with_dropvec

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from handler.check import cosine_of
-from handler.model import load_encoder
+from handler.model.encoder import load_encoder
+from handler.model.self_check import cosine_of
 from tests.bench.figures import Figure, Findings, compared
 from tests.bench.setting import Setting
 from tests.bench.timed import alternated

@@ -8,7 +8,7 @@ from functools import partial
 from statistics import median
 from typing import Any
 
-from handler.spec import ModelSpec
+from handler.model.spec import ModelSpec
 from tests.bench.figures import Figure, Findings, Grid
 from tests.bench.naive import app as naive
 from tests.bench.setting import Setting, large_picture, medium_picture

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from infra.local.paths import ROOT
+from infra.common.paths import ROOT
 from tests.bench.figures import Findings, Grid
 from tests.bench.parts.cold import NAIVE, OURS, probe
 from tests.bench.peers import NAMES, install

@@ -5,7 +5,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 
-from infra.local.paths import ROOT
+from infra.common.paths import ROOT
 from tests.bench.figures import Findings, Series
 from tests.bench.process import FailedRunError, python
 from tests.bench.setting import FOLDER, Setting, medium_picture

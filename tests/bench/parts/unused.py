@@ -6,7 +6,7 @@ import sysconfig
 from collections.abc import Collection
 from pathlib import Path
 
-from infra.local.paths import HANDLER
+from infra.common.paths import HANDLER
 from tests.bench.figures import Findings, compared
 from tests.bench.parts.cold import OURS, PROBE
 from tests.bench.process import python, run

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from handler.model import Encoder, load_encoder
+from handler.model.encoder import Encoder, load_encoder
 
 
 def load() -> Encoder:

@@ -3,12 +3,12 @@
 from functools import partial
 
 from handler import app
+from handler.images.decode import decode
+from handler.images.preprocess import Tensor, to_tensor
 from handler.metrics import Meter
-from handler.model import Vector
+from handler.model.encoder import Vector
+from handler.model.spec import ModelSpec
 from handler.pipeline import Pipeline, embed_image
-from handler.pixels import decode
-from handler.preprocess import Tensor, to_tensor
-from handler.spec import ModelSpec
 from handler.timing import Stopwatch
 
 MAX_PIXELS = 100_000_000

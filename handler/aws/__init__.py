@@ -1,0 +1,1 @@
+"""The AWS clients, and S3 objects as the pipeline reads them."""

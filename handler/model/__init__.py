@@ -1,0 +1,1 @@
+"""The model bundle: its specification, graphs, vectors, labels and texts."""

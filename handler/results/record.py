@@ -1,0 +1,263 @@
+"""What is known of one object after it was read: as the JSON of the results bucket and as the DynamoDB item."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import orjson
+
+from handler.errors import DropvecError, RejectedError
+from handler.model.encoder import Vector
+from handler.settings import EmbeddingDtype
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+    from handler.model.labels import Label
+
+# Longer than a message can wait in a queue and its dead-letter queue together (14 days each): until then a late event
+# must still find the tombstone.
+TOMBSTONE_LIFE = timedelta(days=30)
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+MAX_KEY_BYTES = 1024
+
+# A version id has 32 characters, a multipart upload's ETag up to 38; then a dash, 8 of the fingerprint and `.json`.
+_LONGEST_NAME = 128
+
+_LITTLE_ENDIAN = {"float32": "<f4", "float16": "<f2"}
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """A vector.
+
+    Attributes:
+        vector: float32 (embedding_dim,).
+        normalized: whether it has length 1.
+    """
+
+    vector: Vector
+    normalized: bool
+
+    def normalize(self) -> Self:
+        """Scale to L2 length 1; the zero vector stays zero."""
+        length = float(np.linalg.norm(self.vector))
+        vector = self.vector if length == 0 else self.vector / np.float32(length)
+        return replace(self, vector=vector, normalized=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEmbedding(Embedding):
+    """A picture's vector, and what is known of the picture.
+
+    Attributes:
+        width: pixels, as shown.
+        height: pixels, as shown.
+        format: as sniffed.
+        labels: the nearest of the bundle's labels, best first; None where the bundle has none.
+    """
+
+    width: int
+    height: int
+    format: str
+    labels: "tuple[Label, ...] | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An object's outcome: an embedding, or why there is none and never will be."""
+
+    bucket: str
+    key: str
+    etag: str | None
+    version_id: str | None
+    size: int | None
+    model: str
+    fingerprint: str
+    outcome: ImageEmbedding | RejectedError
+    timings_ms: dict[str, float]
+    event_id: str | None = None
+
+    @property
+    def source(self) -> str:
+        """The table's key: `s3://bucket/key`, the key as it is, not encoded."""
+        return source_of(self.bucket, self.key)
+
+    @property
+    def error_code(self) -> str | None:
+        """Of a rejection; None with an embedding."""
+        return self.outcome.code if isinstance(self.outcome, RejectedError) else None
+
+
+def source_of(bucket: str, key: str) -> str:
+    """`s3://bucket/key`."""
+    return f"s3://{bucket}/{key}"
+
+
+def file_entry(path: str, outcome: Embedding | DropvecError) -> dict[str, Any]:
+    """One entry of a response's `files`; floats in the shortest form that gives the same float32 back.
+
+    Args:
+        path: `s3://bucket/key`, the caller's own id of an inline image, or a text.
+        outcome: the embedding, or what went wrong; a picture's tells its labels, where there are any.
+    """
+    if isinstance(outcome, DropvecError):
+        return {
+            "file_path": path,
+            "embedding": None,
+            "status": "error",
+            "error": str(outcome),
+            "error_code": outcome.code,
+        }
+    embedding = {
+        "embedding": outcome.vector,
+        "embedding_dim": len(outcome.vector),
+        "normalized": outcome.normalized,
+    }
+    entry: dict[str, Any] = {
+        "file_path": path,
+        "embedding": embedding,
+        "status": "success",
+        "error": None,
+        "error_code": None,
+    }
+    if isinstance(outcome, ImageEmbedding) and outcome.labels is not None:
+        entry["labels"] = [{"label": label.name, "score": label.score} for label in outcome.labels]
+    return entry
+
+
+def result_json(record: Record) -> bytes:
+    """The immutable JSON of the results bucket, UTF-8."""
+    result = file_entry(record.source, record.outcome) | {
+        "source": record.source,
+        "etag": record.etag,
+        "version_id": record.version_id,
+        "model": record.model,
+        "fingerprint": record.fingerprint,
+        "width": None,
+        "height": None,
+        "format": None,
+        "bytes": record.size,
+        "event_id": record.event_id,
+        "timings_ms": record.timings_ms,
+    }
+    if isinstance(record.outcome, ImageEmbedding):
+        result |= {
+            "width": record.outcome.width,
+            "height": record.outcome.height,
+            "format": record.outcome.format,
+        }
+    return orjson.dumps(result, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def result_key(prefix: str, record: Record) -> str:
+    """Where an object's result JSON goes.
+
+    A key so long that this would pass S3's limit is cut, and its SHA-256 put in.
+    """
+    name = f"{record.version_id or record.etag or 'unknown'}-{record.fingerprint[:8]}.json"
+    whole = f"{prefix}{record.bucket}/{record.key}/{name}"
+    if len(whole.encode()) <= MAX_KEY_BYTES:
+        return whole
+    return _cut_prefix(prefix, record.bucket, record.key) + name
+
+
+def result_prefixes(prefix: str, bucket: str, key: str) -> list[str]:
+    """What the results of one object may start with; they are the direct children of one of these."""
+    whole = f"{prefix}{bucket}/{key}/"
+    length = len(whole.encode())
+    if length + _LONGEST_NAME <= MAX_KEY_BYTES:
+        return [whole]
+    cut = _cut_prefix(prefix, bucket, key)
+    return [cut] if length >= MAX_KEY_BYTES else [whole, cut]
+
+
+def _cut_prefix(prefix: str, bucket: str, key: str) -> str:
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    room = MAX_KEY_BYTES - _LONGEST_NAME - len(f"{prefix}{bucket}/-{digest}/".encode())
+    return f"{prefix}{bucket}/{key.encode()[: max(0, room)].decode(errors='ignore')}-{digest}/"
+
+
+def item_of(
+    record: Record, sequencer: str | None, result: str, dtype: EmbeddingDtype, now: datetime
+) -> "dict[str, AttributeValueTypeDef]":
+    """The DynamoDB item of a success or a rejection.
+
+    Args:
+        record: what was found.
+        sequencer: normalised, or None.
+        result: `s3://` of the JSON.
+        dtype: of the stored vector, little-endian.
+        now: aware, UTC.
+    """
+    texts = {
+        "source": record.source,
+        "sequencer": sequencer,
+        "etag": record.etag,
+        "version_id": record.version_id,
+        "model": record.model,
+        "fingerprint": record.fingerprint,
+        "result": result,
+        "event_id": record.event_id,
+        "updated_at": _iso(now),
+    }
+    item: dict[str, AttributeValueTypeDef] = {name: {"S": text} for name, text in texts.items() if text is not None}
+    if record.size is not None:
+        item["bytes"] = {"N": str(record.size)}
+    if isinstance(record.outcome, RejectedError):
+        return item | {
+            "status": {"S": "error"},
+            "error_code": {"S": record.outcome.code},
+            "error": {"S": str(record.outcome)},
+        }
+    found = record.outcome
+    if found.labels is not None:
+        item["labels"] = labels_attribute(found.labels)
+    return item | {
+        "status": {"S": "success"},
+        "embedding": {"B": found.vector.astype(_LITTLE_ENDIAN[dtype]).tobytes()},
+        "embedding_dtype": {"S": dtype},
+        "embedding_dim": {"N": str(len(found.vector))},
+        "normalized": {"BOOL": found.normalized},
+        "width": {"N": str(found.width)},
+        "height": {"N": str(found.height)},
+        "format": {"S": found.format},
+    }
+
+
+def labels_attribute(labels: "Iterable[Label]") -> "AttributeValueTypeDef":
+    """Labels as an item has them: a list of maps, best first; equal to what DynamoDB gives back."""
+    return {"L": [{"M": {"label": {"S": label.name}, "score": {"N": _decimal(label.score)}}} for label in labels]}
+
+
+def _decimal(score: float) -> str:
+    """A number to six decimals as DynamoDB keeps it: without exponent, trailing zeros, or a zero's sign."""
+    return f"{round(score, 6) + 0.0:.6f}".rstrip("0").rstrip(".")
+
+
+def tombstone_of(
+    source: str, sequencer: str | None, event_id: str | None, now: datetime
+) -> "dict[str, AttributeValueTypeDef]":
+    """The item of a key that holds nothing; DynamoDB removes it when `expires_at` (Unix seconds) has passed."""
+    item: dict[str, AttributeValueTypeDef] = {
+        "source": {"S": source},
+        "status": {"S": "deleted"},
+        "updated_at": {"S": _iso(now)},
+        "expires_at": {"N": str(int((now + TOMBSTONE_LIFE).timestamp()))},
+    }
+    known = {"sequencer": sequencer, "event_id": event_id}
+    return item | {name: {"S": text} for name, text in known.items() if text is not None}
+
+
+def utc_now() -> datetime:
+    """The time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,280 @@
+"""Any event dict -> the work in it. The only place that knows event shapes and decodes keys.
+
+An event says that a key changed, not what it holds: a job is a bucket, a key and, where the event carries one, the
+sequencer that orders it. Keys are URL-encoded in S3 notifications and S3 Batch Operations (`+` is a space) and raw in
+EventBridge events. Sources of the shapes:
+
+- https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+- https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+- https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html
+- https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html and with-sns.html
+- https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+from urllib.parse import unquote_plus
+
+from handler.errors import UnknownEventError
+from handler.jobs import Job
+
+TAKEN = (
+    "S3 notifications (version 2.x), EventBridge events of S3, both also inside SQS or SNS, S3 Batch Operations (1.0, "
+    "2.0), and direct requests with input_paths, images, texts or check"
+)
+
+# An SNS event that Lambda has set aside, put back into the queue, is the deepest that AWS builds: body, Lambda's
+# envelope, SNS event, its record, message, notification, record.
+_MAX_DEPTH = 6
+
+_HEX = frozenset("0123456789abcdefABCDEF")
+
+# S3's own ids have 16 characters, a message's 36, a task's not many more.
+_MAX_ID = 128
+
+
+class Trigger(StrEnum):
+    """Who sends the event, and so how it is answered."""
+
+    S3 = "s3"
+    EVENTBRIDGE = "eventbridge"
+    SNS = "sns"
+    SQS = "sqs"
+    S3_BATCH = "s3_batch"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The smallest part of an event that its sender can send again by itself.
+
+    Attributes:
+        id: the sender's name for it; empty where only the whole event can be sent again.
+        jobs: the work in it; none for a test event.
+        error: why some of it, or all, could not be read.
+        group: what must stay in order; only of FIFO queues (in others a group is a tenant, without an order).
+    """
+
+    id: str
+    jobs: tuple[Job, ...]
+    error: UnknownEventError | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """An event of a trigger.
+
+    Attributes:
+        trigger: who sent it.
+        messages: in their order.
+        invocation_id: of S3 Batch Operations, wanted back.
+        schema_version: of S3 Batch Operations, wanted back.
+    """
+
+    trigger: Trigger
+    messages: tuple[Message, ...]
+    invocation_id: str = ""
+    schema_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """An event without a trigger's marks: a direct request, still to be validated."""
+
+    body: object
+
+
+def read_event(event: object) -> Work | Direct:
+    """Tell an event by its shape. What cannot be read in a trigger's event is an error in its message."""
+    if not isinstance(event, Mapping):
+        return Direct(event)
+    records = _records(event)
+    if "invocationSchemaVersion" in event:
+        return _batch_work(event)
+    if records and all(_source(record) == "aws:sqs" for record in records):
+        return Work(Trigger.SQS, tuple(_sqs_message(record) for record in records))
+    if "detail-type" in event:
+        return Work(Trigger.EVENTBRIDGE, (_message("", [event]),))
+    if "Records" in event or _is_test(event):
+        sns = any(_source(record) == "aws:sns" for record in records)
+        return Work(Trigger.SNS if sns else Trigger.S3, (_message("", [event]),))
+    return Direct(event)
+
+
+def _sqs_message(record: Mapping[str, Any]) -> Message:
+    attributes = record.get("attributes")
+    is_fifo = str(record.get("eventSourceARN", "")).endswith(".fifo")
+    group = attributes.get("MessageGroupId") if is_fifo and isinstance(attributes, Mapping) else None
+    return _message(str(record.get("messageId", "")), [record.get("body")], group)
+
+
+def _batch_work(event: Mapping[str, Any]) -> Work:
+    tasks = event.get("tasks")
+    version = str(event["invocationSchemaVersion"])
+    return Work(
+        Trigger.S3_BATCH,
+        tuple(_batch_message(task, version) for task in (tasks if isinstance(tasks, list) else [])),
+        invocation_id=str(event.get("invocationId", "")),
+        schema_version=version,
+    )
+
+
+def _batch_message(task: object, version: str) -> Message:
+    fields = task if isinstance(task, Mapping) else {}
+    name = str(fields.get("taskId", ""))
+    try:
+        bucket = _text(fields.get("s3Bucket") or str(fields.get("s3BucketArn", "")).rpartition(":")[2])
+        if version.partition(".")[0] not in {"1", "2"}:
+            raise ValueError(version)  # noqa: TRY301 - told to the sender like the task's other faults
+        return Message(name, (Job(bucket, _decoded(fields.get("s3Key")), None, _id(name)),))
+    except ValueError as error:
+        return Message(name, (), UnknownEventError(f"got a task that cannot be read ({_why(error)})"))
+
+
+def _message(name: str, parts: Iterable[object], group: str | None = None) -> Message:
+    """Read every part; a part that cannot be read does not cost its neighbours."""
+    jobs: list[Job] = []
+    fault: UnknownEventError | None = None
+    for depth, part in _leaves(parts, 0):
+        try:
+            jobs += _jobs(part, depth)
+        except UnknownEventError as error:
+            fault = fault or error
+    named = tuple(job if job.event_id else replace(job, event_id=_id(name)) for job in jobs)
+    return Message(name, named, fault, group)
+
+
+def _leaves(parts: Iterable[object], depth: int) -> Iterable[tuple[int, object]]:
+    """Open envelopes: JSON text, lists of records, SNS notifications."""
+    for part in parts:
+        inner = _opened(part)
+        if inner is None or depth > _MAX_DEPTH:
+            yield depth, part
+        else:
+            yield from _leaves(inner, depth + 1)
+
+
+def _opened(part: object) -> list[object] | None:
+    if isinstance(part, str):
+        try:
+            body = json.loads(part)
+        except (ValueError, RecursionError):
+            return None
+        return [body] if isinstance(body, Mapping) else None
+    return _inside(part) if isinstance(part, Mapping) else None
+
+
+def _inside(part: Mapping[str, Any]) -> list[object] | None:
+    if "Records" in part:
+        return list(_records(part)) if isinstance(part["Records"], list) else None
+    if isinstance(part.get("requestContext"), Mapping) and "requestPayload" in part:
+        return [part["requestPayload"]]  # an event that Lambda has set aside, put back into the queue
+    notification = part.get("Sns", part)  # the envelope is bare in a queue, and a record's `Sns` in a function's event
+    if isinstance(notification, Mapping) and isinstance(notification.get("Message"), str):
+        return [notification["Message"]]
+    return None
+
+
+def _jobs(part: object, depth: int) -> list[Job]:
+    if not isinstance(part, Mapping) or depth > _MAX_DEPTH:
+        raise UnknownEventError(f"got {_shown(part)}; dropvec takes {TAKEN}")
+    if _is_test(part):
+        return []
+    if "detail-type" in part:
+        return [_eventbridge_job(part)]
+    if _source(part) == "aws:s3":
+        return [_s3_job(part)]
+    raise UnknownEventError(f"got {_name(part)}; dropvec takes {TAKEN}")
+
+
+def _s3_job(record: Mapping[str, Any]) -> Job:
+    version = record.get("eventVersion")
+    if not isinstance(version, str) or version.partition(".")[0] != "2":
+        raise UnknownEventError(f"got an S3 notification of version {_shown(version)}; dropvec takes 2.x")
+    try:
+        entity = record["s3"]
+        thing = entity["object"]
+        sequencer, event_id = _sequencer(thing.get("sequencer")), _request_id(record.get("responseElements"))
+        return Job(_text(entity["bucket"]["name"]), _decoded(thing["key"]), sequencer, event_id)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UnknownEventError(f"got an S3 record that cannot be read ({_why(error)})") from None
+
+
+def _eventbridge_job(event: Mapping[str, Any]) -> Job:
+    if event.get("source") != "aws.s3":
+        raise UnknownEventError(f"got {_name(event)}; dropvec takes {TAKEN}")
+    try:
+        detail = event["detail"]
+        thing = detail["object"]
+        sequencer, event_id = _sequencer(thing.get("sequencer")), _request_id(detail) or _id(event.get("id"))
+        return Job(_text(detail["bucket"]["name"]), _text(thing["key"]), sequencer, event_id)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UnknownEventError(f"got {_name(event)} that cannot be read ({_why(error)})") from None
+
+
+def _decoded(key: object) -> str:
+    return _text(unquote_plus(_text(key), errors="strict"))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(_shown(value))
+    value.encode()  # half a surrogate pair is JSON, but no text that a service would take
+    return value
+
+
+def _sequencer(value: object) -> str | None:
+    if not value:
+        return None
+    sequencer = _text(value)
+    if not _HEX.issuperset(sequencer):  # would outrank every later event of its key
+        raise ValueError(_shown(value))
+    return sequencer
+
+
+def _request_id(fields: object) -> str | None:
+    """S3's id of the request that changed the key, as the caller of that request was told it, too."""
+    if not isinstance(fields, Mapping):
+        return None
+    return _id(fields.get("x-amz-request-id") or fields.get("request-id"))
+
+
+def _id(value: object) -> str | None:
+    """An id that can be written anywhere; a stranger's odd one is none, and no reason to refuse his event."""
+    return value if isinstance(value, str) and 0 < len(value) <= _MAX_ID and value.isprintable() else None
+
+
+def _records(event: Mapping[str, Any]) -> list[Any]:
+    records = event.get("Records")
+    return records if isinstance(records, list) else []
+
+
+def _source(record: object) -> str:
+    if not isinstance(record, Mapping):
+        return ""
+    source = record.get("eventSource") or record.get("EventSource")  # SNS writes a capital
+    return source if isinstance(source, str) and source.isprintable() else ""
+
+
+def _is_test(event: Mapping[str, Any]) -> bool:
+    return event.get("Event") == "s3:TestEvent"
+
+
+def _name(event: Mapping[str, Any]) -> str:
+    if "detail-type" in event:
+        return f"an event {_shown(event['detail-type'])} of {_shown(event.get('source'))}"
+    if _source(event):
+        return f"a record of {_source(event)[:80]}"
+    return f"an object with {sorted(str(name)[:20] for name in event)[:8]}"
+
+
+def _shown(value: object) -> str:
+    """A stranger's value as part of one printable line, however long or deep it is."""
+    return type(value).__name__ if isinstance(value, Mapping | list) else repr(value)[:80]
+
+
+def _why(error: Exception) -> str:
+    return repr(error)[:120]

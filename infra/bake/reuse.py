@@ -1,0 +1,62 @@
+"""Which model bundle the local function gets: baked once, then reused."""
+
+from pathlib import Path
+
+import onnxruntime as ort
+import orjson
+
+from handler.errors import BundleError
+from handler.model.prepared import check_size
+from handler.model.spec import SPEC_FILE, load_spec
+from infra.common.errors import OperatorError
+from infra.common.hashing import file_sha256
+from infra.common.paths import MODELS, SHIPPED, shown
+
+
+def bundle_for(model: str) -> Path:
+    """The bundle of a manifest's name, or of a directory that holds one.
+
+    Args:
+        model: such as `efficientnet-lite0`, baked into `build/models` when it is not there as it would be baked now;
+            or a path.
+
+    Raises:
+        OperatorError: there is neither a valid bundle there nor a manifest of that name, or it cannot be baked.
+    """
+    given = Path(model)
+    if given.is_dir():
+        try:
+            _check(given)
+        except BundleError as error:
+            raise OperatorError(str(error)) from None
+        return given.resolve()
+    baked = MODELS / model
+    try:
+        _check(baked)
+        _check_fresh(baked, model)
+    except BundleError:
+        from infra.bake import bake, find_manifest  # noqa: PLC0415 - onnx and httpx are only needed the first time
+
+        find_manifest(model)
+        print(f"Baking the model {model} into {shown(baked)} (once) ...", flush=True)
+        return bake(model, baked)
+    return baked
+
+
+def _check(bundle: Path) -> None:
+    spec = load_spec(bundle)
+    for file in (spec.graph, *(file for entry in spec.prepared for file in (entry.graph, entry.weights))):
+        check_size(bundle, file)
+
+
+def _check_fresh(bundle: Path, model: str) -> None:
+    """Whether baking it again would make the same: from the same manifest, with the same onnxruntime.
+
+    Raises:
+        BundleError: it would not.
+    """
+    manifest = SHIPPED / f"{model}.toml"
+    fields = orjson.loads((bundle / SPEC_FILE).read_bytes())
+    made = fields.get("manifest_sha256"), fields.get("prepared_by")
+    if not manifest.is_file() or made != (file_sha256(manifest), ort.__version__):
+        raise BundleError(f"{bundle} was baked from another manifest, or with another onnxruntime")

@@ -1,0 +1,41 @@
+"""The command line: `dropvec COMMAND --help`.
+
+Each command imports what it needs when it runs, so that `--help` is there at once.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from infra.cli import bake, deploy, export, image, local, offline, operate
+from infra.common.errors import OperatorError
+from infra.common.signals import Terminated, terminations_raised
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0, 1 for a failure told in one line, 2 for wrong usage."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        with terminations_raised():
+            parsed.run(parsed)
+    except OperatorError as error:
+        print(f"dropvec: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("dropvec: stopped", file=sys.stderr)
+        return 130
+    except Terminated as ended:
+        return 128 + ended.signum
+    except BrokenPipeError:  # whoever reads the output has read enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m infra", description="Operator commands of dropvec.")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in (bake, offline, export, local, image, deploy, operate):
+        module.add_commands(commands)
+    return parser

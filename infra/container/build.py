@@ -1,0 +1,229 @@
+"""Build the function's container image with whatever builds images here: docker, podman or buildah."""
+
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.common.errors import OperatorError
+from infra.container.pip_settings import Settings, pip_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = ROOT / "infra" / "Dockerfile"
+MANIFESTS = ROOT / "infra" / "manifests"
+
+# Where the build sees what a person's own model is made of; `.dockerignore` lets it in.
+CONTEXT = ROOT / "build" / "image" / "context"
+
+# As container builders call them.
+_PLATFORMS = {"x86_64": "amd64", "arm64": "arm64"}
+
+_ENGINES: Mapping[str, tuple[str, ...]] = {
+    # Lambda does not take an index of manifests, which is what a build with provenance gives.
+    "docker": ("docker", "buildx", "build", "--load", "--provenance=false"),
+    "podman": ("podman", "build", "--layers", "--force-rm"),
+    "buildah": ("buildah", "build", "--layers", "--force-rm"),
+}
+# What an engine answers only when it could build.
+_PROBES = {"docker": "version", "podman": "info", "buildah": "info"}
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+_MOST_FILES, _MOST_BYTES = 1000, 8 << 30
+
+
+@dataclass(frozen=True)
+class Build:
+    """An image that is wanted.
+
+    Attributes:
+        model: a manifest's name in infra/manifests, the path of a manifest, or a bundle's folder.
+        tag: the image's name, such as `dropvec:latest`.
+        base: the base image; None leaves the Dockerfile's own.
+        architecture: `x86_64` or `arm64`; None is this machine's.
+        bake: options of `python -m infra bake`.
+        labels: a file for its `--labels`.
+        engine: one of docker, podman and buildah; None takes the first that answers.
+    """
+
+    model: str
+    tag: str
+    base: str | None = None
+    architecture: str | None = None
+    bake: tuple[str, ...] = ()
+    labels: Path | None = None
+    engine: str | None = None
+
+
+def build(wanted: Build) -> None:
+    """Build the image, telling as the engine tells.
+
+    Raises:
+        OperatorError: nothing here can build it, or the build failed.
+    """
+    engine = find_engine(wanted.engine)
+    if wanted.architecture:
+        _check_architecture(wanted.architecture)
+    with ExitStack() as stack:
+        model = stack.enter_context(_staged(wanted.model))
+        bake = [*wanted.bake, *stack.enter_context(_staged_labels(wanted.labels))]
+        secrets = stack.enter_context(_secrets(pip_settings()))
+        arguments = {"MODEL": model, "BAKE_OPTIONS": shlex.join(bake), "BASE_IMAGE": wanted.base}
+        command = build_command(engine, wanted, arguments, _image_labels(wanted.base), secrets)
+        done = subprocess.run(command, cwd=ROOT, check=False)
+    if done.returncode != 0:
+        raise OperatorError(f"{engine} could not build {wanted.tag}; what it printed last says why")
+    print(f"{wanted.tag} is built, with {wanted.model}. In it, /opt/dropvec.cdx.json lists what it is made of.")
+
+
+def find_engine(name: str | None = None) -> str:
+    """An engine that could build now.
+
+    Raises:
+        OperatorError: there is none, or not the one that was named.
+    """
+    for engine in [name] if name else _ENGINES:
+        if shutil.which(engine) and _answers(engine):
+            return engine
+    if name:
+        raise OperatorError(f"{name} is not here, or does not answer; see what `{name} {_PROBES[name]}` says")
+    raise OperatorError(
+        "an image needs docker, podman or buildah, and none of them answers here: start Docker, or install one "
+        "(Debian and Ubuntu: apt-get install buildah)"
+    )
+
+
+def build_command(
+    engine: str,
+    wanted: Build,
+    arguments: Mapping[str, str | None],
+    labels: Mapping[str, str],
+    secrets: Mapping[str, Path],
+) -> list[str]:
+    """The command that builds, to be run in the repository; arguments that are None or empty keep their defaults."""
+    command = [*_ENGINES[engine], "--file", str(DOCKERFILE.relative_to(ROOT)), "--tag", wanted.tag]
+    if wanted.architecture:
+        command += ["--platform", f"linux/{_PLATFORMS[wanted.architecture]}"]
+    for name, value in arguments.items():
+        command += ["--build-arg", f"{name}={value}"] if value else []
+    for name in (name for name in _PROXIES if name in os.environ):
+        command += ["--build-arg", name]  # builders know these, and keep them out of the image
+    for name, value in labels.items():
+        command += ["--label", f"org.opencontainers.image.{name}={value}"]
+    for name, path in secrets.items():
+        command += ["--secret", f"id={name},src={path}"]
+    return [*command, "."]
+
+
+def _answers(engine: str) -> bool:
+    done = subprocess.run([engine, _PROBES[engine]], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def _check_architecture(wanted: str) -> None:
+    """See that programs of an architecture run here; beyond Linux, engines bring an emulator of their own."""
+    machine = {"aarch64": "arm64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine())
+    emulators = Path("/proc/sys/fs/binfmt_misc")
+    name = {"arm64": "qemu-aarch64"}.get(wanted, f"qemu-{wanted}")
+    if machine == wanted or platform.system() != "Linux" or (emulators / name).exists():
+        return
+    raise OperatorError(
+        f"this machine is {machine} and runs no {wanted} programs: build on one that does, or let an emulator run them "
+        "(docker run --privileged --rm tonistiigi/binfmt --install all)"
+    )
+
+
+@contextmanager
+def _staged(model: str) -> Iterator[str]:
+    """A model as the Dockerfile names it; a person's own is put where the build sees it, meanwhile.
+
+    Raises:
+        OperatorError: it is neither a shipped name, nor a manifest, nor a bundle.
+    """
+    path = Path(model)
+    if (path / "model.json").is_file():
+        folder, name = path, ""
+    elif model.endswith(".toml") and path.is_file():
+        folder, name = path.parent, path.name
+    elif (MANIFESTS / f"{model}.toml").is_file():
+        yield model
+        return
+    else:
+        raise OperatorError(
+            f"{model} is neither a model of infra/manifests, nor a manifest (.toml), nor a bundle's folder"
+        )
+    _check_size(folder)
+    with _scratch() as scratch:
+        shutil.copytree(folder, scratch / "model", copy_function=_linked)
+        yield str(Path("/context") / (scratch / "model" / name).relative_to(ROOT))
+
+
+@contextmanager
+def _staged_labels(labels: Path | None) -> Iterator[list[str]]:
+    if labels is None:
+        yield []
+        return
+    if not labels.is_file():
+        raise OperatorError(f"{labels} is not a file of labels")
+    with _scratch() as scratch:
+        shutil.copy(labels, scratch / "labels.txt")
+        yield ["--labels", str(Path("/context") / (scratch / "labels.txt").relative_to(ROOT))]
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    CONTEXT.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CONTEXT) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def _check_size(folder: Path) -> None:
+    files = total = 0
+    for path in folder.rglob("*"):
+        files, total = files + 1, total + path.stat().st_size
+        if files > _MOST_FILES or total > _MOST_BYTES:
+            raise OperatorError(f"{folder} holds much more than a model; put the manifest and its files into their own")
+
+
+def _linked(source: str, target: str) -> None:
+    """Copy a file as another name of it, where the disk allows that."""
+    try:
+        os.link(Path(source).resolve(), target)
+    except OSError:
+        shutil.copy(source, target)
+
+
+@contextmanager
+def _secrets(settings: Settings) -> Iterator[Mapping[str, Path]]:
+    """How pip finds packages on this machine, as files for the build alone: they never are part of the image."""
+    with tempfile.TemporaryDirectory() as folder:
+        found: dict[str, Path] = {}
+        if settings.certificates:
+            found["ca.pem"] = settings.certificates
+        text = settings.file("/run/secrets/ca.pem")
+        if text:
+            found["pip.conf"] = Path(folder) / "pip.conf"
+            found["pip.conf"].write_text(text, "utf-8")
+        yield found
+
+
+def _image_labels(base: str | None) -> dict[str, str]:
+    """What the image says of this build: the code's version and commit, and the base image's name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    (default,) = re.findall(r"^ARG BASE_IMAGE=(\S+)$", DOCKERFILE.read_text("utf-8"), re.MULTILINE)
+    return {"version": str(project["version"]), "revision": _revision(), "base.name": base or default}
+
+
+def _revision() -> str:
+    git: Sequence[str] = ("git", "-C", str(ROOT), "rev-parse", "HEAD")
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""
