@@ -6,7 +6,7 @@ export MODEL IMAGES PORT EVENT IMAGE BASE_IMAGE ARCH STACK IMAGE_URI SET # read 
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up invoke image deploy destroy test test-export image-test bench cpus soak backfill-run export-run fuzz
-.PHONY: check format lock clean
+.PHONY: check structure format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -83,6 +83,9 @@ check: .venv/.ready .venv-sam/.ready ## the fast gates: format, lint, types, lay
 	@.venv/bin/hadolint infra/Dockerfile tests/image/base/Dockerfile
 	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1 --template infra/template.yaml >/dev/null
 	@$(PY) -m pytest -q tests/infra/test_template.py tests/infra/test_template_rules.py
+
+structure: .venv/.ready ## draw which packages import which, as docs/structure.svg
+	@$(PY) -m tests.structure
 
 format: .venv/.ready ## rewrite the code as `make check` wants it
 	@$(PY) -m ruff format .
