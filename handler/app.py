@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from handler.aws.clients import make_clients
-from handler.concurrency import overlapped
+from handler.concurrency import map_concurrently
 from handler.errors import DropvecError, RetryableError
 from handler.metrics import Counts, Meter, count_files, count_reports
 from handler.model.encoder import PORTABLE, load_encoder
@@ -16,7 +16,7 @@ from handler.pipeline import Pipeline
 from handler.results.record import source_of
 from handler.results.store import Store
 from handler.settings import read_settings
-from handler.timing import START_SECONDS, Deadline, LambdaContext
+from handler.timing import MIN_START_SECONDS, Deadline, LambdaContext
 from handler.triggers.answers import Report, answer
 from handler.triggers.events import Direct, Message, read_event
 
@@ -67,7 +67,7 @@ def handler(event: object, context: LambdaContext | None = None) -> dict[str, An
 
 def serve(event: object, context: LambdaContext | None, pipeline: Pipeline, meter: Meter) -> dict[str, Any] | None:
     """Do what `handler` says, with the parts that are given."""
-    deadline = Deadline.of(context)
+    deadline = Deadline.from_context(context)
     request_id = context.aws_request_id if context else None
     work = read_event(event)
     if isinstance(work, Direct):
@@ -78,12 +78,12 @@ def serve(event: object, context: LambdaContext | None, pipeline: Pipeline, mete
         return response
 
     def report(message: Message) -> Report:
-        if message is not work.messages[0] and deadline.left() < START_SECONDS:
+        if message is not work.messages[0] and deadline.left() < MIN_START_SECONDS:
             return Report(message, (), RetryableError("too little time is left to begin with it"))
         return _run(message, pipeline, deadline, request_id)
 
     in_order = any(message.group is not None for message in work.messages)
-    reports = _in_order(work.messages, report) if in_order else overlapped(report, work.messages)
+    reports = _in_order(work.messages, report) if in_order else map_concurrently(report, work.messages)
     _log_metrics(pipeline, meter, count_reports(reports))
     return answer(work, reports)
 

@@ -1,4 +1,4 @@
-"""Several pieces of work in one invocation: while one waits for S3 or DynamoDB, another one computes."""
+"""Concurrent work in one invocation: while one item waits for S3 or DynamoDB, another one computes."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -6,18 +6,18 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Two are enough to hide the waiting, which is shorter than the computing; each holds an object in memory.
-AT_ONCE = 2
+# Two threads suffice, since an item waits for less time than it computes; each holds one object in memory.
+MAX_CONCURRENT = 2
 
 
-def overlapped(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Do the same to each item, begun in their order, two at a time; the results in their order.
+def map_concurrently(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Apply a function to each item, two at a time, started in order; the results have the order of the items.
 
-    The work itself sees to it that only one of them computes at a time (`Pipeline.turn`).
+    The function has to make sure that only one thread computes at a time (the pipeline holds a lock while it does).
     """
-    if len(items) < AT_ONCE:
-        return [work(item) for item in items]
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - a single item, the usual case, needs none
+    if len(items) < MAX_CONCURRENT:
+        return [function(item) for item in items]
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - not needed for one item, the usual case
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(work, items))
+    with ThreadPoolExecutor(MAX_CONCURRENT) as pool:
+        return list(pool.map(function, items))

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from handler.concurrency import overlapped
+from handler.concurrency import map_concurrently
 from handler.errors import DropvecError, RejectedError, Rejection, RequestError, RetryableError
 from handler.jobs import Job
 from handler.model.self_check import check
 from handler.model.spec import require_text_tower
 from handler.pipeline import Pipeline, contained
 from handler.results.record import MAX_KEY_BYTES, Embedding, ImageEmbedding, file_entry
-from handler.timing import START_SECONDS, Deadline, Stopwatch
+from handler.timing import MIN_START_SECONDS, Deadline, Stopwatch
 
 if TYPE_CHECKING:
     from handler.model.text import TextEncoder
@@ -90,7 +90,7 @@ def respond(body: object, pipeline: Pipeline, deadline: Deadline, request_id: st
     except DropvecError as error:
         return {"status": "error", "error": str(error), "error_code": error.code}
     # What is not begun in time is told so; what is cut off by the platform takes all the others with it.
-    enough = min(START_SECONDS, deadline.left() / 2)
+    enough = min(MIN_START_SECONDS, deadline.left() / 2)
     wanted = pipeline.settings.normalize if request.normalize is None else request.normalize
     store = partial(_store_path, pipeline=pipeline, deadline=deadline, request_id=request_id)
     fetch = partial(_fetch_path, pipeline=pipeline, deadline=deadline)
@@ -99,7 +99,7 @@ def respond(body: object, pipeline: Pipeline, deadline: Deadline, request_id: st
         *((image.id, partial(_embed_image, image, pipeline)) for image in request.images),
         *_text_work(request.texts, pipeline),
     ]
-    files = overlapped(lambda each: _entry(*each, deadline, enough, normalized=wanted), work)
+    files = map_concurrently(lambda each: _entry(*each, deadline, enough, normalized=wanted), work)
     output = {
         "files": files,
         "total_files": len(files),

@@ -1,26 +1,26 @@
-"""Everything that can go wrong, as one tree.
+"""Every error that dropvec raises, in one class hierarchy.
 
 DropvecError
 ├── SettingsError        a setting is missing or wrong                    fails at init
-├── BundleError          the model bundle is absent or does not fit       fails at init
-├── UnknownEventError    an event of a shape that dropvec does not take
-├── RequestError         a direct request that does not validate
-│   └── NoTextTowerError     texts, of a model that has only images
-├── RejectedError        the object can never be embedded as it is: recorded, never retried
-├── MissingObjectError   the key holds nothing now
-└── RetryableError       worth another try: throttling, 5xx, timeouts
-    ├── AccessDeniedError    the role may not, yet
-    └── InternalError        a defect of dropvec's own; its trace is in the log
+├── BundleError          the model bundle is missing or invalid           fails at init
+├── UnknownEventError    unsupported event
+├── RequestError         invalid direct request
+│   └── NoTextTowerError     text requested from a model without a text tower
+├── RejectedError        the object cannot be embedded: recorded, never retried
+├── MissingObjectError   no object at this key
+└── RetryableError       a later attempt may succeed: throttling, 5xx, timeouts
+    ├── AccessDeniedError    the role lacks a permission
+    └── InternalError        a bug in dropvec; the log has the stack trace
 
-Every error has a stable `code` (what callers may compare with) and knows whether it is `retryable`.
-The text of an error is one line for people.
+Every error has a stable `code`, which callers may compare, and a flag `retryable`.
+The message is one line, written for people.
 """
 
 from enum import StrEnum
 
 
 class Rejection(StrEnum):
-    """Why an object is refused for good."""
+    """Why an object is rejected permanently."""
 
     UNSUPPORTED_FORMAT = "unsupported_format"
     CORRUPT_IMAGE = "corrupt_image"
@@ -32,44 +32,44 @@ class Rejection(StrEnum):
 
 
 class DropvecError(Exception):
-    """Root of the tree."""
+    """Base class of all errors of dropvec."""
 
     code = "internal"
     retryable = False
 
 
 class SettingsError(DropvecError):
-    """A setting is missing or wrong; the text says what to set."""
+    """A setting is missing or invalid; the message says what to set."""
 
     code = "invalid_settings"
 
 
 class BundleError(DropvecError):
-    """The model bundle is absent, incomplete or not what its `model.json` says."""
+    """The model bundle is missing, incomplete or does not match its `model.json`."""
 
     code = "invalid_bundle"
 
 
 class UnknownEventError(DropvecError):
-    """The event has none of the shapes that dropvec takes."""
+    """The event has an unsupported format."""
 
     code = "unknown_event"
 
 
 class RequestError(DropvecError):
-    """A direct request does not validate."""
+    """A direct request is invalid."""
 
     code = "invalid_request"
 
 
 class NoTextTowerError(RequestError):
-    """Texts are asked for, and the bundle has no text tower."""
+    """A request contains text, but the bundle has no text tower."""
 
     code = "no_text_tower"
 
 
 class RejectedError(DropvecError):
-    """The object can never be embedded as it is."""
+    """The object cannot be embedded, and a retry would not change that."""
 
     def __init__(self, rejection: Rejection, message: str) -> None:
         super().__init__(message)
@@ -77,25 +77,31 @@ class RejectedError(DropvecError):
 
 
 class MissingObjectError(DropvecError):
-    """The key holds nothing now."""
+    """There is no object at this key."""
 
     code = "not_found"
 
 
 class RetryableError(DropvecError):
-    """A later try may succeed."""
+    """A later attempt may succeed."""
 
     code = "unavailable"
     retryable = True
 
 
 class AccessDeniedError(RetryableError):
-    """The role may not do this, yet: a policy can be mended while the event waits."""
+    """The role lacks a permission.
+
+    Retryable, because the policy can be fixed while the event waits in the queue.
+    """
 
     code = "access_denied"
 
 
 class InternalError(RetryableError):
-    """A defect of dropvec's own. Retried, so that nothing is lost and a repaired version can do it."""
+    """A bug in dropvec.
+
+    Retryable, so that the event is not lost and a fixed version can process it.
+    """
 
     code = "internal"

@@ -1,4 +1,4 @@
-"""Environment -> frozen settings, or one line that says what to set."""
+"""Environment variables -> frozen settings, or a one-line error that says what to set."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from handler.errors import SettingsError
 
 EmbeddingDtype = Literal["float32", "float16"]
 
-# What is taken where the environment says nothing.
+# Defaults.
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
 MAX_IMAGE_PIXELS = 100_000_000
 
@@ -18,17 +18,17 @@ _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that the environment decides.
+    """The settings that the function reads from its environment.
 
     Attributes:
         model_dir: the model bundle (`MODEL_DIR`).
-        results_bucket: where result JSON goes (`RESULTS_BUCKET`).
+        results_bucket: the bucket for result JSON (`RESULTS_BUCKET`).
         table_name: the DynamoDB table (`TABLE_NAME`).
-        results_prefix: put before every result key (`RESULTS_PREFIX`).
+        results_prefix: prefix of every result key (`RESULTS_PREFIX`).
         normalize: whether stored vectors are scaled to length 1 (`NORMALIZE`).
-        embedding_dtype: dtype of the stored bytes (`EMBEDDING_DTYPE`).
-        max_image_bytes: larger objects are refused unread (`MAX_IMAGE_BYTES`).
-        max_image_pixels: larger pictures are refused undecoded (`MAX_IMAGE_PIXELS`).
+        embedding_dtype: dtype of stored vectors (`EMBEDDING_DTYPE`).
+        max_image_bytes: larger objects are rejected before reading (`MAX_IMAGE_BYTES`).
+        max_image_pixels: larger images are rejected before decoding (`MAX_IMAGE_PIXELS`).
         metrics: whether metrics are printed for CloudWatch (`METRICS`).
     """
 
@@ -47,25 +47,25 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read the settings.
 
     Raises:
-        SettingsError: one is missing or wrong; the text names it and what it takes.
+        SettingsError: a setting is missing or invalid; the message names it and the expected value.
     """
     return Settings(
         model_dir=Path(environment.get("MODEL_DIR") or "/opt/model"),
-        results_bucket=_required(environment, "RESULTS_BUCKET", "the bucket that takes the result JSON"),
-        table_name=_required(environment, "TABLE_NAME", "the DynamoDB table that takes the items"),
+        results_bucket=_required(environment, "RESULTS_BUCKET", "the bucket for result JSON"),
+        table_name=_required(environment, "TABLE_NAME", "the DynamoDB table for the items"),
         results_prefix=environment.get("RESULTS_PREFIX", ""),
         normalize=_boolean(environment, "NORMALIZE", default=True),
         embedding_dtype=_dtype(environment.get("EMBEDDING_DTYPE") or "float32"),
-        max_image_bytes=_positive(environment, "MAX_IMAGE_BYTES", default=MAX_IMAGE_BYTES),
-        max_image_pixels=_positive(environment, "MAX_IMAGE_PIXELS", default=MAX_IMAGE_PIXELS),
+        max_image_bytes=_positive_integer(environment, "MAX_IMAGE_BYTES", default=MAX_IMAGE_BYTES),
+        max_image_pixels=_positive_integer(environment, "MAX_IMAGE_PIXELS", default=MAX_IMAGE_PIXELS),
         metrics=_boolean(environment, "METRICS", default=True),
     )
 
 
-def _required(environment: Mapping[str, str], name: str, what: str) -> str:
+def _required(environment: Mapping[str, str], name: str, description: str) -> str:
     value = environment.get(name, "")
     if not value:
-        raise SettingsError(f"{name} is not set; set it to {what}")
+        raise SettingsError(f"{name} is not set; set it to {description}")
     return value
 
 
@@ -85,8 +85,8 @@ def _dtype(text: str) -> EmbeddingDtype:
     raise SettingsError(f"EMBEDDING_DTYPE is {text!r}; set it to float32 or float16")
 
 
-def _positive(environment: Mapping[str, str], name: str, *, default: int) -> int:
+def _positive_integer(environment: Mapping[str, str], name: str, *, default: int) -> int:
     text = environment.get(name) or str(default)
     if text.isascii() and text.isdigit() and int(text) > 0:
         return int(text)
-    raise SettingsError(f"{name} is {text!r}; set it to a whole number above 0")
+    raise SettingsError(f"{name} is {text!r}; set it to an integer above 0")

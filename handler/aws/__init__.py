@@ -1,1 +1,1 @@
-"""The AWS clients, and S3 objects as the pipeline reads them."""
+"""The AWS clients, and reading S3 objects within the limits."""

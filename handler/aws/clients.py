@@ -1,6 +1,6 @@
-"""The two services that the function talks to, and how a call is tried again.
+"""The clients of S3 and DynamoDB, and the retries of their calls.
 
-Retries live here alone, because only here is it known how much time the invocation has left.
+Only this module retries, because a retry needs to know how much time the invocation has left.
 """
 
 import os
@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from handler.aws.sdk.calls import Caller
-from handler.aws.sdk.certificates import check_bundle
+from handler.aws.sdk.certificates import require_certificates
 from handler.aws.sdk.connections import Connections, Timeouts
-from handler.aws.sdk.credentials import CredentialsSource
+from handler.aws.sdk.credentials import CredentialsProvider
 from handler.aws.sdk.dynamodb import DynamoDB
 from handler.aws.sdk.endpoints import read_endpoints
 from handler.aws.sdk.errors import NetworkError, SdkError, ServiceError, StaleError
 from handler.aws.sdk.proxies import proxy_for
 from handler.aws.sdk.s3 import S3
+from handler.aws.sdk.signed_client import SignedClient
 from handler.errors import AccessDeniedError, RetryableError
 from handler.timing import Deadline
 
@@ -27,12 +27,12 @@ MAX_ATTEMPTS = 5
 FIRST_BACKOFF_SECONDS = 0.05
 MAX_BACKOFF_SECONDS = 2.0
 
-# A service that says nothing for so long says nothing at all: both answer in milliseconds. No longer than the time that
-# `handler.timing` keeps back for a message, or one stalled call would have the platform end the whole batch.
+# Both services respond in milliseconds, so a longer wait is a failure. The sum must be below
+# `handler.timing.MIN_START_SECONDS`, or one stalled call could time out the invocation, and with it the whole batch.
 CONNECT_SECONDS = 1.0
 READ_SECONDS = 4.0
 
-# Refusals that a policy decides: worth a later delivery, not worth a try a second from now.
+# Errors that only a changed policy or new credentials resolve: not retried now; the queue redelivers the message.
 _DENIED = frozenset(
     {
         "AccessDenied",
@@ -51,23 +51,23 @@ _DENIED = frozenset(
 
 
 class Clients(NamedTuple):
-    """Both services; each call is one method of one of them."""
+    """The clients of both services."""
 
     s3: S3
     dynamodb: DynamoDB
 
 
 def make_clients() -> Clients:
-    """Create both clients from the environment, by the SDKs' own variables.
+    """Create both clients from the environment variables that all AWS SDKs share.
 
     Raises:
-        SettingsError: the region is missing, or a variable is wrong.
+        SettingsError: the region is missing, or a variable is invalid.
     """
     endpoints = read_endpoints(os.environ)
-    check_bundle(os.environ)
-    proxy_for(endpoints.dynamodb())
-    caller = Caller(Connections(Timeouts(CONNECT_SECONDS, READ_SECONDS)), CredentialsSource())
-    return Clients(S3(caller, endpoints), DynamoDB(caller, endpoints))
+    require_certificates(os.environ)
+    proxy_for(endpoints.dynamodb())  # checks the proxy settings
+    client = SignedClient(Connections(Timeouts(CONNECT_SECONDS, READ_SECONDS)), CredentialsProvider())
+    return Clients(S3(client, endpoints), DynamoDB(client, endpoints))
 
 
 def attempt(operation: Callable[[], T], deadline: Deadline) -> T:

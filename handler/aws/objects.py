@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from handler.aws.clients import attempt, translate
 from handler.aws.sdk.errors import ServiceError
-from handler.aws.sdk.s3 import S3, ObjectAnswer
+from handler.aws.sdk.s3 import S3, ObjectResponse
 from handler.errors import MissingObjectError, RejectedError, Rejection, RetryableError
 from handler.timing import Deadline
 
@@ -62,7 +62,7 @@ def _get(s3: S3, bucket: str, key: str, max_bytes: int, deadline: Deadline) -> S
     return _stored(answer, data, None)
 
 
-def _read(answer: ObjectAnswer, deadline: Deadline) -> bytes:
+def _read(answer: ObjectResponse, deadline: Deadline) -> bytes:
     """Read it all, unless that takes longer than there is time: a time-out only sees a silence, not a trickle."""
     chunks = []
     for chunk in answer.chunks(_CHUNK_BYTES):
@@ -72,7 +72,7 @@ def _read(answer: ObjectAnswer, deadline: Deadline) -> bytes:
     return b"".join(chunks)
 
 
-def _stored(answer: ObjectAnswer, data: bytes | None, refusal: RejectedError | None) -> StoredObject:
+def _stored(answer: ObjectResponse, data: bytes | None, refusal: RejectedError | None) -> StoredObject:
     version = answer.version_id
     return StoredObject(
         etag=(answer.etag or "").strip('"'),

@@ -1,1 +1,1 @@
-"""The model bundle: its specification, graphs, vectors, labels and texts."""
+"""The model bundle: specification, graphs, image and text encoders, labels."""

@@ -1,7 +1,7 @@
-"""Bundle -> session; tensor -> vector.
+"""The image encoder: load a bundle, embed a tensor.
 
-A bundle is a directory: `model.json` says all that decides what a vector is, `image.onnx` is the model, and prepared
-graphs of it load faster.
+A bundle is a directory: `model.json` specifies everything that determines a vector, `image.onnx` is the original model,
+and the prepared graphs are optimised copies of it that load faster.
 """
 
 import os
@@ -15,13 +15,13 @@ import onnxruntime as ort
 
 from handler.errors import BundleError
 from handler.images.preprocess import Tensor
-from handler.model.prepared import base_options, check_bytes, check_size, choose, open_session, prepared_options
+from handler.model.prepared import base_options, check_bytes, check_size, choose_graph, open_session, prepared_options
 from handler.model.spec import ModelSpec, load_spec
 
 if TYPE_CHECKING:
     from handler.model.labels import Labels
 
-# The name of the way in which the model itself is loaded, where no prepared graph fits.
+# `Encoder.graph` if no prepared graph fits this CPU and the original model is loaded.
 PORTABLE = "portable"
 
 Vector = npt.NDArray[np.float32]
@@ -32,11 +32,11 @@ class Encoder:
     """A loaded image encoder.
 
     Attributes:
-        bundle: the directory it came from.
-        spec: what its `model.json` says.
-        session: the graph, ready.
-        graph: which one that is: a prepared graph's name, or `portable`.
-        labels: the bundle's; None where it has none.
+        bundle: the bundle's directory.
+        spec: the content of its `model.json`.
+        session: the loaded graph.
+        graph: the loaded graph's name: a prepared graph's, or `portable` for the original model.
+        labels: the bundle's labels; None without labels.
     """
 
     bundle: Path
@@ -53,16 +53,16 @@ class Encoder:
 
 
 def load_encoder(bundle: Path) -> Encoder:
-    """Load a bundle for inference with as many threads as there are processors.
+    """Load a bundle for inference, with one thread for each available processor.
 
     Raises:
-        BundleError: a file is absent, or the graph is not what `model.json` says.
+        BundleError: a file is missing or damaged, or the graph does not match `model.json`.
     """
     spec = load_spec(bundle)
     check_size(bundle, spec.graph)
-    prepared = choose(bundle, spec)
+    prepared = choose_graph(bundle, spec)
     if prepared is not None:
-        session = open_session(bundle / prepared.graph.name, prepared_options(threads()))
+        session = open_session(bundle / prepared.graph.name, prepared_options(thread_count()))
     else:
         session = open_portable(bundle, spec)
     check_signature(session, spec)
@@ -70,49 +70,53 @@ def load_encoder(bundle: Path) -> Encoder:
 
 
 def open_portable(bundle: Path, spec: ModelSpec) -> ort.InferenceSession:
-    """Load the model itself; onnxruntime optimises it for this CPU now.
+    """Load the original model; onnxruntime optimises it for this CPU while loading.
 
     Raises:
-        BundleError: as for `load_encoder`.
+        BundleError: see `load_encoder`.
     """
     check_bytes(bundle, spec.graph)
-    return open_session(bundle / spec.graph.name, base_options(threads()))
+    return open_session(bundle / spec.graph.name, base_options(thread_count()))
 
 
 def _labels(bundle: Path, spec: ModelSpec) -> "Labels | None":
     if spec.labels is None:
         return None
-    from handler.model.labels import load_labels  # noqa: PLC0415 - most bundles have none
+    from handler.model.labels import load_labels  # noqa: PLC0415 - most bundles have no labels
 
     return load_labels(bundle, spec.labels, spec.embedding_dim)
 
 
-def threads() -> int:
-    """How many processors this process may use; 0, onnxruntime's own choice, where the system does not tell."""
+def thread_count() -> int:
+    """The number of processors that this process may use; 0 (onnxruntime decides) if the system does not report it."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
 
 
 def check_signature(session: ort.InferenceSession, spec: ModelSpec) -> None:
-    """Check a graph's tensors; of an axis with a name instead of a number only a run can tell.
+    """Check names, types and shapes of a graph's tensors; an axis without a fixed size is not checked.
 
     Raises:
-        BundleError: names, types or shapes are others than `model.json` says.
+        BundleError: they do not match `model.json`.
     """
     size, dim = spec.preprocess.input_size, spec.embedding_dim
     inputs = {item.name: (item.type, item.shape) for item in session.get_inputs()}
     outputs = {item.name: (item.type, item.shape) for item in session.get_outputs()}
-    if inputs.keys() != {spec.input_name} or not _fits(inputs[spec.input_name], [3, size, size]):
-        raise BundleError(f"the graph takes {_shown(inputs)}, not {spec.input_name} [N, 3, {size}, {size}]")
-    if spec.output_name not in outputs or not _fits(outputs[spec.output_name], [dim]):
-        raise BundleError(f"the graph gives {_shown(outputs)}, not {spec.output_name} [N, {dim}]")
+    if inputs.keys() != {spec.input_name} or not _matches(inputs[spec.input_name], [3, size, size]):
+        raise BundleError(
+            f"the graph's inputs are {_listed(inputs)}; expected {spec.input_name} tensor(float) [N, 3, {size}, {size}]"
+        )
+    if spec.output_name not in outputs or not _matches(outputs[spec.output_name], [dim]):
+        raise BundleError(
+            f"the graph's outputs are {_listed(outputs)}; expected {spec.output_name} tensor(float) [N, {dim}]"
+        )
 
 
-def _fits(found: tuple[str, list[int | str | None]], wanted: list[int]) -> bool:
+def _matches(found: tuple[str, list[int | str | None]], expected: list[int]) -> bool:
     kind, shape = found
-    if kind != "tensor(float)" or len(shape) != len(wanted) + 1:
+    if kind != "tensor(float)" or len(shape) != len(expected) + 1:
         return False
-    return all(not isinstance(had, int) or had == want for had, want in zip(shape[1:], wanted, strict=True))
+    return all(not isinstance(size, int) or size == wanted for size, wanted in zip(shape[1:], expected, strict=True))
 
 
-def _shown(tensors: dict[str, tuple[str, list[int | str | None]]]) -> str:
+def _listed(tensors: dict[str, tuple[str, list[int | str | None]]]) -> str:
     return ", ".join(f"{name} {kind} {shape}" for name, (kind, shape) in list(tensors.items())[:6])

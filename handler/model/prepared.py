@@ -1,15 +1,16 @@
-"""Graphs that are optimised already, and the proof that one fits the CPU that the function woke up on.
+"""Prepared graphs: graphs optimised at bake time, and the choice of one that fits the CPU of this invocation.
 
-onnxruntime spends most of a cold start on rewriting the graph and copying the weights. A prepared graph has been
-through that: it is loaded as it is, and its weights are a file of their own, which is mapped, not read. But the fastest
-graphs keep channels in blocks of the width that one CPU's vectors have (16 numbers with AVX-512, 8 with AVX2), and on
-another CPU they run and give garbage, without an error. So a bundle holds one graph for each width, and with each of
-them a canary: a small graph with every kind of blocked operator, made in the same way by the same run. Whichever canary
-sings right shows the graph to take; that takes about a millisecond. Where none does, the model itself is loaded.
+onnxruntime spends most of a cold start on optimising the graph and copying the weights. A prepared graph is optimised
+already and is loaded unchanged, and its weights are in a separate file, which is memory-mapped. The fastest graphs
+store channels in blocks as wide as the vectors of one CPU (16 numbers with AVX-512, 8 with AVX2). On another CPU such a
+graph runs without an error, but its output is wrong. So a bundle contains one graph for each block size, and with each
+graph a canary: a small graph with every kind of blocked operator, optimised in the same way. The first canary whose
+output matches selects the graph, which takes about a millisecond. If none matches, the original model is loaded.
 
-Of the weights only a sample is hashed, 128 KiB. It sees a file that is cut, empty, or another one, and damage that is
-wider than the gap between two of its 32 pieces. It does not see damage between them. `{"check": true}` does, where that
-turns the vector: it runs the graph that is loaded, and compares what it makes of the test card with the model's own.
+Of the weights only a sample of 128 KiB is hashed. This detects a truncated, empty or different file, and damage larger
+than the gap between two of the 32 pieces of the sample, but not damage inside a gap. `{"check": true}` detects such
+damage if it changes the vector: it embeds the test card with the loaded graph, and compares the vector with the
+original model's.
 """
 
 import hashlib
@@ -21,29 +22,29 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from handler.errors import BundleError
-from handler.model.spec import BundleFile, ModelSpec, Prepared
+from handler.model.spec import BundleFile, ModelSpec, PreparedGraph
 
-CANARY_INPUT, CANARY_OUTPUT = "pixels", "song"
+CANARY_INPUT, CANARY_OUTPUT = "pixels", "output"
 CANARY_SIDE = 12
 
-# In a sum of a few hundred products float32 is right to about 1e-6; blocks of the wrong width are wrong from the first
-# digit on.
+# Relative. The rounding error of a float32 sum of a few hundred products is about 1e-6; with the wrong block size, not
+# even the first digit is right.
 _CANARY_TOLERANCE = 1e-3
 
-# Weights are too large to hash in a cold start; a sample costs nothing.
+# Hashing all weights would take too long in a cold start; hashing a sample takes almost no time.
 _SAMPLES, _SAMPLE_BYTES = 32, 4096
 
 
-def choose(bundle: Path, spec: ModelSpec) -> Prepared | None:
-    """The first prepared graph that fits this CPU and this onnxruntime; None when none does.
+def choose_graph(bundle: Path, spec: ModelSpec) -> PreparedGraph | None:
+    """The first prepared graph that fits this CPU and this version of onnxruntime; None if none fits.
 
     Raises:
-        BundleError: a file is absent, or not the one that `model.json` describes.
+        BundleError: a file is missing or does not match `model.json`.
     """
     if spec.prepared_by != ort.__version__:
         return None
     for prepared in spec.prepared:
-        if prepared.canary is None or _sings(bundle, prepared.canary, spec.canary_output):
+        if prepared.canary is None or _runs_correctly(bundle, prepared.canary, spec.canary_output):
             check_bytes(bundle, prepared.graph)
             check_sample(bundle, prepared.weights)
             return prepared
@@ -51,24 +52,24 @@ def choose(bundle: Path, spec: ModelSpec) -> Prepared | None:
 
 
 def canary_pixels() -> npt.NDArray[np.float32]:
-    """What every canary is given: float32 (1, 3, CANARY_SIDE, CANARY_SIDE), in -1 to 1, without symmetry."""
+    """The input of every canary: float32 (1, 3, CANARY_SIDE, CANARY_SIDE), from -1 to 1, without symmetry."""
     count = 3 * CANARY_SIDE * CANARY_SIDE
     values = (np.arange(count, dtype=np.int64) ** 2 * 7 % 97).astype(np.float32) / np.float32(48) - np.float32(1)
     return values.reshape(1, 3, CANARY_SIDE, CANARY_SIDE)
 
 
-def is_same_song(song: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> bool:
-    """Whether a canary's output is what it should be, within what float32 sums may differ by."""
+def canary_matches(output: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> bool:
+    """Whether a canary's output equals the expected output, up to rounding errors."""
     tolerance = _CANARY_TOLERANCE * float(np.abs(expected).max(initial=0))
-    return song.shape == expected.shape and bool((np.abs(song - expected) <= tolerance).all())
+    return output.shape == expected.shape and bool((np.abs(output - expected) <= tolerance).all())
 
 
 def prepared_options(threads: int) -> ort.SessionOptions:
-    """Options that load a prepared graph as it is: nothing is rewritten.
+    """Session options for a prepared graph: load it without further optimisation.
 
-    Nearly all weights stay mapped: those of convolutions as they are, those of products of few rows because they have
-    been put on the left (`infra.bake.matmul`). Where a product keeps them on the right, they are packed at load: of
-    MobileCLIP-S2's 143 MB 2.6.
+    Nearly all weights stay memory-mapped: those of convolutions as they are, and those of matrix products with few
+    rows because `infra.bake.matmul` made them the left operand. onnxruntime copies (packs) only weights that remain the
+    right operand: 2.6 of the 143 MB of MobileCLIP-S2.
     """
     options = base_options(threads)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -76,12 +77,12 @@ def prepared_options(threads: int) -> ort.SessionOptions:
 
 
 def base_options(threads: int) -> ort.SessionOptions:
-    """Options of every session: so many threads, none of which spins on a vCPU that it may share with another."""
+    """Options of every session. Threads do not spin while they wait, since they may share a vCPU."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # what goes wrong is raised
+    options.log_severity_level = 4  # errors are raised as exceptions
     return options
 
 
@@ -89,7 +90,7 @@ def open_session(path: Path, options: ort.SessionOptions) -> ort.InferenceSessio
     """Load a graph on the CPU.
 
     Raises:
-        BundleError: onnxruntime does not take it.
+        BundleError: onnxruntime cannot load it.
     """
     try:
         return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -98,10 +99,10 @@ def open_session(path: Path, options: ort.SessionOptions) -> ort.InferenceSessio
 
 
 def check_bytes(bundle: Path, file: BundleFile) -> None:
-    """Hash a whole file.
+    """Check a file's size and SHA-256.
 
     Raises:
-        BundleError: it is absent, or not the one that `model.json` describes.
+        BundleError: the file is missing or does not match `model.json`.
     """
     check_size(bundle, file)
     with (bundle / file.name).open("rb") as opened:
@@ -109,28 +110,30 @@ def check_bytes(bundle: Path, file: BundleFile) -> None:
 
 
 def check_sample(bundle: Path, file: BundleFile) -> None:
-    """Hash parts of a file.
+    """Check a file's size and the SHA-256 of a sample.
 
     Raises:
-        BundleError: as for `check_bytes`.
+        BundleError: see `check_bytes`.
     """
     check_size(bundle, file)
     _compare(bundle, file, sample_sha256(bundle / file.name))
 
 
 def check_size(bundle: Path, file: BundleFile) -> None:
-    """Look at a file's size alone.
+    """Check a file's size only.
 
     Raises:
-        BundleError: as for `check_bytes`.
+        BundleError: see `check_bytes`.
     """
     path = bundle / file.name
-    if not path.is_file() or path.stat().st_size != file.bytes:
-        raise BundleError(f"{path} is absent or not the {file.bytes} bytes that it should be; bake the bundle again")
+    if not path.is_file():
+        raise BundleError(f"{path} is missing; bake the bundle again")
+    if path.stat().st_size != file.bytes:
+        raise BundleError(f"{path} has {path.stat().st_size} bytes; expected {file.bytes}; bake the bundle again")
 
 
 def sample_sha256(path: Path) -> str:
-    """SHA-256, hex, of 32 pieces of 4 KiB from all over a file, the first and the last among them."""
+    """SHA-256, hex, of 32 evenly spaced pieces of 4 KiB of a file, including its beginning and its end."""
     last = max(0, path.stat().st_size - _SAMPLE_BYTES)
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
@@ -140,20 +143,21 @@ def sample_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _sings(bundle: Path, canary: BundleFile, expected: tuple[float, ...]) -> bool:
+def _runs_correctly(bundle: Path, canary: BundleFile, expected: tuple[float, ...]) -> bool:
     check_bytes(bundle, canary)
     try:
         session = ort.InferenceSession(bundle / canary.name, prepared_options(1), providers=["CPUExecutionProvider"])
-        song = session.run([CANARY_OUTPUT], {CANARY_INPUT: canary_pixels()})[0][0]
-    except Exception:  # noqa: BLE001 - whatever onnxruntime says of a graph that does not fit, it does not fit
+        # Its only output, under any name: older bundles use another name than `CANARY_OUTPUT`.
+        output = session.run(None, {CANARY_INPUT: canary_pixels()})[0][0]
+    except Exception:  # noqa: BLE001 - with any error of onnxruntime, the graph does not fit this CPU
         return False
-    return is_same_song(song, np.array(expected, dtype=np.float32))
+    return canary_matches(output, np.array(expected, dtype=np.float32))
 
 
 def _compare(bundle: Path, file: BundleFile, found: str) -> None:
     if found != file.sha256:
-        raise BundleError(f"{bundle / file.name} is not the file that model.json describes (SHA-256); bake it again")
+        raise BundleError(f"{bundle / file.name} does not have the SHA-256 in model.json; bake the bundle again")
 
 
-def _first_line(error: Any) -> str:  # noqa: ANN401 - whatever was raised
+def _first_line(error: Any) -> str:  # noqa: ANN401 - any exception
     return (str(error).splitlines() or [type(error).__name__])[0][:300]

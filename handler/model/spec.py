@@ -1,4 +1,4 @@
-"""`model.json` -> what a bundle is: all that decides what a vector means, and which files make it."""
+"""`model.json` -> the specification of a bundle: its files, and everything that determines a vector."""
 
 import re
 from dataclasses import asdict, dataclass, replace
@@ -10,12 +10,22 @@ import orjson
 from handler.errors import BundleError, NoTextTowerError
 from handler.images.preprocess import INTERPOLATIONS, Preprocess
 from handler.model.fingerprint import DECODE_POLICY, fingerprint_of, sha256_of
-from handler.model.json_fields import Fields, finites, one_of, positive, sha256, three, three_positive, whole, word
+from handler.model.json_fields import (
+    JsonObject,
+    require_choice,
+    require_int,
+    require_numbers,
+    require_positive,
+    require_positive_triple,
+    require_sha256,
+    require_text,
+    require_triple,
+)
 
 BUNDLE_FORMAT = 3
 SPEC_FILE = "model.json"
 
-# A file of the bundle lies in the bundle: whoever writes a `model.json` must not point elsewhere.
+# A plain file name: a `model.json` must not refer to files outside the bundle's directory.
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -24,9 +34,10 @@ class BundleFile:
     """A file of a bundle.
 
     Attributes:
-        name: in the bundle's directory.
-        bytes: its size.
-        sha256: hex; of a sample of the file where that is said (`handler.model.prepared.sample_sha256`).
+        name: file name in the bundle's directory.
+        bytes: size.
+        sha256: hex; of the whole file, or for the weights of a prepared graph of a sample
+            (`handler.model.prepared.sample_sha256`).
     """
 
     name: str
@@ -35,14 +46,14 @@ class BundleFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A graph that onnxruntime has optimised already, for one kind of CPU; see `handler.model.prepared`.
+class PreparedGraph:
+    """A graph that was optimised at bake time for one kind of CPU; see `handler.model.prepared`.
 
     Attributes:
-        name: such as `blocks-16`.
-        graph: without its weights.
-        weights: mapped, not read; the hash is that of a sample.
-        canary: a small graph made in the same way; None where the graph suits every CPU.
+        name: for example `blocks-16`.
+        graph: the graph without its large weights.
+        weights: the large weights, memory-mapped at load; `sha256` is the hash of a sample.
+        canary: a small graph, optimised in the same way, that tests the CPU; None if the graph runs on every CPU.
     """
 
     name: str
@@ -53,19 +64,20 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class TextSpec:
-    """How a bundle's text tower wants its tokens.
+    """A bundle's text tower: its files, and the format of its input.
 
     Attributes:
         graph: the ONNX file.
-        tokenizer: the `tokenizers` library's JSON.
-        input_name: the graph's input, (N, context_length).
+        tokenizer: the tokenizer, in the JSON format of the `tokenizers` library.
+        input_name: the graph's input for token ids, (N, context_length).
         input_dtype: `int64` or `int32`.
-        mask_name: the input that takes ones for tokens and zeros for padding; None where the graph has none.
+        mask_name: the graph's input for the attention mask, 1 for tokens and 0 for padding; None without such an input.
         output_name: the graph's output, float32 (N, embedding_dim).
-        context_length: tokens of a text, its start and end among them.
-        pad_id: what fills the rest.
-        fingerprint: hex, of both files and of the fields above. Two text vectors may be compared if and only if both
-            fingerprints are equal, this one and the model's; a text's and a picture's, if and only if the model's is.
+        context_length: number of tokens, including the start and end tokens and the padding.
+        pad_id: token id of the padding.
+        fingerprint: hex, hash of both files and of the fields above. Two text vectors are comparable if and only if
+            this fingerprint and the model's are equal. A text vector and an image vector are comparable if and only if
+            the model's fingerprints are equal.
     """
 
     graph: BundleFile
@@ -94,22 +106,22 @@ class LabelsSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """What `model.json` says, checked.
+    """The validated content of `model.json`.
 
     Attributes:
         name: the model's name.
-        fingerprint: hex; equal if and only if vectors may be compared.
+        fingerprint: hex; vectors are comparable if and only if their fingerprints are equal.
         embedding_dim: length of a vector.
         input_name: the graph's input, float32 (N, 3, input_size, input_size).
         output_name: the graph's output, float32 (N, embedding_dim).
-        graph: the model itself, which any onnxruntime on any CPU runs.
-        prepared: the same, optimised; the one to try first comes first.
-        prepared_by: the version of onnxruntime that made those, and alone may run them.
-        canary_output: what every canary gives, on a CPU that its graph suits.
-        preprocess: pixels to tensor.
-        canonical_vector: what the untouched model makes of the test card, not normalised.
-        text: the text tower; None where there is none.
-        labels: what every picture is compared with; None where there are none.
+        graph: the original model, which runs on every CPU.
+        prepared: optimised graphs of the model, in the order in which to try them.
+        prepared_by: the version of onnxruntime that optimised them; no other version may run them.
+        canary_output: expected output of every canary, on a CPU that its graph was optimised for.
+        preprocess: how pixels become a tensor.
+        canonical_vector: the original model's vector of the test card, not normalised.
+        text: the text tower; None without one.
+        labels: the labels of images; None without labels.
     """
 
     name: str
@@ -118,7 +130,7 @@ class ModelSpec:
     input_name: str
     output_name: str
     graph: BundleFile
-    prepared: tuple[Prepared, ...]
+    prepared: tuple[PreparedGraph, ...]
     prepared_by: str
     canary_output: tuple[float, ...]
     preprocess: Preprocess
@@ -128,18 +140,18 @@ class ModelSpec:
 
 
 def load_spec(bundle: Path) -> ModelSpec:
-    """Read and check a bundle's `model.json`.
+    """Read and validate a bundle's `model.json`.
 
     Raises:
-        BundleError: it is absent, not JSON, incomplete, of a version that this code does not know, or changed since.
+        BundleError: `model.json` is missing, not JSON, incomplete, of an unsupported version, or edited after baking.
     """
     path = bundle / SPEC_FILE
     try:
         fields: dict[str, Any] = orjson.loads(path.read_bytes())
     except OSError as error:
         raise BundleError(
-            "no model bundle: set MODEL_DIR to a directory made by `python -m infra bake NAME --out DIR` "
-            f"({path}: {error.strerror})"
+            f"no model bundle ({path}: {error.strerror}); set MODEL_DIR to a directory written by "
+            "`python -m infra bake NAME --out DIR`"
         ) from None
     except ValueError:
         raise BundleError(f"{path} is not JSON; bake the bundle again") from None
@@ -147,16 +159,17 @@ def load_spec(bundle: Path) -> ModelSpec:
         versions = fields["format"], fields["decode_policy"]
         if versions != (BUNDLE_FORMAT, DECODE_POLICY):
             raise BundleError(
-                f"{path} is of version {versions}, this function needs {(BUNDLE_FORMAT, DECODE_POLICY)}; bake it again"
+                f"unsupported bundle format and decode policy {versions} in {path}; expected "
+                f"{(BUNDLE_FORMAT, DECODE_POLICY)}; bake the bundle again"
             )
         spec = _spec(fields)
-        image = fingerprint_of(sha256(fields, "content_sha256"), spec.output_name, fields)
+        image = fingerprint_of(require_sha256(fields, "content_sha256"), spec.output_name, fields)
     except KeyError as error:
-        raise BundleError(f"{path} does not describe a model (it lacks {error}); bake the bundle again") from None
+        raise BundleError(f"invalid {path}: the field {error} is missing; bake the bundle again") from None
     except (TypeError, ValueError, AttributeError) as error:
-        raise BundleError(f"{path} does not describe a model ({error}); bake the bundle again") from None
-    if image != spec.fingerprint or (spec.text is not None and spec.text != sealed(spec.text)):
-        raise BundleError(f"{path} was changed after it was baked, and its fingerprint was not; bake the bundle again")
+        raise BundleError(f"invalid {path}: {error}; bake the bundle again") from None
+    if image != spec.fingerprint or (spec.text is not None and spec.text != with_fingerprint(spec.text)):
+        raise BundleError(f"{path} was edited after baking: its fingerprint does not match; bake the bundle again")
     return spec
 
 
@@ -164,89 +177,89 @@ def require_text_tower(spec: ModelSpec) -> TextSpec:
     """The text tower of a model.
 
     Raises:
-        NoTextTowerError: it has none.
+        NoTextTowerError: the model has none.
     """
     if spec.text is None:
-        raise NoTextTowerError(f"the bundle of {spec.name} has no text tower: it embeds images only")
+        raise NoTextTowerError(f"the bundle of {spec.name} has no text tower; it embeds images only")
     return spec.text
 
 
-def sealed(tower: TextSpec) -> TextSpec:
-    """A text tower with the fingerprint that it must have."""
+def with_fingerprint(tower: TextSpec) -> TextSpec:
+    """A copy of a text tower's specification with its fingerprint computed."""
     files = {"graph": tower.graph.sha256, "tokenizer": tower.tokenizer.sha256}
     parts = asdict(tower) | files
     del parts["fingerprint"]
     return replace(tower, fingerprint=sha256_of(parts))
 
 
-def _spec(fields: Fields) -> ModelSpec:
-    dim = whole(fields, "embedding_dim", 1)
+def _spec(fields: JsonObject) -> ModelSpec:
+    dim = require_int(fields, "embedding_dim", 1)
     spec = ModelSpec(
-        name=word(fields, "name"),
-        fingerprint=sha256(fields, "fingerprint"),
+        name=require_text(fields, "name"),
+        fingerprint=require_sha256(fields, "fingerprint"),
         embedding_dim=dim,
-        input_name=word(fields, "input_name"),
-        output_name=word(fields, "output_name"),
+        input_name=require_text(fields, "input_name"),
+        output_name=require_text(fields, "output_name"),
         graph=_file({"name": fields["file"], "bytes": fields["bytes"], "sha256": fields["sha256"]}),
         prepared=tuple(_prepared(entry) for entry in fields["prepared"]),
         prepared_by=str(fields["prepared_by"]),
-        canary_output=finites(fields, "canary_output"),
+        canary_output=require_numbers(fields, "canary_output"),
         preprocess=_preprocess(fields),
-        canonical_vector=finites(fields, "canonical_vector", dim),
+        canonical_vector=require_numbers(fields, "canonical_vector", dim),
         text=_text(fields["text"]) if fields.get("text") else None,
         labels=_labels(fields["labels"]) if fields.get("labels") else None,
     )
     if not spec.canary_output and any(entry.canary for entry in spec.prepared):
-        raise ValueError("canary_output is empty, and there are canaries")
+        raise ValueError("canary_output is empty; expected the output of the canaries")
     return spec
 
 
-def _preprocess(fields: Fields) -> Preprocess:
-    one_of(fields, "resize_mode", ["shortest_side"])
-    one_of(fields, "crop", ["center"])
-    size = whole(fields, "input_size", 1)
+def _preprocess(fields: JsonObject) -> Preprocess:
+    require_choice(fields, "resize_mode", ["shortest_side"])
+    require_choice(fields, "crop", ["center"])
+    size = require_int(fields, "input_size", 1)
     return Preprocess(
         input_size=size,
-        resize_size=whole(fields, "resize_size", size),
+        resize_size=require_int(fields, "resize_size", size),
         resize_mode="shortest_side",
-        interpolation=one_of(fields, "interpolation", INTERPOLATIONS),
-        channel_order="rgb" if one_of(fields, "channel_order", ["rgb", "bgr"]) == "rgb" else "bgr",
-        divisor=positive(fields, "divisor"),
-        mean=three(fields, "mean"),
-        std=three_positive(fields, "std"),
+        interpolation=require_choice(fields, "interpolation", INTERPOLATIONS),
+        channel_order="rgb" if require_choice(fields, "channel_order", ["rgb", "bgr"]) == "rgb" else "bgr",
+        divisor=require_positive(fields, "divisor"),
+        mean=require_triple(fields, "mean"),
+        std=require_positive_triple(fields, "std"),
     )
 
 
-def _file(fields: Fields) -> BundleFile:
-    name = word(fields, "name")
+def _file(fields: JsonObject) -> BundleFile:
+    name = require_text(fields, "name")
     if not _FILE_NAME.fullmatch(name):
-        raise ValueError(f"a file named {name!r}")
-    return BundleFile(name, whole(fields, "bytes", 0), sha256(fields))
+        raise ValueError(f"invalid file name {name!r}; expected letters, digits, dots, hyphens and underscores")
+    return BundleFile(name, require_int(fields, "bytes", 0), require_sha256(fields))
 
 
-def _prepared(fields: Fields) -> Prepared:
+def _prepared(fields: JsonObject) -> PreparedGraph:
     canary = fields["canary"]
-    return Prepared(
-        name=word(fields, "name"),
+    return PreparedGraph(
+        name=require_text(fields, "name"),
         graph=_file(fields["graph"]),
         weights=_file(fields["weights"]),
         canary=None if canary is None else _file(canary),
     )
 
 
-def _text(fields: Fields) -> TextSpec:
+def _text(fields: JsonObject) -> TextSpec:
     return TextSpec(
         graph=_file(fields["graph"]),
         tokenizer=_file(fields["tokenizer"]),
-        input_name=word(fields, "input_name"),
-        input_dtype=one_of(fields, "input_dtype", ["int64", "int32"]),
-        mask_name=None if fields["mask_name"] is None else word(fields, "mask_name"),
-        output_name=word(fields, "output_name"),
-        context_length=whole(fields, "context_length", 2),
-        pad_id=whole(fields, "pad_id", 0),
-        fingerprint=sha256(fields, "fingerprint"),
+        input_name=require_text(fields, "input_name"),
+        input_dtype=require_choice(fields, "input_dtype", ["int64", "int32"]),
+        mask_name=None if fields["mask_name"] is None else require_text(fields, "mask_name"),
+        output_name=require_text(fields, "output_name"),
+        context_length=require_int(fields, "context_length", 2),
+        pad_id=require_int(fields, "pad_id", 0),
+        fingerprint=require_sha256(fields, "fingerprint"),
     )
 
 
-def _labels(fields: Fields) -> LabelsSpec:
+def _labels(fields: JsonObject) -> LabelsSpec:
     return LabelsSpec(names=_file(fields["names"]), vectors=_file(fields["vectors"]))

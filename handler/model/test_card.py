@@ -1,8 +1,8 @@
-"""A picture that is the same everywhere: what a model makes of it proves the model.
+"""The test card: an image whose vector verifies a model.
 
-Drawn with integer arithmetic alone, so that every machine gets the same bytes. It is not square (a wrong crop shows),
-has no mirror symmetry (a flip shows), differs by channel (a swap shows) and holds both smooth and sharp detail
-(another interpolation shows).
+It is drawn in integer arithmetic, so that every machine gets the same bytes. It is not square (to detect a wrong crop),
+not symmetric (to detect a flip), its channels differ (to detect a swap), and it has smooth and sharp details (to detect
+another interpolation).
 """
 
 import numpy as np
@@ -11,8 +11,8 @@ import numpy.typing as npt
 WIDTH, HEIGHT = 360, 270
 
 
-def testcard() -> npt.NDArray[np.uint8]:
-    """Draw the picture: uint8 RGB, shape (270, 360, 3)."""
+def draw_test_card() -> npt.NDArray[np.uint8]:
+    """Draw the test card: uint8 RGB, shape (270, 360, 3)."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.int64)
     red = x * 255 // (WIDTH - 1)
     green = y * 255 // (HEIGHT - 1)

@@ -23,14 +23,14 @@ from handler.model.prepared import (
     CANARY_INPUT,
     CANARY_OUTPUT,
     base_options,
+    canary_matches,
     canary_pixels,
-    is_same_song,
     prepared_options,
     sample_sha256,
 )
 from handler.model.self_check import MIN_COSINE, cosine_of
-from handler.model.spec import BundleFile, ModelSpec, Prepared
-from handler.model.test_card import testcard
+from handler.model.spec import BundleFile, ModelSpec, PreparedGraph
+from handler.model.test_card import draw_test_card
 from infra.bake import matmul as products
 from infra.bake import nchwc as blocks
 from infra.bake.canary import STEM_CHANNELS, canary
@@ -53,7 +53,7 @@ class Preparation:
         note: why there is no graph for CPUs of the other width; empty when there is one, or none is needed.
     """
 
-    prepared: tuple[Prepared, ...]
+    prepared: tuple[PreparedGraph, ...]
     canary_output: npt.NDArray[np.float32]
     note: str
 
@@ -104,7 +104,7 @@ def _prepare(graph: bytes, spec: ModelSpec, expected: Vector, bundle: Path) -> P
     if not blocks.is_blocked(ready):
         return Preparation((_written(ready, None, "optimised", bundle),), song, "")
     bird = optimised(plain, bundle)
-    if not is_same_song(_song(bird, prepared_options(1)), song):
+    if not canary_matches(_song(bird, prepared_options(1)), song):
         raise ValueError("the canary that onnxruntime has just made here does not sing here")
     here = block_size(bird)
     made = {here: (ready, bird)}
@@ -130,7 +130,7 @@ def _prove(model: onnx.ModelProto, spec: ModelSpec, expected: Vector) -> None:
     Raises:
         ProofError: it does not run, or gives another vector than the model.
     """
-    tensor = to_tensor(Image.fromarray(testcard()), spec.preprocess)
+    tensor = to_tensor(Image.fromarray(draw_test_card()), spec.preprocess)
     try:
         session = ort.InferenceSession(
             model.SerializeToString(), prepared_options(1), providers=["CPUExecutionProvider"]
@@ -223,10 +223,10 @@ def _song(bird: onnx.ModelProto, options: ort.SessionOptions) -> npt.NDArray[np.
     return song
 
 
-def _written(model: onnx.ModelProto, bird: onnx.ModelProto | None, name: str, bundle: Path) -> Prepared:
+def _written(model: onnx.ModelProto, bird: onnx.ModelProto | None, name: str, bundle: Path) -> PreparedGraph:
     weights = bundle / f"{name}.weights"
     weights.write_bytes(_moved_out(model, weights.name))
-    return Prepared(
+    return PreparedGraph(
         name=name,
         graph=_file(bundle / f"{name}.onnx", model),
         weights=BundleFile(weights.name, weights.stat().st_size, sample_sha256(weights)),

@@ -7,7 +7,7 @@ import numpy as np
 
 from handler.errors import BundleError, DropvecError
 from handler.model.prepared import base_options, open_session
-from handler.model.spec import BundleFile, TextSpec, sealed
+from handler.model.spec import BundleFile, TextSpec, with_fingerprint
 from handler.model.text import TextEncoder, load_text_encoder
 from infra.bake.manifest import Manifest, TextTower
 from infra.bake.sources import Files
@@ -52,7 +52,7 @@ def _spec(tower: TextTower, bundle: Path) -> TextSpec:
         pad_id=tower.pad_id,
         fingerprint="",
     )
-    return sealed(spec)
+    return with_fingerprint(spec)
 
 
 def _file(path: Path) -> BundleFile:

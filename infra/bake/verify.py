@@ -8,7 +8,7 @@ import numpy as np
 
 from handler.errors import BundleError
 from handler.model.encoder import PORTABLE, Encoder, Vector, check_signature, load_encoder, open_portable
-from handler.model.self_check import MIN_COSINE, cosine_of, embed_testcard
+from handler.model.self_check import MIN_COSINE, cosine_of, embed_test_card
 from handler.model.spec import load_spec
 from infra.bake.manifest import Manifest
 from infra.common.errors import OperatorError
@@ -24,7 +24,7 @@ def vector_of_the_model(manifest: Manifest, bundle: Path) -> Vector:
         raise OperatorError(f"{manifest.name} is not as its manifest says: {plainly(error, bundle)}") from None
     encoder = Encoder(bundle, spec, session, PORTABLE)
     try:
-        vector = embed_testcard(encoder)
+        vector = embed_test_card(encoder)
     except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen unrelated types for a graph that does not run
         raise OperatorError(f"{manifest.name} does not run: {(str(error).splitlines() or [repr(error)])[0]}") from None
     if vector.shape != (manifest.embedding_dim,):
@@ -51,7 +51,7 @@ def prove(manifest: Manifest, bundle: Path, vector: Vector, say: Callable[[str],
     what = f"the graph {encoder.graph!r} of {manifest.name} makes another vector of the test card than the model itself"
     say(
         f"proved as the function loads it here ({encoder.graph}), cosine "
-        f"{_require_same(embed_testcard(encoder), vector, what):.7f}"
+        f"{_require_same(embed_test_card(encoder), vector, what):.7f}"
     )
 
 

@@ -14,7 +14,7 @@ import awslambdaric.__main__ as client
 from PIL import Image
 from pillow_heif import register_heif_opener
 
-from handler.aws.sdk.certificates import Trust
+from handler.aws.sdk.certificates import CertificateStore
 from handler.model.encoder import PORTABLE
 
 # Imported only where they are needed, so a cold start alone would not miss them.
@@ -67,8 +67,8 @@ def picture(name: str) -> bytes:
 
 def check_certificates() -> None:
     """See that there is something to trust AWS by."""
-    trust = Trust(os.environ)
-    context, more = trust.context(), trust.widen()
+    trust = CertificateStore(os.environ)
+    context, more = trust.context(), trust.load_remaining()
     folder = ssl.get_default_verify_paths().capath
     if not (more or context.get_ca_certs() or (folder and any(Path(folder).iterdir()))):
         raise RuntimeError("no certificates: the base image has none, and no package in it brings some")

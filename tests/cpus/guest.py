@@ -16,7 +16,7 @@ import numpy as np
 
 from handler.model.encoder import PORTABLE, Encoder, load_encoder, open_portable
 from handler.model.prepared import open_session, prepared_options
-from handler.model.self_check import check, cosine_of, embed_testcard
+from handler.model.self_check import check, cosine_of, embed_test_card
 from handler.model.spec import load_spec
 
 # What decides which code onnxruntime runs, among a CPU's flags.
@@ -69,7 +69,7 @@ def _cosine(bundle: Path, name: str) -> float:
     else:
         (prepared,) = (prepared for prepared in spec.prepared if prepared.name == name)
         session = open_session(bundle / prepared.graph.name, prepared_options(1))
-    vector = embed_testcard(Encoder(bundle, spec, session, name))
+    vector = embed_test_card(Encoder(bundle, spec, session, name))
     return round(cosine_of(vector, np.array(spec.canonical_vector, dtype=np.float32)), 9)
 
 

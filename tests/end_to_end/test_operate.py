@@ -21,7 +21,7 @@ from infra.common.local_stack import Stack
 from infra.common.paths import ROOT
 from infra.local.server import local_aws
 from infra.local.stack import deploy
-from tests.support.bundles import proved, write_tiny_bundle
+from tests.support.bundles import add_canonical_vector, write_tiny_bundle
 from tests.support.pictures import encoded, picture
 from tests.support.processes import eventually
 
@@ -34,7 +34,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with three pictures, a file that is none, and a message that can never be read."""
     folder = tmp_path_factory.mktemp("operate")
     with local_aws(folder / "aws.log") as aws:
-        made = deploy(aws, proved(write_tiny_bundle(folder / "tiny", name="mobileclip-s2")))
+        made = deploy(aws, add_canonical_vector(write_tiny_bundle(folder / "tiny", name="mobileclip-s2")))
         for number, key in enumerate(KEYS):
             made.s3.put_object(Bucket=made.uploads_bucket, Key=key, Body=encoded(picture(seed=number)))
         made.s3.put_object(Bucket=made.uploads_bucket, Key=BAD, Body=b"no picture")

@@ -13,7 +13,7 @@ import onnxruntime as ort
 import pytest
 
 from handler.model.encoder import load_encoder
-from handler.model.self_check import check, embed_testcard
+from handler.model.self_check import check, embed_test_card
 from handler.model.text import load_text_tower
 from infra.bake import Options, bake
 from infra.common.errors import OperatorError
@@ -136,17 +136,17 @@ def test_sizes_that_the_graph_leaves_open_are_filled_in(folder: Path) -> None:
 
 
 def test_the_first_token_is_the_vector_where_the_manifest_says_so(folder: Path) -> None:
-    plain = embed_testcard(load_encoder(baked(folder)))
+    plain = embed_test_card(load_encoder(baked(folder)))
     save(encoder(tokens=5), folder / "vision.onnx")
     edit(folder, 'output = "image_embeds"', 'output = "image_embeds"\ntake = "first_token"')
-    assert np.allclose(embed_testcard(load_encoder(baked(folder))), plain, rtol=1e-5)
+    assert np.allclose(embed_test_card(load_encoder(baked(folder))), plain, rtol=1e-5)
 
 
 def test_weights_beside_the_graph_are_taken_in(folder: Path) -> None:
-    plain = embed_testcard(load_encoder(baked(folder)))
+    plain = embed_test_card(load_encoder(baked(folder)))
     save(encoder(), folder / "vision.onnx", weights="vision.weights")
     edit(folder, "[licence]", '[[image.data]]\npath = "vision.weights"\n\n[licence]')
-    assert np.array_equal(embed_testcard(load_encoder(baked(folder))), plain)
+    assert np.array_equal(embed_test_card(load_encoder(baked(folder))), plain)
     (folder / "vision.weights").unlink()
     with pytest.raises(OperatorError, match=r"vision\.weights"):
         baked(folder)
@@ -261,7 +261,7 @@ def test_what_is_wrong_with_a_model_is_told_in_one_line(folder: Path, name: str)
     ("change", "says"),
     [
         (lambda own: make_tower(dim=DIM).write(own / "text.onnx", names=("ids",)), "not 'input_ids'"),
-        (lambda own: make_tower(dim=DIM + 1).write(own / "text.onnx"), f"not float32 [1, {DIM}]"),
+        (lambda own: make_tower(dim=DIM + 1).write(own / "text.onnx"), f"expected float32 [1, {DIM}]"),
         (lambda own: make_tower(dim=DIM, gain=0).write(own / "text.onnx"), "the same vector of every text"),
         (lambda own: (own / "tokenizer.json").write_text("<html>"), "is not a tokenizer"),
     ],

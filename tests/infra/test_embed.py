@@ -30,7 +30,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
-    """A bundle whose tower makes not-a-numbers of a cat."""
+    """A bundle whose text tower returns NaNs for a cat."""
     made = write_tiny_bundle(tmp_path / "broken")
     tower = make_tower(dim=DIM)
     tower.tokens[2368] = np.nan
@@ -73,7 +73,7 @@ def test_a_text_without_a_vector_is_its_own_error(broken: Path, capsys: pytest.C
 
 
 def test_what_has_no_vector_is_not_compared(broken: Path) -> None:
-    with pytest.raises(OperatorError, match=r"text:a cat: .*not-a-numbers"):
+    with pytest.raises(OperatorError, match=r"text:a cat: .*NaNs"):
         compare("text:a dog", "text:a cat", str(broken))
 
 

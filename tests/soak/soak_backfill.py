@@ -33,7 +33,7 @@ from infra.local.server import LocalAws, local_aws
 from infra.local.stack import deploy
 from infra.operate.account import Account, Where
 from infra.operate.scan import Scan, scan
-from tests.support.bundles import proved, write_tiny_bundle
+from tests.support.bundles import add_canonical_vector, write_tiny_bundle
 from tests.support.pictures import encoded, picture
 from tests.support.processes import eventually
 
@@ -201,7 +201,9 @@ def run(objects: int, *, kills: int, rate: float | None, say: Say) -> Result:
     """
     with tempfile.TemporaryDirectory() as folder, local_aws(Path(folder) / "aws.log") as aws:
         here = Path(folder)
-        quiet, loud = (proved(write_tiny_bundle(here / name, name=name, gain=gain)) for name, gain in _MODELS.items())
+        quiet, loud = (
+            add_canonical_vector(write_tiny_bundle(here / name, name=name, gain=gain)) for name, gain in _MODELS.items()
+        )
         stack = deploy(aws, quiet)
         trial = Trial(aws, stack, Bucket(stack), Command(stack, here / "build", rate), Steps(say), kills)
         trial.steps.take("fill", lambda: trial.bucket.fill(objects))

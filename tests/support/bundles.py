@@ -1,4 +1,4 @@
-"""A real bundle of a tiny encoder, for tests that need an encoder and not its quality."""
+"""A bundle of a tiny encoder, for tests that do not need meaningful vectors."""
 
 import hashlib
 from pathlib import Path
@@ -17,7 +17,7 @@ DIM = 48
 
 
 def write_tiny_bundle(bundle: Path, *, name: str = "tiny", gain: float = 1.0) -> Path:
-    """Write an encoder whose vector is the mean colour, less a half, of each cell of a 4 x 4 grid, times `gain`."""
+    """Write an encoder whose vector is (mean colour - 0.5) * `gain` for each cell of a 4 x 4 grid."""
     nodes = [
         helper.make_node("AveragePool", ["image"], ["cells"], kernel_shape=[8, 8], strides=[8, 8]),
         helper.make_node("Flatten", ["cells"], ["flat"]),
@@ -65,12 +65,12 @@ def write_tiny_bundle(bundle: Path, *, name: str = "tiny", gain: float = 1.0) ->
     return bundle
 
 
-def proved(bundle: Path) -> Path:
-    """The same bundle with its own vector of the test card, so that `{"check": true}` is content with it."""
+def add_canonical_vector(bundle: Path) -> Path:
+    """Write the canonical vector into `model.json`, so that `{"check": true}` succeeds; returns the bundle."""
     from handler.model.encoder import load_encoder
-    from handler.model.self_check import embed_testcard
+    from handler.model.self_check import embed_test_card
 
     fields = orjson.loads((bundle / "model.json").read_bytes())
-    fields["canonical_vector"] = embed_testcard(load_encoder(bundle)).tolist()
+    fields["canonical_vector"] = embed_test_card(load_encoder(bundle)).tolist()
     (bundle / "model.json").write_bytes(orjson.dumps(fields))
     return bundle

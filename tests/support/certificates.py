@@ -1,4 +1,4 @@
-"""A certificate authority of the test's own, and a server's certificate for 127.0.0.1."""
+"""A self-signed certificate for a test server on 127.0.0.1."""
 
 import datetime as dt
 import ipaddress
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 def make_authority(folder: Path, name: str = "tests of dropvec") -> tuple[Path, ssl.SSLContext]:
-    """A file to trust, and a server's context that is trusted by it."""
+    """Write a certificate; returns its file, for clients to trust, and the TLS context of a server that uses it."""
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     key = ec.generate_private_key(ec.SECP256R1())
     now = dt.datetime.now(dt.UTC)

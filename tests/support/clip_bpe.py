@@ -1,12 +1,13 @@
-"""CLIP's byte-pair encoding written out from its published description, to check `handler.model.text` against.
+"""A reference implementation of CLIP's byte-pair encoding, to compare with `handler.model.text`.
 
 Byte pairs: Sennrich et al., https://arxiv.org/abs/1508.07909; over bytes, with a letter for each byte, as in GPT-2; the
-split, the cleaning and the order of the vocabulary are CLIP's (https://github.com/openai/CLIP, simple_tokenizer.py).
-Slow, and without `tokenizers` or a regular expression.
+splitting, the cleaning and the order of the vocabulary are CLIP's (https://github.com/openai/CLIP,
+simple_tokenizer.py). It is slow, and uses neither `tokenizers` nor regular expressions.
 
-Left out, since `tokenizer.json` leaves it out too: CLIP's own cleaning first mends scraped text, with ftfy (mojibake,
-curly quotes, full-width letters) and by resolving HTML entities. Characters that this Python's Unicode does not know
-cannot be compared, and a capital sigma that ends a word is lower-cased to the final form here, to the common one there.
+CLIP's original code first repairs scraped text with ftfy (mojibake, curly quotes, full-width letters) and resolves HTML
+entities; `tokenizer.json` does not, so this module does not either. Characters that this Python's Unicode version does
+not know cannot be compared. A capital sigma at the end of a word is lower-cased to the final sigma here, and to the
+ordinary sigma by `tokenizers`.
 """
 
 import gzip
@@ -19,7 +20,7 @@ from pathlib import Path
 from infra.common.wheels import fetch
 
 CACHE = Path(__file__).parents[2] / "build" / "cache" / "clip-vocabulary"
-WHEEL = "open-clip-torch==3.3.0"  # fetched for the one file, never installed
+WHEEL = "open-clip-torch==3.3.0"  # downloaded for one file, never installed
 MEMBER = "open_clip/bpe_simple_vocab_16e6.txt.gz"
 SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
 
@@ -34,7 +35,7 @@ Pair = tuple[str, str]
 
 @cache
 def merges() -> tuple[Pair, ...]:
-    """CLIP's merges, the most wanted first."""
+    """CLIP's merges, in order of priority."""
     (path,) = fetch(WHEEL, {MEMBER: SHA256}, CACHE)
     _version, *lines = gzip.decompress(path.read_bytes()).decode("utf-8").split("\n")
     pairs = (line.split(" ") for line in lines[:MERGES])
@@ -43,7 +44,7 @@ def merges() -> tuple[Pair, ...]:
 
 @cache
 def letters() -> dict[int, str]:
-    """A visible letter for each byte, in the order of the vocabulary: Latin-1's own where it has one."""
+    """A printable character for each byte, in the order of the vocabulary: Latin-1's if it is printable."""
     own = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in own]
     return {byte: chr(byte) for byte in own} | {byte: chr(256 + index) for index, byte in enumerate(others)}
@@ -51,7 +52,7 @@ def letters() -> dict[int, str]:
 
 @cache
 def vocabulary() -> dict[str, int]:
-    """Symbol to id; the start and the end token are not among them."""
+    """Symbols to ids, without the start and the end token."""
     single = list(letters().values())
     symbols = [*single, *(letter + LAST for letter in single), *(left + right for left, right in merges())]
     return {symbol: index for index, symbol in enumerate(symbols)}
@@ -63,7 +64,7 @@ def ranks() -> dict[Pair, int]:
 
 
 def encode(text: str, context_length: int, pad: int = 0) -> list[int]:
-    """The ids of a text: start, byte pairs, end, padding; too many are cut and the last is the end token."""
+    """The ids of a text: start, byte pairs, end, padding; truncated if too long, with the end token last."""
     ids = [START, *(vocabulary()[symbol] for word in words(clean(text)) for symbol in symbols(word)), END]
     if len(ids) > context_length:
         ids = [*ids[: context_length - 1], END]
@@ -75,7 +76,7 @@ def clean(text: str) -> str:
 
 
 def words(text: str) -> Iterator[str]:
-    """Contractions, runs of letters, single numerals, and runs of anything else but white space."""
+    """Contractions, runs of letters, single numerals, and runs of other characters except white space."""
     at = 0
     while at < len(text):
         end = at + 1
@@ -99,7 +100,7 @@ def _kind(character: str) -> str:
 
 
 def symbols(word: str) -> list[str]:
-    """Merge a word's bytes, again and again the most wanted pair wherever it stands."""
+    """Merge a word's bytes: repeatedly merge all occurrences of the pair with the highest priority."""
     parts = [letters()[byte] for byte in word.encode("utf-8")]
     parts[-1] += LAST
     while len(parts) > 1:

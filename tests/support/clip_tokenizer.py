@@ -1,4 +1,4 @@
-"""A `tokenizer.json` as CLIP models ship it, made by the `tokenizers` library from CLIP's own vocabulary."""
+"""A `tokenizer.json` like those of CLIP models, made with the `tokenizers` library from CLIP's vocabulary."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
 def clip_tokenizer() -> Tokenizer:
-    """Its parts are those that transformers' converter for CLIP puts together."""
+    """The same parts as the output of transformers' converter for CLIP."""
     vocabulary = clip_bpe.vocabulary() | {START: clip_bpe.START, END: clip_bpe.END}
     tokenizer = Tokenizer(
         models.BPE(

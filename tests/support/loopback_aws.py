@@ -1,6 +1,6 @@
-"""An AWS on 127.0.0.1, in this process: moto's, for clients that speak HTTP themselves.
+"""moto's AWS behind an HTTP server on 127.0.0.1, in this process, for clients that do not use botocore.
 
-What moto holds is what its `mock_aws` holds: botocore clients reach the same buckets and tables without a socket.
+Buckets and tables are those of moto's `mock_aws`, so botocore clients access them too, without a socket.
 """
 
 import http.client
@@ -22,17 +22,17 @@ from moto import mock_aws
 from moto.core.models import botocore_stubber
 
 from handler.aws.clients import Clients, make_clients
-from handler.aws.sdk.calls import Caller
-from handler.aws.sdk.connections import Answer, Connections
-from handler.aws.sdk.endpoints import Address
+from handler.aws.sdk.connections import Connections, HttpResponse
+from handler.aws.sdk.endpoints import Endpoint
+from handler.aws.sdk.signed_client import SignedClient
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_s3 import S3Client
 
 
-class Operator(NamedTuple):
-    """Clients of whoever owns the buckets: they can do all that AWS can."""
+class OperatorClients(NamedTuple):
+    """botocore clients with all operations of S3 and DynamoDB, to set up and inspect a test."""
 
     s3: "S3Client"
     dynamodb: "DynamoDBClient"
@@ -40,14 +40,14 @@ class Operator(NamedTuple):
 
 @dataclass(frozen=True)
 class Request:
-    """What arrived.
+    """A received request.
 
     Attributes:
-        operation: such as `GetObject`, as far as the function's calls go.
-        method: of HTTP.
+        operation: for example `GetObject`; the HTTP method for operations that the function does not use.
+        method: HTTP method.
         target: path and query, as sent.
         headers: with lower-case names.
-        body: all of it.
+        body: the whole body.
     """
 
     operation: str
@@ -59,7 +59,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """What is answered."""
+    """A response to send."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -81,27 +81,27 @@ class LoopbackAws:
         self._respond: Respond = _pass
 
     def respond(self, request: Request) -> Response:
-        """What is answered to a request."""
+        """The response to a request."""
         return self._respond(request) or ask_moto(request)
 
     @contextmanager
     def answering(self, respond: Respond) -> Iterator[list[Request]]:
-        """Ask this first about each request, while inside; what it leaves goes to moto. All requests are listed."""
-        seen: list[Request] = []
+        """Within this context, call `respond` for each request, and moto if it returns None; yields all requests."""
+        requests: list[Request] = []
 
-        def see(request: Request) -> Response | None:
-            seen.append(request)
+        def record(request: Request) -> Response | None:
+            requests.append(request)
             return respond(request)
 
-        self._respond = see
+        self._respond = record
         try:
-            yield seen
+            yield requests
         finally:
             self._respond = _pass
 
     @contextmanager
     def answering_first(self, operation: str, response: Response) -> Iterator[list[Request]]:
-        """Answer the first call of an operation so; all calls of that operation are listed."""
+        """Send `response` to the first call of an operation; yields all calls of that operation."""
         calls: list[Request] = []
 
         def respond(request: Request) -> Response | None:
@@ -118,19 +118,19 @@ def _pass(_: Request) -> None:
 
 
 def ask_moto(request: Request) -> Response:
-    """What moto answers; by now it has done what was asked."""
+    """Execute a request in moto, and return its response."""
     host = "dynamodb.us-east-1.amazonaws.com" if "x-amz-target" in request.headers else "s3.us-east-1.amazonaws.com"
     headers = HTTPHeaders()
     for name, value in {**request.headers, "host": host}.items():
         headers[name] = value
-    asked: Any = AWSPreparedRequest(
+    prepared: Any = AWSPreparedRequest(
         request.method, f"http://{host}{request.target}", headers, request.body, stream_output=False
     )
-    answered = botocore_stubber.process_request(asked)
-    assert answered is not None, f"moto does not know {request}"
-    status, told, body = answered
-    sent = body if isinstance(body, bytes) else body.encode()
-    return Response(status, {name.lower(): str(value) for name, value in told.items()}, sent)
+    result = botocore_stubber.process_request(prepared)
+    assert result is not None, f"moto does not support {request}"
+    status, response_headers, body = result
+    data = body if isinstance(body, bytes) else body.encode()
+    return Response(status, {name.lower(): str(value) for name, value in response_headers.items()}, data)
 
 
 def _operation(method: str, target: str, headers: dict[str, str]) -> str:
@@ -142,27 +142,34 @@ def _operation(method: str, target: str, headers: dict[str, str]) -> str:
 
 
 def without_sockets(clients: Clients) -> Clients:
-    """The same clients, handing each request to moto themselves: for many thousands of calls, in half the time."""
-    caller = Caller(cast("Connections", _Shortcut()), clients.s3.caller.credentials)
-    return Clients(replace(clients.s3, caller=caller), replace(clients.dynamodb, caller=caller))
+    """The same clients, but calling moto directly, which halves the time of many thousands of calls."""
+    client = SignedClient(cast("Connections", _MotoConnections()), clients.s3.client.credentials)
+    return Clients(replace(clients.s3, client=client), replace(clients.dynamodb, client=client))
 
 
-class _Shortcut:
-    """In place of `Connections`."""
+class _MotoConnections:
+    """Replaces `Connections`; calls moto directly."""
 
-    def send(self, address: Address, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        answered = ask_moto(Request(_operation(method, target, dict(headers)), method, target, dict(headers), body))
-        told = {**answered.headers, "content-length": str(len(answered.body))}
-        lines = [f"HTTP/1.1 {answered.status} -", *(f"{name}: {value}" for name, value in told.items()), "", ""]
+    def send(
+        self, endpoint: Endpoint, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> HttpResponse:
+        answer = ask_moto(Request(_operation(method, target, dict(headers)), method, target, dict(headers), body))
+        headers_with_length = {**answer.headers, "content-length": str(len(answer.body))}
+        lines = [
+            f"HTTP/1.1 {answer.status} -",
+            *(f"{name}: {value}" for name, value in headers_with_length.items()),
+            "",
+            "",
+        ]
         response = http.client.HTTPResponse(
-            cast("Any", _Read("\r\n".join(lines).encode() + answered.body)), method=method
+            cast("Any", _FakeSocket("\r\n".join(lines).encode() + answer.body)), method=method
         )
         response.begin()
-        return Answer(response, http.client.HTTPConnection(address.host), lambda _: None)
+        return HttpResponse(response, http.client.HTTPConnection(endpoint.host), lambda _: None)
 
 
 @dataclass(frozen=True)
-class _Read:
+class _FakeSocket:
     data: bytes
 
     def makefile(self, _: str) -> io.BytesIO:
@@ -208,7 +215,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def loopback_aws() -> Iterator[LoopbackAws]:
-    """Run the server while inside; `mock_aws` is to be entered by itself, for as long as one state is to last."""
+    """Run the server; it has no buckets or tables outside `mock_aws`, see `fresh_state`."""
     with _Server(("127.0.0.1", 0), _Handler) as server:
         server.aws = aws = LoopbackAws(f"http://127.0.0.1:{server.server_address[1]}")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -220,33 +227,33 @@ def loopback_aws() -> Iterator[LoopbackAws]:
             thread.join()
 
 
-@cache  # they cost more than all that a test does with them
-def _operator() -> Operator:
+@cache  # creating them takes longer than a test
+def _operator() -> OperatorClients:
     session = boto3.Session("testing", "testing", region_name="us-east-1")
     endpoints = {service: f"https://{service}.us-east-1.amazonaws.com" for service in ("s3", "dynamodb")}
-    return Operator(
+    return OperatorClients(
         s3=session.client("s3", endpoint_url=endpoints["s3"]),
         dynamodb=session.client("dynamodb", endpoint_url=endpoints["dynamodb"]),
     )
 
 
 class State(NamedTuple):
-    """One state of an AWS.
+    """A server with buckets and tables, and clients of it.
 
     Attributes:
-        server: answers the function.
-        operator: makes buckets and tables.
-        clients: the function's own, over HTTP.
+        server: responds to the function's requests.
+        operator: creates and inspects buckets and tables.
+        clients: the function's clients, over HTTP.
     """
 
     server: LoopbackAws
-    operator: Operator
+    operator: OperatorClients
     clients: Clients
 
 
 @contextmanager
 def fresh_state(aws: LoopbackAws) -> Iterator[State]:
-    """An AWS without a bucket or a table, that forgets everything in the end; the environment points at it."""
+    """An AWS without buckets and tables, deleted at the end; the environment configures it as the endpoint."""
     variables = {
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
@@ -262,4 +269,4 @@ def fresh_state(aws: LoopbackAws) -> Iterator[State]:
         try:
             yield State(aws, _operator(), clients)
         finally:
-            clients.s3.caller.connections.close()
+            clients.s3.client.connections.close()

@@ -1,4 +1,4 @@
-"""Small image encoders as ONNX files: convolutions, so that there is something to prepare, and some that are wrong."""
+"""Small image encoders as ONNX models, with convolutions that onnxruntime optimises, and some unsupported models."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ SIZE, DIM = 32, 40
 Shape = list[str | int]
 
 
-def encoder(  # noqa: PLR0913 - each is one way to be another model
+def encoder(  # noqa: PLR0913 - each argument is one variant of the model
     *,
     takes: str = "pixel_values",
     gives: str = "image_embeds",
@@ -29,9 +29,9 @@ def encoder(  # noqa: PLR0913 - each is one way to be another model
         takes: name of the input.
         gives: name of the output.
         dim: length of a vector.
-        gain: what all vectors are multiplied by.
-        seed: of the weights.
-        shape: of the input; numbers, or names where any size goes.
+        gain: factor of all vectors.
+        seed: random seed of the weights.
+        shape: shape of the input; sizes, or names for axes without a fixed size.
         tokens: when not 0, the output is (N, tokens, dim), and its first row is the vector.
     """
     rng = np.random.default_rng(seed)
@@ -66,7 +66,7 @@ def encoder(  # noqa: PLR0913 - each is one way to be another model
 
 
 def save(model: onnx.ModelProto, path: Path, *, weights: str | None = None) -> Path:
-    """Write a model; with a name for `weights`, they go into a file of their own beside it."""
+    """Write a model; with `weights`, the name of a file in the same directory, as external data."""
     if weights is None:
         onnx.save_model(model, path)
     else:
@@ -75,7 +75,7 @@ def save(model: onnx.ModelProto, path: Path, *, weights: str | None = None) -> P
 
 
 def flat(dim: int = DIM) -> onnx.ModelProto:
-    """A projection of the pixels alone: nothing that goes into blocks."""
+    """A projection of the pixels, without operators that onnxruntime blocks."""
     weights = np.random.default_rng(1).standard_normal((3 * SIZE * SIZE, dim)).astype(np.float32)
     nodes = [
         helper.make_node("Flatten", ["pixel_values"], ["flat"]),
@@ -85,7 +85,7 @@ def flat(dim: int = DIM) -> onnx.ModelProto:
 
 
 def channels_last(width: int = 24) -> onnx.ModelProto:
-    """A norm and a projection over the last axis between two convolutions, as ConvNeXt has them; and a gate of Mul."""
+    """A norm and a projection over the last axis between two convolutions, as in ConvNeXt; and a gate (Mul)."""
     rng = np.random.default_rng(2)
     shapes = {
         "w0": (width, 3, 3, 3),
@@ -115,7 +115,7 @@ def channels_last(width: int = 24) -> onnx.ModelProto:
 
 
 def patches() -> onnx.ModelProto:
-    """Sixteen patches of a picture, each projected, as vision transformers have them."""
+    """Sixteen projected patches of the image, as in vision transformers."""
     rng = np.random.default_rng(4)
     shapes = {"w0": (64, 3, 8, 8), "g": (64, 96), "p": (96, DIM)}
     weights: dict[str, npt.NDArray[Any]] = {
@@ -135,7 +135,7 @@ def patches() -> onnx.ModelProto:
 
 
 def old_export() -> onnx.ModelProto:
-    """As exporters wrote them once: opset 9, and the weights among the inputs."""
+    """An old export: opset 9, with the weights among the inputs."""
     model = encoder()
     old = helper.make_model(model.graph, opset_imports=[helper.make_opsetid("", 9)], ir_version=3)
     for tensor in old.graph.initializer:
@@ -144,7 +144,7 @@ def old_export() -> onnx.ModelProto:
 
 
 def quantised() -> onnx.ModelProto:
-    """With integers on the way."""
+    """A quantised model."""
     weights: dict[str, npt.NDArray[Any]] = {
         "scale": np.array(0.01, np.float32),
         "zero": np.array(0, np.uint8),
@@ -160,7 +160,7 @@ def quantised() -> onnx.ModelProto:
 
 
 def with_function(constant: float) -> onnx.ModelProto:
-    """Some of its numbers inside a function of the model's own."""
+    """A model with a constant inside a local function."""
     value = numpy_helper.from_array(np.array([constant], np.float32))
     body = [
         helper.make_node("Constant", [], ["k"], value=value),

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from handler.aws.clients import Clients
 from handler.aws.objects import read_object
 from handler.aws.sdk.errors import NetworkError
-from handler.aws.sdk.s3 import ObjectAnswer
+from handler.aws.sdk.s3 import ObjectResponse
 from handler.errors import MissingObjectError
 from handler.jobs import Job
 from handler.model.encoder import Encoder
@@ -61,7 +61,7 @@ class Gate:
             raise Crash
         answer = call(*args, **options)
         if order == "lose the answer":
-            if isinstance(answer, ObjectAnswer):
+            if isinstance(answer, ObjectResponse):
                 with answer:
                     pass
             raise NetworkError("lost")

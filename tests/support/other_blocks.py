@@ -1,10 +1,11 @@
-"""What onnxruntime writes for a CPU with blocks of the other width, on a CPU that has not got them.
+"""Write the graph that onnxruntime optimises for a CPU with the other block size than this CPU's.
 
 python -m tests.support.other_blocks MODEL.onnx OUT.onnx
 
-The optimiser's own code is plain C++ that asks the library's table of platform facts how wide the blocks are. This
-finds that one number in the memory of its own process, changes it, sees by a probe that it was the right one, and
-saves an optimised graph. Nothing must be computed after that. It is how the tests know the truth about the other width.
+onnxruntime's optimiser reads the block size from a table of the library, so its output depends only on that number, not
+on the CPU. This script finds the number in the memory of its process, changes it, checks with a probe that the
+optimiser now uses it, and saves an optimised graph. After that, the process must not run a graph. Tests compare the
+output with graphs that `infra.bake` converted to the other block size.
 """
 
 import ctypes
@@ -21,12 +22,12 @@ from onnx import TensorProto, helper, numpy_helper
 LIBRARY = "onnxruntime_pybind11_state"
 OTHER = {8: 16, 16: 8}
 
-# In MLAS's platform table: the width of the blocks, and next to it the alignment of buffers, which is 64.
+# MLAS's platform table has the block size, followed by the alignment of buffers, which is 64.
 _BUFFER_ALIGNMENT = 64
 
 
 def save_optimised(model: bytes, out: Path) -> None:
-    """Save what the optimiser makes of a model."""
+    """Optimise a model and save it."""
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.optimized_model_filepath = str(out)
@@ -34,11 +35,11 @@ def save_optimised(model: bytes, out: Path) -> None:
     ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def widen_or_narrow(scratch: Path) -> None:
-    """Make this process's onnxruntime write blocks of the other width.
+def switch_block_size(scratch: Path) -> None:
+    """Change the block size of this process's onnxruntime to the other one.
 
     Raises:
-        LookupError: the number was not found.
+        LookupError: the block size was not found.
     """
     before = _probe(scratch)
     for address in _candidates():
@@ -48,7 +49,9 @@ def widen_or_narrow(scratch: Path) -> None:
         if _probe(scratch) != before:
             return
         number.value = known
-    raise LookupError("the width of the blocks is not where it was in the onnxruntime that this was written for")
+    raise LookupError(
+        "no block size found in the memory of onnxruntime; this version of onnxruntime stores it elsewhere"
+    )
 
 
 def _probe(scratch: Path) -> bytes:
@@ -65,8 +68,8 @@ def _probe(scratch: Path) -> bytes:
 
 
 def _candidates() -> Iterator[int]:
-    """Addresses of numbers that could be it, in what the library may write to."""
-    with open("/proc/self/mem", "rb", 0) as memory:  # noqa: PTH123 - not a file to be read whole
+    """Addresses of numbers that may be the block size, in the library's writable memory."""
+    with open("/proc/self/mem", "rb", 0) as memory:  # noqa: PTH123 - opened without buffering, to read parts
         for start, stop in sorted(set(_writable())):
             memory.seek(start)
             numbers = np.frombuffer(memory.read(stop - start), np.uint32)
@@ -75,24 +78,24 @@ def _candidates() -> Iterator[int]:
 
 
 def _writable() -> Iterator[tuple[int, int]]:
-    """The library's data: its own writable pages, and the nameless ones right behind them."""
+    """The library's data: its writable pages, and the anonymous pages right after them."""
     lines = [line.split() for line in Path("/proc/self/maps").read_text("utf-8").splitlines()]
-    for line, behind in zip(lines, [*lines[1:], []], strict=True):
+    for line, following in zip(lines, [*lines[1:], []], strict=True):
         if LIBRARY not in line[-1] or "w" not in line[1]:
             continue
-        for found in (line, behind if len(behind) == 5 and "w" in behind[1] else line):
+        for found in (line, following if len(following) == 5 and "w" in following[1] else line):
             start, stop = (int(number, 16) for number in found[0].split("-"))
             yield start, stop
 
 
 def main() -> None:
-    """See the module."""
+    """Write the optimised graph, see the module's docstring."""
     model, out = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2])
-    _probe(out)  # the table is filled in by the first session
-    widen_or_narrow(out)
+    _probe(out)  # the first session initialises the table
+    switch_block_size(out)
     save_optimised(model, out)
     sys.stdout.flush()
-    os._exit(0)  # nothing more may run here
+    os._exit(0)  # exit without running code that depends on the block size
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A TCP server on 127.0.0.1 whose connections are served by a test's own function."""
+"""A TCP server on 127.0.0.1 whose connections are served by a function of the test."""
 
 import socket
 import ssl
@@ -12,7 +12,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 def read_request(connection: socket.socket) -> bytes:
-    """One request, head and body; empty at the end of the connection."""
+    """Read one request, head and body; empty at the end of the connection."""
     data = b""
     while b"\r\n\r\n" not in data:
         more = connection.recv(65536)
@@ -30,12 +30,12 @@ def read_request(connection: socket.socket) -> bytes:
 
 @contextmanager
 def raw_server(serve: Serve, context: ssl.SSLContext | None = None) -> Iterator[int]:
-    """Serve each connection in a thread, told its number from 0; gives the port.
+    """Yield the port of a server that calls `serve` in a thread for each connection, with the connection's number.
 
-    A connection whose other end goes away ends its thread, and nothing else.
+    An `OSError` on a connection, for example because the client closed it, ends only its thread.
     """
     threads: list[threading.Thread] = []
-    open_ones: list[socket.socket] = []
+    connections: list[socket.socket] = []
 
     def run(connection: socket.socket, number: int) -> None:
         with suppress(OSError), connection:
@@ -47,7 +47,7 @@ def raw_server(serve: Serve, context: ssl.SSLContext | None = None) -> Iterator[
         with suppress(OSError):
             while True:
                 connection, _ = listening.accept()
-                open_ones.append(connection)
+                connections.append(connection)
                 threads.append(threading.Thread(target=run, args=(connection, len(threads))))
                 threads[-1].start()
 
@@ -60,7 +60,7 @@ def raw_server(serve: Serve, context: ssl.SSLContext | None = None) -> Iterator[
         listening.shutdown(socket.SHUT_RDWR)
         listening.close()
         acceptor.join()
-        for connection in open_ones:
+        for connection in connections:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         for thread in threads:

@@ -1,4 +1,4 @@
-"""The text side of a bundle, as its files are now."""
+"""Text towers and labels of bundles."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import orjson
 
-from handler.model.spec import BundleFile, TextSpec, sealed
+from handler.model.spec import BundleFile, TextSpec, with_fingerprint
 from handler.model.text import TextEncoder, load_text_encoder
 from infra.bake.labels import bake_labels
 from infra.common.hashing import file_sha256
@@ -29,19 +29,19 @@ SPEC = TextSpec(
 
 
 def load(bundle: Path, spec: TextSpec = SPEC, dim: int = DIM) -> TextEncoder:
-    """Load a text tower from a directory whose files `model.json` would vouch for."""
-    seen = replace(spec, graph=_seen(bundle / GRAPH_FILE), tokenizer=_seen(bundle / TOKENIZER_FILE))
-    return load_text_encoder(bundle, sealed(seen), dim)
+    """Load a text tower from a directory, with the sizes and hashes of its current files."""
+    current = replace(spec, graph=_describe(bundle / GRAPH_FILE), tokenizer=_describe(bundle / TOKENIZER_FILE))
+    return load_text_encoder(bundle, with_fingerprint(current), dim)
 
 
-def _seen(path: Path) -> BundleFile:
+def _describe(path: Path) -> BundleFile:
     if not path.is_file():
         return BundleFile(path.name, 1, "")
     return BundleFile(path.name, path.stat().st_size, file_sha256(path))
 
 
 def add_text(bundle: Path, dim: int, labels: Sequence[str] = (), tower: Tower | None = None) -> TextEncoder:
-    """Give a bundle a text tower, the usual one if None, and labels."""
+    """Add a text tower and labels to a bundle; by default `make_tower`'s tower."""
     write_tokenizer(bundle / TOKENIZER_FILE)
     (tower or make_tower(dim=dim)).write(bundle / GRAPH_FILE)
     encoder = load(bundle, SPEC, dim)

@@ -1,6 +1,6 @@
-"""A thousand texts of every kind, the same ones each time, to compare tokenizers on."""
+"""A thousand texts of many kinds, always the same ones, to compare tokenizers."""
 
-# ruff: noqa: RUF001 - characters that look like others are the point
+# ruff: noqa: RUF001 - ambiguous characters are part of the test data
 
 import itertools
 import random
@@ -8,7 +8,7 @@ import string
 import unicodedata
 from collections.abc import Callable
 
-THINGS = (
+SUBJECTS = (
     "cat",
     "hot-air balloon",
     "Eiffel Tower",
@@ -19,7 +19,7 @@ THINGS = (
     "rock'n'roll",
 )
 PLACES = ("on a beach", "in the snow", "at 3:45pm", "(blurred)", "— close-up", "by Gustav Klimt", "wearing a hat", "")
-SHAPES = (
+TEMPLATES = (
     "a photo of a {}",
     "A low-res JPEG of my {}!",
     "itap of {}.",
@@ -79,12 +79,15 @@ MARKS = ("e\u0301", "Z̸̡̛a̶l̵g̷o̴", "n\u0303o\u0308", "\u0301", "a" + "\u
 
 
 def _captions() -> list[str]:
-    return [f"{shape.format(thing)} {place}" for shape, thing, place in itertools.product(SHAPES, THINGS, PLACES)]
+    return [
+        f"{template.format(subject)} {place}"
+        for template, subject, place in itertools.product(TEMPLATES, SUBJECTS, PLACES)
+    ]
 
 
-def _drawn(draw: Callable[[random.Random], str], count: int) -> list[str]:
+def _generate(make: Callable[[random.Random], str], count: int) -> list[str]:
     generator = random.Random(77)
-    return [draw(generator) for _ in range(count)]
+    return [make(generator) for _ in range(count)]
 
 
 def _punctuation(generator: random.Random) -> str:
@@ -92,13 +95,23 @@ def _punctuation(generator: random.Random) -> str:
 
 
 def _long(generator: random.Random) -> str:
-    words = (*THINGS, *CONTRACTED, *NUMBERS, *SCRIPTS, *string.ascii_letters, "photograph", "unbelievably", "the", "of")
+    words = (
+        *SUBJECTS,
+        *CONTRACTED,
+        *NUMBERS,
+        *SCRIPTS,
+        *string.ascii_letters,
+        "photograph",
+        "unbelievably",
+        "the",
+        "of",
+    )
     return " ".join(generator.choices(words, k=500))
 
 
 def _mixed(generator: random.Random) -> str:
     pieces = (
-        *THINGS,
+        *SUBJECTS,
         *EMOJI,
         *SCRIPTS,
         *NUMBERS,
@@ -111,13 +124,13 @@ def _mixed(generator: random.Random) -> str:
     return "".join(generator.choices(pieces, k=generator.randint(2, 12)))
 
 
-def _soup(generator: random.Random) -> str:
-    return "".join(generator.choices(KNOWN, k=generator.randint(1, 30)))
+def _any_characters(generator: random.Random) -> str:
+    return "".join(generator.choices(UNICODE_3_2, k=generator.randint(1, 30)))
 
 
-# Characters that Unicode has had since 2002: every library knows them, and their classes do not change any more. The
-# capital sigma is left out: its small letter depends on where in a word it stands, which `tokenizers` does not look at.
-KNOWN = [
+# The characters of Unicode 3.2 (2002), which every library knows and whose categories are stable. The capital sigma is
+# excluded: its lower-case letter depends on the position in the word, which `tokenizers` ignores.
+UNICODE_3_2 = [
     character
     for character in map(chr, range(0x110000))
     if unicodedata.ucd_3_2_0.category(character) not in {"Cn", "Cs", "Co"} and character != "Σ"
@@ -131,9 +144,9 @@ TEXTS = {
     "numbers": list(NUMBERS),
     "controls": list(CONTROLS),
     "marks": list(MARKS),
-    "punctuation": _drawn(_punctuation, 150),
-    "500 words": _drawn(_long, 10),
-    "mixed": _drawn(_mixed, 250),
-    "any characters": _drawn(_soup, 250),
+    "punctuation": _generate(_punctuation, 150),
+    "500 words": _generate(_long, 10),
+    "mixed": _generate(_mixed, 250),
+    "any characters": _generate(_any_characters, 250),
     "blank": ["", " ", "\t\n", "\u3000", "  a  b  "],
 }

@@ -1,4 +1,4 @@
-"""A small text tower that does what a real one does with its ids, for tests that need a tower and not its quality."""
+"""A small text tower with random weights, for tests that do not need meaningful vectors."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Tower:
-    """Looks at every position, padding among them, and once more at the first end token (the highest id).
+    """The mean of all positions, including the padding, plus the first end token (the highest id), projected.
 
     Attributes:
         tokens: (vocabulary, WIDTH).
@@ -33,7 +33,7 @@ class Tower:
     projection: Array
 
     def expect(self, ids: list[int], known: int = CONTEXT) -> Array:
-        """What the graph gives for a text's ids; `known` are not masked."""
+        """The graph's expected output for token ids; only the first `known` are not masked."""
         rows = self.tokens[ids] + self.positions
         vector: Array = (rows[:known].mean(axis=0) + rows[ids.index(max(ids))]) @ self.projection
         return vector
@@ -47,7 +47,7 @@ class Tower:
         output: str = "text_embeds",
         shape: tuple[int | str, int | str] = ("batch_size", "sequence_length"),
     ) -> Path:
-        """Write the graph; a second name is that of the mask."""
+        """Write the graph; a second name in `names` is the attention mask."""
         graph = helper.make_graph(
             [*_pool(names), *_project(output)],
             "text",
@@ -69,7 +69,7 @@ class Tower:
 def make_tower(
     *, vocabulary: int = VOCABULARY_SIZE, context: int = CONTEXT, dim: int = DIM, gain: float = 1.0
 ) -> Tower:
-    """Weights of noise, the same ones each time."""
+    """A tower with random weights, always the same ones."""
     noise = np.random.default_rng(4)
 
     def weights(*shape: int) -> Array:

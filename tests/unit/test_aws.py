@@ -1,4 +1,4 @@
-"""Answers that AWS never sends, but a proxy between may, and calls that take long: each is a passing fault."""
+"""Damaged responses, which a proxy may cause, and slow calls: each is a retryable error."""
 
 import socket
 import threading
@@ -13,7 +13,7 @@ from handler.aws.objects import read_object
 from handler.aws.sdk.s3 import S3
 from handler.errors import RetryableError
 from handler.outcomes import Status
-from handler.timing import START_SECONDS, Deadline
+from handler.timing import MIN_START_SECONDS, Deadline
 from tests.support.loopback_aws import Response
 from tests.support.pictures import encoded, picture
 from tests.unit.conftest import World
@@ -21,7 +21,7 @@ from tests.unit.conftest import World
 PHOTO = encoded(picture())
 
 
-def test_an_object_without_its_length_may_be_cut_short(world: World) -> None:
+def test_an_object_without_its_length_is_requested_again(world: World) -> None:
     world.put("a", PHOTO)
     headers = {"etag": '"a"', "connection": "close", "content-length": ""}
     with world.state.server.answering_first("GetObject", Response(200, headers, PHOTO[:99])) as calls:
@@ -29,7 +29,7 @@ def test_an_object_without_its_length_may_be_cut_short(world: World) -> None:
     assert len(calls) == 2
 
 
-def test_half_an_object_is_asked_for_again(world: World) -> None:
+def test_a_truncated_object_is_requested_again(world: World) -> None:
     world.put("a", PHOTO)
     headers = {"etag": '"a"', "connection": "close", "content-length": str(len(PHOTO))}
     with world.state.server.answering_first("GetObject", Response(200, headers, PHOTO[:99])) as calls:
@@ -37,7 +37,7 @@ def test_half_an_object_is_asked_for_again(world: World) -> None:
     assert len(calls) == 2
 
 
-def test_half_an_item_is_asked_for_again(world: World) -> None:
+def test_a_truncated_item_is_requested_again(world: World) -> None:
     world.put("a", PHOTO)
     with world.state.server.answering_first("GetItem", Response(200, {}, b'{"Item": {"sou')) as calls:
         assert world.process("a", None).status is Status.SUCCESS
@@ -52,33 +52,33 @@ def failing(calls: list[int]) -> Callable[[], None]:
     return call
 
 
-def test_a_fault_is_tried_again_a_few_times() -> None:
+def test_the_number_of_attempts_is_limited() -> None:
     calls: list[int] = []
     with pytest.raises(RetryableError, match="not now"):
         attempt(failing(calls), Deadline(60))
     assert len(calls) == MAX_ATTEMPTS
 
 
-def test_without_time_for_another_time_out_it_is_tried_once() -> None:
+def test_without_time_for_another_timeout_there_is_one_attempt() -> None:
     calls: list[int] = []
     with pytest.raises(RetryableError, match="not now"):
         attempt(failing(calls), Deadline(READ_SECONDS))
     assert len(calls) == 1
 
 
-def test_a_message_that_is_begun_has_time_for_a_stall() -> None:
-    assert CONNECT_SECONDS + READ_SECONDS < START_SECONDS
+def test_a_message_is_started_only_with_time_for_a_timeout() -> None:
+    assert CONNECT_SECONDS + READ_SECONDS < MIN_START_SECONDS
 
 
 @contextmanager
-def server(answer: Callable[[socket.socket], None]) -> Iterator[S3]:
-    """An S3 client of a server that answers its one call so."""
+def server(respond: Callable[[socket.socket], None]) -> Iterator[S3]:
+    """An S3 client, connected to a server that responds to one call."""
 
     def serve() -> None:
         connection, _ = listening.accept()
         with connection:
             connection.recv(65536)
-            answer(connection)
+            respond(connection)
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=serve)
@@ -92,13 +92,13 @@ def server(answer: Callable[[socket.socket], None]) -> Iterator[S3]:
     thread.join()
 
 
-def test_a_silent_server_costs_one_time_out() -> None:
+def test_a_silent_server_costs_one_timeout() -> None:
     done = threading.Event()
 
-    def say_nothing(_: socket.socket) -> None:
+    def wait(_: socket.socket) -> None:
         done.wait(60)
 
-    with server(say_nothing) as s3:
+    with server(wait) as s3:
         start = time.monotonic()
         with pytest.raises(RetryableError, match=r"[Tt]imed? ?out"):
             read_object(s3, "uploads", "a", 10**9, Deadline(READ_SECONDS))
@@ -106,8 +106,8 @@ def test_a_silent_server_costs_one_time_out() -> None:
         done.set()
 
 
-def test_a_trickle_ends_with_the_time_that_is_left() -> None:
-    def trickle(connection: socket.socket) -> None:
+def test_a_slow_body_ends_at_the_deadline() -> None:
+    def send_slowly(connection: socket.socket) -> None:
         connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "a"\r\nContent-Length: 99000000\r\n\r\n')
         for _ in range(60):
             try:
@@ -116,14 +116,14 @@ def test_a_trickle_ends_with_the_time_that_is_left() -> None:
                 return
             time.sleep(0.5)
 
-    with server(trickle) as s3:
+    with server(send_slowly) as s3:
         start = time.monotonic()
         with pytest.raises(RetryableError, match="too slowly"):
             read_object(s3, "uploads", "a", 10**9, Deadline(2))
         assert time.monotonic() - start < 6
 
 
-def test_bytes_that_changed_on_the_way_are_asked_for_again(world: World) -> None:
+def test_a_damaged_object_is_requested_again(world: World) -> None:
     world.put("a", PHOTO)
     headers = {"etag": '"a"', "x-amz-checksum-crc32": "AAAAAA=="}
     with world.state.server.answering_first("GetObject", Response(200, headers, bytes(len(PHOTO)))) as calls:

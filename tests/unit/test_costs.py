@@ -1,4 +1,4 @@
-"""What an image and a cold start may cost, told without a clock."""
+"""The costs of an image and of a cold start, measured without a clock: calls, write units, threads, memory."""
 
 import subprocess
 import sys
@@ -9,23 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handler.model.encoder import load_encoder, threads
+from handler.model.encoder import load_encoder, thread_count
 from handler.outcomes import Status
 from handler.results.record import ImageEmbedding, Record, item_of
 from handler.settings import EmbeddingDtype
 from infra.bake.reuse import bundle_for
 from tests.support.pictures import encoded, picture
 from tests.unit.conftest import World
-from tests.unit.test_overlap import hooked
+from tests.unit.test_concurrency import observed_pipeline
 
 PHOTO = encoded(picture(64, 48))
 
 
 @pytest.fixture
 def calls(world: World) -> Counter[str]:
-    """Calls of AWS that the function makes from now on."""
+    """Counts the function's calls to AWS."""
     seen: Counter[str] = Counter()
-    world.pipeline = hooked(world, lambda name, _: seen.update([name]))
+    world.pipeline = observed_pipeline(world, lambda name, _: seen.update([name]))
     return seen
 
 
@@ -43,7 +43,7 @@ def test_a_rejected_file_costs_no_more(world: World, calls: Counter[str]) -> Non
     assert calls == {"get_object": 1, "put_object": 1, "put_item": 1}
 
 
-def test_a_stale_event_costs_no_more_than_it_must(world: World, calls: Counter[str]) -> None:
+def test_a_stale_event_costs_no_more(world: World, calls: Counter[str]) -> None:
     world.put("a.png", PHOTO)
     world.process("a.png", "02")
     calls.clear()
@@ -71,7 +71,7 @@ def test_an_item_of_512_numbers_takes_few_write_units(dtype: EmbeddingDtype, uni
 
 
 def size_of(name: str, value: Any) -> int:
-    """Bytes of an attribute, as DynamoDB counts them; of a number, never too few.
+    """Size of an attribute in bytes, as DynamoDB counts it; an upper bound for numbers.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
     """
@@ -79,7 +79,7 @@ def size_of(name: str, value: Any) -> int:
     return len(name) + (1 if isinstance(content, bool) else len(content))
 
 
-def test_weights_are_mapped_and_not_read() -> None:
+def test_weights_are_memory_mapped() -> None:
     bundle = bundle_for("efficientnet-lite0")
     code = (
         "import pathlib, resource, sys\n"
@@ -96,9 +96,9 @@ def test_weights_are_mapped_and_not_read() -> None:
     assert int(kibibytes) < 6_000, "of 13 MB of weights"
 
 
-def test_a_session_has_a_thread_for_each_processor_and_none_that_spins() -> None:
+def test_a_session_has_a_thread_for_each_processor_without_spinning() -> None:
     options = load_encoder(bundle_for("efficientnet-lite0")).session.get_session_options()
-    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (threads(), 1)
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (thread_count(), 1)
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 

@@ -99,7 +99,7 @@ def test_a_text_tower_that_is_damaged_is_the_error_of_every_text(
     read = opened(graph)
     files = ask(build_world(bundle, aws), texts=["cat", "dog", "猫"], images=[INLINE])["task_output"]["files"]
     assert [file["error_code"] for file in files] == [None, "invalid_bundle", "invalid_bundle", "invalid_bundle"]
-    assert "text.onnx is not the file" in files[3]["error"]
+    assert "text.onnx does not have the SHA-256" in files[3]["error"]
     assert len(read) == 1, "a tower is large: it is not hashed again for every text"
 
 

@@ -1,4 +1,4 @@
-"""DynamoDB over HTTP: items come back as they were written, and errors as DynamoDB says them."""
+"""DynamoDB over HTTP: items are read as they were written, and errors have DynamoDB's codes."""
 
 import json
 import zlib
@@ -9,17 +9,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from handler.aws.sdk.calls import Caller
 from handler.aws.sdk.connections import Connections, Timeouts
-from handler.aws.sdk.credentials import CredentialsSource
+from handler.aws.sdk.credentials import CredentialsProvider
 from handler.aws.sdk.dynamodb import DynamoDB
 from handler.aws.sdk.endpoints import read_endpoints
-from handler.aws.sdk.errors import AnswerError, ServiceError
+from handler.aws.sdk.errors import InvalidResponseError, ServiceError
+from handler.aws.sdk.signed_client import SignedClient
 from tests.support.loopback_aws import LoopbackAws, Response, State
 from tests.unit.conftest import TABLE
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-# DynamoDB takes no empty names, and moto reads some names as its own types.
+# DynamoDB rejects empty names, and moto takes some names for types.
 names = st.text("abcxyz_äß日", min_size=3, max_size=10)
 numbers = st.integers(-(10**12), 10**12).map(str)
 scalars = st.one_of(
@@ -43,12 +43,12 @@ values = st.recursive(
 
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(item=st.dictionaries(names, values, max_size=4))
-def test_an_item_comes_back_as_it_was_written(aws: State, item: dict[str, Any]) -> None:
-    whole: Any = {**item, "source": {"S": "s3://uploads/ä"}}
-    aws.clients.dynamodb.put_item(TableName=TABLE, Item=whole)
-    key = {"source": whole["source"]}
-    assert sorted_sets(aws.operator.dynamodb.get_item(TableName=TABLE, Key=key)["Item"]) == sorted_sets(whole)
-    assert sorted_sets(aws.clients.dynamodb.get_item(TableName=TABLE, Key=key)["Item"]) == sorted_sets(whole)
+def test_an_item_is_read_as_it_was_written(aws: State, item: dict[str, Any]) -> None:
+    full_item: Any = {**item, "source": {"S": "s3://uploads/ä"}}
+    aws.clients.dynamodb.put_item(TableName=TABLE, Item=full_item)
+    key = {"source": full_item["source"]}
+    assert sorted_sets(aws.operator.dynamodb.get_item(TableName=TABLE, Key=key)["Item"]) == sorted_sets(full_item)
+    assert sorted_sets(aws.clients.dynamodb.get_item(TableName=TABLE, Key=key)["Item"]) == sorted_sets(full_item)
 
 
 def sorted_sets(value: Any) -> Any:
@@ -57,11 +57,11 @@ def sorted_sets(value: Any) -> Any:
     return [sorted_sets(inner) for inner in value] if isinstance(value, list) else value
 
 
-def test_what_is_not_there_is_no_item(aws: State) -> None:
+def test_a_missing_item_is_absent_from_the_response(aws: State) -> None:
     assert "Item" not in aws.clients.dynamodb.get_item(TableName=TABLE, Key={"source": {"S": "never"}})
 
 
-def test_a_condition_that_fails_brings_the_item_that_is_there(aws: State) -> None:
+def test_a_failed_condition_returns_the_stored_item(aws: State) -> None:
     item: Any = {"source": {"S": "a"}, "embedding": {"B": b"\0\xff"}}
     aws.clients.dynamodb.put_item(TableName=TABLE, Item=item)
     with pytest.raises(ServiceError) as caught:
@@ -77,14 +77,14 @@ def test_a_condition_that_fails_brings_the_item_that_is_there(aws: State) -> Non
     assert error.fields["Item"] == item
 
 
-def test_what_was_replaced_comes_back(aws: State) -> None:
+def test_put_item_returns_the_replaced_item(aws: State) -> None:
     item: Any = {"source": {"S": "a"}, "embedding": {"B": b"old"}}
     aws.clients.dynamodb.put_item(TableName=TABLE, Item=item)
-    answer = aws.clients.dynamodb.put_item(TableName=TABLE, Item={"source": {"S": "a"}}, ReturnValues="ALL_OLD")
-    assert answer["Attributes"] == item
+    response = aws.clients.dynamodb.put_item(TableName=TABLE, Item={"source": {"S": "a"}}, ReturnValues="ALL_OLD")
+    assert response["Attributes"] == item
 
 
-def test_an_update_changes_one_attribute(aws: State) -> None:
+def test_update_item_changes_one_attribute(aws: State) -> None:
     aws.clients.dynamodb.put_item(TableName=TABLE, Item={"source": {"S": "a"}, "etag": {"S": "e"}})
     aws.clients.dynamodb.update_item(
         TableName=TABLE,
@@ -97,7 +97,7 @@ def test_an_update_changes_one_attribute(aws: State) -> None:
     assert found == {"source": {"S": "a"}, "etag": {"S": "e"}, "sequencer": {"S": "01"}}
 
 
-# What goes over the wire
+# Requests and responses
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def dynamodb(loopback: LoopbackAws) -> Iterator[DynamoDB]:
         "AWS_ENDPOINT_URL_DYNAMODB": loopback.endpoint,
     }
     connections = Connections(Timeouts(2, 2))
-    yield DynamoDB(Caller(connections, CredentialsSource(environment)), read_endpoints(environment))
+    yield DynamoDB(SignedClient(connections, CredentialsProvider(environment)), read_endpoints(environment))
     connections.close()
 
 
@@ -128,13 +128,13 @@ def test_the_request_is_aws_json(loopback: LoopbackAws, dynamodb: DynamoDB) -> N
     assert json.loads(request.body) == {"TableName": "t", "Item": {"source": {"S": "a"}, "embedding": {"B": "AP8="}}}
 
 
-def test_an_answer_is_that_of_its_checksum(loopback: LoopbackAws, dynamodb: DynamoDB) -> None:
+def test_the_response_is_compared_with_its_checksum(loopback: LoopbackAws, dynamodb: DynamoDB) -> None:
     body = b'{"Item": {"source": {"S": "a"}}}'
     with loopback.answering(lambda _: Response(200, {"x-amz-crc32": str(zlib.crc32(body))}, body)):
         assert get(dynamodb)["Item"] == {"source": {"S": "a"}}
     with (
         loopback.answering(lambda _: Response(200, {"x-amz-crc32": str(zlib.crc32(body))}, body.replace(b"a", b"b"))),
-        pytest.raises(AnswerError, match="checksum"),
+        pytest.raises(InvalidResponseError, match="checksum"),
     ):
         get(dynamodb)
 
@@ -142,18 +142,18 @@ def test_an_answer_is_that_of_its_checksum(loopback: LoopbackAws, dynamodb: Dyna
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b'{"Item": 3}', b'{"Item": {"a": {}}}', b'{"Item": {"a": {"B": 7}}}', b"<html>"]
 )
-def test_what_is_no_answer_is_a_fault(loopback: LoopbackAws, dynamodb: DynamoDB, body: bytes) -> None:
-    with loopback.answering(lambda _: Response(200, {}, body)), pytest.raises(AnswerError):
+def test_an_invalid_response_is_an_error(loopback: LoopbackAws, dynamodb: DynamoDB, body: bytes) -> None:
+    with loopback.answering(lambda _: Response(200, {}, body)), pytest.raises(InvalidResponseError):
         get(dynamodb)
 
 
-REFUSALS: dict[str, tuple[Response, str, str]] = {
-    "as DynamoDB says it": (
+ERRORS: dict[str, tuple[Response, str, str]] = {
+    "an error of DynamoDB": (
         Response(400, {}, b'{"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "m"}'),
         "ThrottlingException",
         "m",
     ),
-    "with an address": (
+    "with a URL after the code": (
         Response(400, {}, b'{"__type": "ValidationException:http://internal", "Message": "M"}'),
         "ValidationException",
         "M",
@@ -164,9 +164,9 @@ REFUSALS: dict[str, tuple[Response, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSALS)
-def test_a_refusal_is_told_by_its_code(loopback: LoopbackAws, dynamodb: DynamoDB, case: str) -> None:
-    answer, code, message = REFUSALS[case]
-    with loopback.answering(lambda _: answer), pytest.raises(ServiceError) as caught:
+@pytest.mark.parametrize("case", ERRORS)
+def test_an_error_has_its_code_and_message(loopback: LoopbackAws, dynamodb: DynamoDB, case: str) -> None:
+    response, code, message = ERRORS[case]
+    with loopback.answering(lambda _: response), pytest.raises(ServiceError) as caught:
         get(dynamodb)
-    assert (caught.value.status, caught.value.code, caught.value.message) == (answer.status, code, message)
+    assert (caught.value.status, caught.value.code, caught.value.message) == (response.status, code, message)

@@ -1,4 +1,4 @@
-"""Where requests go: by botocore's own rules, and by the SDKs' variables."""
+"""Endpoints: equal to botocore's, and configurable by the environment variables of all AWS SDKs."""
 
 import itertools
 from functools import cache
@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.aws.sdk.endpoints import Address, read_endpoints
+from handler.aws.sdk.endpoints import Endpoint, read_endpoints
 from handler.errors import SettingsError
 
 LOADER: Any = botocore.session.get_session().get_component("data_loader")
@@ -22,7 +22,7 @@ REGIONS = [
     for region in partition["regions"]
     if not region.endswith("-global")
 ]
-YET_TO_COME = ["us-east-9", "cn-south-1", "us-gov-north-1", "xx-central-1"]
+FUTURE_REGIONS = ["us-east-9", "cn-south-1", "us-gov-north-1", "xx-central-1"]
 BUCKETS = ["uploads", "a.dotted.name", "Capital", "under_score", "x" * 63, "x" * 64, "ab1-s3alias"]
 
 
@@ -31,16 +31,16 @@ def rules(service: str) -> EndpointProvider:
     return EndpointProvider(LOADER.load_service_model(service, "endpoint-rule-set-1"), PARTITIONS)
 
 
-def theirs(service: str, **parameters: object) -> str | None:
-    """The URL by botocore's rules; None where they give none."""
+def botocore_url(service: str, **parameters: object) -> str | None:
+    """The URL by botocore's rules; None if they have none."""
     try:
         return rules(service).resolve_endpoint(**parameters).url
     except BotoCoreError:
         return None
 
 
-def url(address: Address) -> str:
-    return f"{address.scheme}://{address.authority}{address.path}"
+def url(endpoint: Endpoint) -> str:
+    return f"{endpoint.scheme}://{endpoint.authority}{endpoint.path}"
 
 
 def environment(region: str, *, fips: bool = False, dualstack: bool = False) -> dict[str, str]:
@@ -49,28 +49,28 @@ def environment(region: str, *, fips: bool = False, dualstack: bool = False) -> 
 
 
 @pytest.mark.parametrize(("fips", "dualstack"), list(itertools.product([False, True], repeat=2)))
-@pytest.mark.parametrize("region", REGIONS + YET_TO_COME)
-def test_every_region_is_where_botocore_says(region: str, fips: bool, dualstack: bool) -> None:
+@pytest.mark.parametrize("region", REGIONS + FUTURE_REGIONS)
+def test_endpoints_of_every_region_equal_botocores(region: str, fips: bool, dualstack: bool) -> None:
     switches = {"Region": region, "UseFIPS": fips, "UseDualStack": dualstack}
     if fips and region.startswith("cn-"):
-        assert theirs("s3", Bucket="uploads", **switches) is None
+        assert botocore_url("s3", Bucket="uploads", **switches) is None
         with pytest.raises(SettingsError, match="AWS_USE_FIPS_ENDPOINT"):
             read_endpoints(environment(region, fips=fips, dualstack=dualstack))
         return
     endpoints = read_endpoints(environment(region, fips=fips, dualstack=dualstack))
-    assert url(endpoints.dynamodb()) == theirs("dynamodb", **switches)
+    assert url(endpoints.dynamodb()) == botocore_url("dynamodb", **switches)
     for bucket in BUCKETS:
-        assert url(endpoints.s3(bucket, region)) == theirs("s3", Bucket=bucket, **switches)
+        assert url(endpoints.s3(bucket, region)) == botocore_url("s3", Bucket=bucket, **switches)
 
 
 @given(bucket=st.text("ab1.-_", min_size=3, max_size=64))
-def test_every_bucket_is_where_botocore_says(bucket: str) -> None:
-    expected = theirs("s3", Bucket=bucket, Region="us-west-2")
+def test_endpoints_of_every_bucket_equal_botocores(bucket: str) -> None:
+    expected = botocore_url("s3", Bucket=bucket, Region="us-west-2")
     if expected is not None:
         assert url(read_endpoints(environment("us-west-2")).s3(bucket, "us-west-2")) == expected
 
 
-def test_a_bucket_of_another_region_is_there() -> None:
+def test_a_bucket_of_another_region_has_that_regions_endpoint() -> None:
     endpoints = read_endpoints(environment("us-east-1"))
     assert url(endpoints.s3("uploads", "eu-west-1")) == "https://uploads.s3.eu-west-1.amazonaws.com"
 
@@ -87,7 +87,7 @@ ONE, ALL = "http://127.0.0.1:4566", "https://all.example"
         ({"AWS_ENDPOINT_URL_S3": f"{ONE}/base/"}, f"{ONE}/base/uploads", "https://dynamodb.us-east-1.amazonaws.com"),
         ({"AWS_ENDPOINT_URL": "http://[::1]:8000"}, "http://[::1]:8000/uploads", "http://[::1]:8000"),
         ({"AWS_ENDPOINT_URL": "https://LOUD.example:443"}, "https://loud.example/uploads", "https://loud.example"),
-        # As botocore has it, an endpoint of one's own is taken as it is.
+        # As in botocore, FIPS does not change a custom endpoint.
         ({"AWS_ENDPOINT_URL": ALL, "AWS_USE_FIPS_ENDPOINT": "true"}, f"{ALL}/uploads", ALL),
         (
             {"AWS_ENDPOINT_URL": ALL, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
@@ -96,18 +96,18 @@ ONE, ALL = "http://127.0.0.1:4566", "https://all.example"
         ),
     ],
 )
-def test_endpoints_of_one_s_own(variables: dict[str, str], s3: str, dynamodb: str) -> None:
+def test_custom_endpoints(variables: dict[str, str], s3: str, dynamodb: str) -> None:
     endpoints = read_endpoints({"AWS_REGION": "us-east-1", **variables})
     assert (url(endpoints.s3("uploads", "us-east-1")), url(endpoints.dynamodb())) == (s3, dynamodb)
 
 
-def test_the_region_of_the_function_comes_before_the_default() -> None:
+def test_the_region_of_the_function_overrides_the_default() -> None:
     assert read_endpoints({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}).region == "eu-west-1"
     assert read_endpoints({"AWS_DEFAULT_REGION": "us-east-1"}).region == "us-east-1"
 
 
 @pytest.mark.parametrize(
-    ("variables", "told"),
+    ("variables", "message"),
     [
         ({}, "AWS_REGION is not set"),
         ({"AWS_REGION": "us-east-1.evil.example/"}, "AWS_REGION is"),
@@ -119,6 +119,6 @@ def test_the_region_of_the_function_comes_before_the_default() -> None:
         ({"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": "http://host/?a=b"}, "AWS_ENDPOINT_URL is"),
     ],
 )
-def test_what_is_wrong_is_told(variables: dict[str, str], told: str) -> None:
-    with pytest.raises(SettingsError, match=told):
+def test_an_invalid_variable_is_named(variables: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
         read_endpoints(variables)

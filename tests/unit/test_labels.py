@@ -167,7 +167,7 @@ def test_labels_that_have_no_vector_are_refused(text_bundle: Path, tmp_path: Pat
     tower = make_tower()
     tower.tokens[2368] = np.nan  # cat
     tower.write(tmp_path / GRAPH_FILE)
-    with pytest.raises(OperatorError, match=r"the label 'cat' cannot be embedded.*not-a-numbers"):
+    with pytest.raises(OperatorError, match=r"the label 'cat' cannot be embedded.*NaNs"):
         bake_labels(["dog", "cat"], load(tmp_path, SPEC, DIM), tmp_path)
 
 

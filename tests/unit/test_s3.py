@@ -1,4 +1,4 @@
-"""S3 over HTTP: what is sent is what botocore sends, and what S3 answers is understood."""
+"""S3 over HTTP: requests equal to botocore's, and responses parsed."""
 
 import base64
 import hashlib
@@ -12,12 +12,12 @@ from botocore.config import Config
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from handler.aws.sdk.calls import Caller
 from handler.aws.sdk.connections import Connections, Timeouts
-from handler.aws.sdk.credentials import CredentialsSource
+from handler.aws.sdk.credentials import CredentialsProvider
 from handler.aws.sdk.endpoints import read_endpoints
-from handler.aws.sdk.errors import AnswerError, ServiceError
+from handler.aws.sdk.errors import InvalidResponseError, ServiceError
 from handler.aws.sdk.s3 import S3
+from handler.aws.sdk.signed_client import SignedClient
 from tests.support.loopback_aws import LoopbackAws, Request, Response, State
 from tests.unit.conftest import UPLOADS
 
@@ -42,47 +42,47 @@ KEYS = [
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_every_key_is_the_key(aws: State, key: str) -> None:
+def test_every_key_is_encoded_and_decoded_correctly(aws: State, key: str) -> None:
     s3 = aws.clients.s3
     s3.put_object(UPLOADS, key, b"bytes", "text/plain", if_absent=True)
     stored = aws.operator.s3.get_object(Bucket=UPLOADS, Key=key)
     assert (stored["Body"].read(), stored["ContentType"]) == (b"bytes", "text/plain")
-    with s3.get_object(UPLOADS, key) as answer:
-        assert (answer.size, answer.etag, answer.version_id) == (5, stored["ETag"], None)
-        assert answer.read() == b"bytes"
+    with s3.get_object(UPLOADS, key) as response:
+        assert (response.size, response.etag, response.version_id) == (5, stored["ETag"], None)
+        assert response.read() == b"bytes"
     (entry,) = s3.list_objects(UPLOADS, key).entries
     assert (entry.key, entry.etag, entry.size) == (key, stored["ETag"], 5)
     s3.delete_object(UPLOADS, key)
     assert "Contents" not in aws.operator.s3.list_objects_v2(Bucket=UPLOADS)
 
 
-# The same request as botocore's
+# Requests equal to botocore's
 
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "eu-west-3"}
 
 
 def client(endpoint: str, **environment: str) -> S3:
-    """S3 with settings of its own."""
+    """An S3 client with its own settings."""
     variables = ENVIRONMENT | {"AWS_ENDPOINT_URL": endpoint} | environment
-    return S3(Caller(Connections(Timeouts(2, 2)), CredentialsSource(variables)), read_endpoints(variables))
+    return S3(SignedClient(Connections(Timeouts(2, 2)), CredentialsProvider(variables)), read_endpoints(variables))
 
 
 @pytest.fixture(scope="module")
-def ours(loopback: LoopbackAws) -> Iterator[S3]:
+def our_s3(loopback: LoopbackAws) -> Iterator[S3]:
     s3 = client(loopback.endpoint)
     yield s3
-    s3.caller.connections.close()
+    s3.client.connections.close()
 
 
 @pytest.fixture(scope="module")
-def theirs(loopback: LoopbackAws) -> Any:
+def botocore_s3(loopback: LoopbackAws) -> Any:
     config = Config(retries={"total_max_attempts": 1}, proxies={})
     session = boto3.Session("id", "secret", region_name="eu-west-3")
     return session.client("s3", endpoint_url=loopback.endpoint, config=config)
 
 
 def sent(server: LoopbackAws, call: Callable[[], object]) -> Request:
-    """What arrives when this is called."""
+    """The request that a call sends."""
     with server.answering(lambda _: Response(200, {"etag": '"a"'}, b"<ListBucketResult/>")) as requests:
         call()
     (request,) = requests
@@ -90,8 +90,8 @@ def sent(server: LoopbackAws, call: Callable[[], object]) -> Request:
 
 
 def read(s3: S3, key: str) -> bytes:
-    with s3.get_object(UPLOADS, key) as answer:
-        return answer.read()
+    with s3.get_object(UPLOADS, key) as response:
+        return response.read()
 
 
 any_key = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
@@ -100,30 +100,36 @@ any_key = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size
 @settings(deadline=None, max_examples=40)
 @given(key=any_key, body=st.binary(max_size=40))
 @example(key="a//b/../c/./+ %20", body=b"")
-def test_the_request_is_botocore_s(loopback: LoopbackAws, ours: S3, theirs: Any, key: str, body: bytes) -> None:
+def test_requests_equal_botocores(loopback: LoopbackAws, our_s3: S3, botocore_s3: Any, key: str, body: bytes) -> None:
     calls: list[tuple[Callable[[], object], Callable[[], object]]] = [
         (
-            lambda: read(ours, key),
-            lambda: theirs.get_object(Bucket=UPLOADS, Key=key)["Body"].read(None),
+            lambda: read(our_s3, key),
+            lambda: botocore_s3.get_object(Bucket=UPLOADS, Key=key)["Body"].read(None),
         ),
         (
-            lambda: ours.put_object(UPLOADS, key, body, "text/plain", if_absent=True),
-            lambda: theirs.put_object(Bucket=UPLOADS, Key=key, Body=body, ContentType="text/plain", IfNoneMatch="*"),
+            lambda: our_s3.put_object(UPLOADS, key, body, "text/plain", if_absent=True),
+            lambda: botocore_s3.put_object(
+                Bucket=UPLOADS, Key=key, Body=body, ContentType="text/plain", IfNoneMatch="*"
+            ),
         ),
-        (lambda: ours.delete_object(UPLOADS, key), lambda: theirs.delete_object(Bucket=UPLOADS, Key=key)),
+        (lambda: our_s3.delete_object(UPLOADS, key), lambda: botocore_s3.delete_object(Bucket=UPLOADS, Key=key)),
         (
-            lambda: ours.list_objects(UPLOADS, key, delimiter="/", max_keys=7, token="a+/="),
-            lambda: theirs.list_objects_v2(
+            lambda: our_s3.list_objects(UPLOADS, key, delimiter="/", max_keys=7, token="a+/="),
+            lambda: botocore_s3.list_objects_v2(
                 Bucket=UPLOADS, Prefix=key, Delimiter="/", MaxKeys=7, ContinuationToken="a+/="
             ),
         ),
     ]
     for our_call, their_call in calls:
-        mine, botocores = sent(loopback, our_call), sent(loopback, their_call)
-        assert (mine.method, mine.body, parts(mine)) == (botocores.method, botocores.body, parts(botocores))
-        left_out = {"amz-sdk-invocation-id", "amz-sdk-request", "user-agent", "x-amz-date", "authorization", "expect"}
-        headers = {name: value for name, value in botocores.headers.items() if name not in left_out}
-        assert headers.items() <= mine.headers.items()
+        our_request, their_request = sent(loopback, our_call), sent(loopback, their_call)
+        assert (our_request.method, our_request.body, parts(our_request)) == (
+            their_request.method,
+            their_request.body,
+            parts(their_request),
+        )
+        ignored = {"amz-sdk-invocation-id", "amz-sdk-request", "user-agent", "x-amz-date", "authorization", "expect"}
+        headers = {name: value for name, value in their_request.headers.items() if name not in ignored}
+        assert headers.items() <= our_request.headers.items()
 
 
 def parts(request: Request) -> tuple[str, list[str]]:
@@ -131,40 +137,40 @@ def parts(request: Request) -> tuple[str, list[str]]:
     return path, sorted(query.split("&"))
 
 
-# Buckets elsewhere
+# Buckets in other regions
 
 
 def region_of(request: Request) -> str:
     return request.headers["authorization"].split("/")[2]
 
 
-SENT_AWAY: dict[str, Response] = {
-    "moved for good": Response(
+OTHER_REGION: dict[str, Response] = {
+    "permanent redirect": Response(
         301, {"x-amz-bucket-region": "eu-north-1"}, b"<Error><Code>PermanentRedirect</Code></Error>"
     ),
-    "moved for now": Response(
+    "temporary redirect": Response(
         307, {"x-amz-bucket-region": "eu-north-1"}, b"<Error><Code>TemporaryRedirect</Code></Error>"
     ),
-    "told in a header": Response(400, {"x-amz-bucket-region": "eu-north-1"}),
-    "told in the body": Response(
+    "region in a header": Response(400, {"x-amz-bucket-region": "eu-north-1"}),
+    "region in the body": Response(
         400, {}, b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-north-1</Region></Error>"
     ),
 }
 
 
-@pytest.mark.parametrize("case", SENT_AWAY)
-def test_a_bucket_of_another_region_is_found_and_remembered(loopback: LoopbackAws, case: str) -> None:
+@pytest.mark.parametrize("case", OTHER_REGION)
+def test_the_region_of_a_bucket_is_found_and_remembered(loopback: LoopbackAws, case: str) -> None:
     def respond(request: Request) -> Response:
-        here = region_of(request) == "eu-north-1" or not request.target.startswith("/far")
-        return Response(200, {"etag": '"a"'}, b"bytes") if here else SENT_AWAY[case]
+        right = region_of(request) == "eu-north-1" or not request.target.startswith("/far")
+        return Response(200, {"etag": '"a"'}, b"bytes") if right else OTHER_REGION[case]
 
     s3 = client(loopback.endpoint)
     with loopback.answering(respond) as requests:
         for bucket in ("far-away", "far-away", "near-by"):
-            with s3.get_object(bucket, "a") as answer:
-                assert answer.read() == b"bytes"
+            with s3.get_object(bucket, "a") as response:
+                assert response.read() == b"bytes"
         s3.put_object("far-away", "b", b"body", "text/plain", if_absent=False)
-    s3.caller.connections.close()
+    s3.client.connections.close()
     assert [region_of(request) for request in requests] == [
         "eu-west-3",
         "eu-north-1",
@@ -174,20 +180,20 @@ def test_a_bucket_of_another_region_is_found_and_remembered(loopback: LoopbackAw
     ]
 
 
-@pytest.mark.parametrize("told", ["eu-west-3", "", "evil.example/", "eu-north-1"])
-def test_a_bucket_that_is_nowhere_is_not_sought_forever(loopback: LoopbackAws, told: str) -> None:
-    answer = Response(301, {"x-amz-bucket-region": told}, b"<Error><Code>PermanentRedirect</Code></Error>")
+@pytest.mark.parametrize("reported", ["eu-west-3", "", "evil.example/", "eu-north-1"])
+def test_a_redirect_is_followed_at_most_once(loopback: LoopbackAws, reported: str) -> None:
+    redirect = Response(301, {"x-amz-bucket-region": reported}, b"<Error><Code>PermanentRedirect</Code></Error>")
     s3 = client(loopback.endpoint)
-    with loopback.answering(lambda _: answer) as requests, pytest.raises(ServiceError, match="PermanentRedirect"):
+    with loopback.answering(lambda _: redirect) as requests, pytest.raises(ServiceError, match="PermanentRedirect"):
         s3.delete_object("far-away", "a")
-    s3.caller.connections.close()
-    assert len(requests) == (2 if told == "eu-north-1" else 1)
+    s3.client.connections.close()
+    assert len(requests) == (2 if reported == "eu-north-1" else 1)
 
 
-# Conditions, listings, checksums, refusals
+# Conditions, listings, checksums, errors
 
 
-def test_what_is_there_is_not_overwritten_unless_that_is_meant(aws: State) -> None:
+def test_an_object_is_overwritten_only_without_if_absent(aws: State) -> None:
     s3 = aws.clients.s3
     s3.put_object(UPLOADS, "a", b"first", "text/plain", if_absent=True)
     with pytest.raises(ServiceError) as caught:
@@ -198,7 +204,7 @@ def test_what_is_there_is_not_overwritten_unless_that_is_meant(aws: State) -> No
     assert aws.operator.s3.get_object(Bucket=UPLOADS, Key="a")["Body"].read() == b"third"
 
 
-def test_a_listing_goes_on_page_by_page(aws: State) -> None:
+def test_a_listing_has_several_pages(aws: State) -> None:
     keys = sorted(f"p/{number} +%/ä" for number in range(7))
     for key in [*keys, "p/deeper", "other"]:
         aws.operator.s3.put_object(Bucket=UPLOADS, Key=key, Body=b"x")
@@ -219,21 +225,21 @@ NAMESPACE = b'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
     ("encoding", "written", "key"),
     [(b"<EncodingType>url</EncodingType>", b"a+b%2Bc%25%0A", "a b+c%\n"), (b"", b"a+b%2Bc &amp; d", "a+b%2Bc & d")],
 )
-def test_keys_of_a_listing_are_decoded_if_they_were_encoded(
-    loopback: LoopbackAws, ours: S3, encoding: bytes, written: bytes, key: str
+def test_keys_of_a_listing_are_decoded_if_encoded(
+    loopback: LoopbackAws, our_s3: S3, encoding: bytes, written: bytes, key: str
 ) -> None:
     entry = b"<Contents><Key>" + written + b"</Key><ETag>&quot;e&quot;</ETag><Size>3</Size></Contents>"
     body = NAMESPACE + encoding + entry + b"<NextContinuationToken>a+b</NextContinuationToken></ListBucketResult>"
     with loopback.answering(lambda _: Response(200, {}, body)):
-        page = ours.list_objects(UPLOADS, "a")
+        page = our_s3.list_objects(UPLOADS, "a")
     assert [(entry.key, entry.etag, entry.size) for entry in page.entries] == [(key, '"e"', 3)]
     assert page.next_token == "a+b"
 
 
 @pytest.mark.parametrize("body", [b"", b"<Error><Code>InternalError</Code></Error>", NAMESPACE[:30], b"<html></html>"])
-def test_what_is_no_listing_is_a_fault(loopback: LoopbackAws, ours: S3, body: bytes) -> None:
-    with loopback.answering(lambda _: Response(200, {}, body)), pytest.raises(AnswerError):
-        ours.list_objects(UPLOADS, "a")
+def test_an_invalid_listing_is_an_error(loopback: LoopbackAws, our_s3: S3, body: bytes) -> None:
+    with loopback.answering(lambda _: Response(200, {}, body)), pytest.raises(InvalidResponseError):
+        our_s3.list_objects(UPLOADS, "a")
 
 
 BODY = bytes(range(256)) * 9000
@@ -245,56 +251,56 @@ CHECKSUMS = {
 
 
 @pytest.mark.parametrize("algorithm", CHECKSUMS)
-def test_bytes_are_those_of_the_checksum_that_s3_keeps(loopback: LoopbackAws, ours: S3, algorithm: str) -> None:
+def test_the_body_is_compared_with_its_checksum(loopback: LoopbackAws, our_s3: S3, algorithm: str) -> None:
     headers = {"etag": '"a"', f"x-amz-checksum-{algorithm}": CHECKSUMS[algorithm]}
-    with loopback.answering(lambda _: Response(200, headers, BODY)), ours.get_object(UPLOADS, "a") as answer:
-        assert answer.read() == BODY
+    with loopback.answering(lambda _: Response(200, headers, BODY)), our_s3.get_object(UPLOADS, "a") as response:
+        assert response.read() == BODY
     changed = BODY[:-1] + b"\0"
     with (
         loopback.answering(lambda _: Response(200, headers, changed)),
-        ours.get_object(UPLOADS, "a") as answer,
-        pytest.raises(AnswerError, match="checksum"),
+        our_s3.get_object(UPLOADS, "a") as response,
+        pytest.raises(InvalidResponseError, match="checksum"),
     ):
-        answer.read()
+        response.read()
 
 
 @pytest.mark.parametrize(
     "header", [{"x-amz-checksum-crc32": "AAAAAA==-3"}, {"x-amz-checksum-crc64nvme": "AAAAAAAAAAA="}]
 )
-def test_a_checksum_of_parts_or_of_a_kind_that_python_lacks_is_left(
-    loopback: LoopbackAws, ours: S3, header: dict[str, str]
+def test_checksums_of_parts_and_unsupported_checksums_are_ignored(
+    loopback: LoopbackAws, our_s3: S3, header: dict[str, str]
 ) -> None:
-    answered = Response(200, {"etag": '"a"', **header}, BODY)
-    with loopback.answering(lambda _: answered), ours.get_object(UPLOADS, "a") as answer:
-        assert answer.read() == BODY
+    response_of_s3 = Response(200, {"etag": '"a"', **header}, BODY)
+    with loopback.answering(lambda _: response_of_s3), our_s3.get_object(UPLOADS, "a") as response:
+        assert response.read() == BODY
 
 
-REFUSALS: dict[str, tuple[Response, str, str]] = {
-    "as S3 says it": (
+ERRORS: dict[str, tuple[Response, str, str]] = {
+    "an error of S3": (
         Response(
             404, {}, b"<?xml version='1.0'?>\n<Error><Code>NoSuchKey</Code><Message>Not &lt;here&gt;</Message></Error>"
         ),
         "NoSuchKey",
         "Not <here>",
     ),
-    "in a namespace": (Response(503, {}, b'<Error xmlns="x"><Code>SlowDown</Code></Error>'), "SlowDown", ""),
+    "with a namespace": (Response(503, {}, b'<Error xmlns="x"><Code>SlowDown</Code></Error>'), "SlowDown", ""),
     "without a body": (Response(403), "403", ""),
     "a proxy's page": (Response(502, {}, b"<html><body>Bad gateway<br></body></html>"), "502", ""),
-    "another tree": (Response(500, {}, b"<Code>NoSuchKey</Code>"), "500", ""),
-    "half": (Response(500, {}, b"<Error><Code>Inter"), "500", ""),
+    "another root element": (Response(500, {}, b"<Code>NoSuchKey</Code>"), "500", ""),
+    "truncated": (Response(500, {}, b"<Error><Code>Inter"), "500", ""),
 }
 
 
-@pytest.mark.parametrize("case", REFUSALS)
-def test_a_refusal_is_told_by_its_code(loopback: LoopbackAws, ours: S3, case: str) -> None:
-    answer, code, message = REFUSALS[case]
-    with loopback.answering(lambda _: answer), pytest.raises(ServiceError) as caught:
-        ours.get_object(UPLOADS, "a")
-    assert (caught.value.status, caught.value.code, caught.value.message) == (answer.status, code, message)
+@pytest.mark.parametrize("case", ERRORS)
+def test_an_error_has_its_code_and_message(loopback: LoopbackAws, our_s3: S3, case: str) -> None:
+    response, code, message = ERRORS[case]
+    with loopback.answering(lambda _: response), pytest.raises(ServiceError) as caught:
+        our_s3.get_object(UPLOADS, "a")
+    assert (caught.value.status, caught.value.code, caught.value.message) == (response.status, code, message)
 
 
 @pytest.mark.parametrize("bucket", ["", "ab", "a/b", "../x", "a b", "bücket", "arn:aws:s3:::uploads", "a%2Fb"])
-def test_a_name_that_is_no_bucket_s_is_refused_unsent(loopback: LoopbackAws, ours: S3, bucket: str) -> None:
+def test_an_invalid_bucket_name_is_refused_before_sending(loopback: LoopbackAws, our_s3: S3, bucket: str) -> None:
     with loopback.answering(lambda _: None) as requests, pytest.raises(ServiceError, match="InvalidBucketName"):
-        ours.get_object(bucket, "a")
+        our_s3.get_object(bucket, "a")
     assert requests == []

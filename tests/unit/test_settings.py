@@ -38,7 +38,7 @@ def test_booleans(text: str, value: bool) -> None:
         ("MAX_IMAGE_PIXELS", "٣"),
     ],
 )
-def test_a_wrong_setting_is_named_in_one_line(name: str, text: str) -> None:
+def test_an_invalid_setting_is_named_in_one_line(name: str, text: str) -> None:
     with pytest.raises(SettingsError) as caught:
         read_settings({**NEEDED, name: text})
     assert name in str(caught.value)

@@ -1,4 +1,4 @@
-"""Signatures: AWS's own examples, and whatever botocore would sign."""
+"""Signatures: equal to AWS's examples, and to botocore's for any request."""
 
 import calendar
 import hashlib
@@ -12,18 +12,26 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.aws.sdk.signing import Credentials, Scope, Unsigned, authorization, encode, encode_query, signed_headers
+from handler.aws.sdk.signing import (
+    Credentials,
+    CredentialScope,
+    UnsignedRequest,
+    authorization_header,
+    encode_query,
+    percent_encode,
+    signed_headers,
+)
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
 EXAMPLE = Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", None)
 HOST = {"host": "examplebucket.s3.amazonaws.com"}
 S3_EXAMPLES = {
     "get an object": (
-        Unsigned("GET", "/test.txt", (), HOST | {"range": "bytes=0-9"}, b""),
+        UnsignedRequest("GET", "/test.txt", (), HOST | {"range": "bytes=0-9"}, b""),
         "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
     ),
     "put an object": (
-        Unsigned(
+        UnsignedRequest(
             "PUT",
             "/test%24file.text",
             (),
@@ -33,24 +41,24 @@ S3_EXAMPLES = {
         "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd",
     ),
     "get a setting": (
-        Unsigned("GET", "/", [("lifecycle", "")], HOST, b""),
+        UnsignedRequest("GET", "/", [("lifecycle", "")], HOST, b""),
         "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543",
     ),
     "list": (
-        Unsigned("GET", "/", [("prefix", "J"), ("max-keys", "2")], HOST, b""),
+        UnsignedRequest("GET", "/", [("prefix", "J"), ("max-keys", "2")], HOST, b""),
         "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
     ),
 }
 
 
-def moment(timestamp: str) -> float:
+def unix_time(timestamp: str) -> float:
     return calendar.timegm(time.strptime(timestamp, "%Y%m%dT%H%M%SZ"))
 
 
 @pytest.mark.parametrize("name", S3_EXAMPLES)
-def test_an_example_of_s3_s_documentation(name: str) -> None:
+def test_examples_of_the_s3_documentation(name: str) -> None:
     request, signature = S3_EXAMPLES[name]
-    signed = signed_headers(request, EXAMPLE, Scope("us-east-1", "s3", moment("20130524T000000Z")))
+    signed = signed_headers(request, EXAMPLE, CredentialScope("us-east-1", "s3", unix_time("20130524T000000Z")))
     names = ";".join(sorted({*request.headers, "x-amz-content-sha256", "x-amz-date"}))
     assert signed["authorization"] == (
         "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, "
@@ -58,17 +66,17 @@ def test_an_example_of_s3_s_documentation(name: str) -> None:
     )
 
 
-def test_an_example_of_aws_s_test_suite() -> None:
+def test_an_example_of_the_aws_test_suite() -> None:
     credentials = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None)
     headers = {"host": "example.amazonaws.com", "x-amz-date": "20150830T123600Z"}
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    scope = Scope("us-east-1", "service", moment("20150830T123600Z"))
-    assert authorization(Unsigned("GET", "/", (), headers, b""), empty, credentials, scope).endswith(
+    scope = CredentialScope("us-east-1", "service", unix_time("20150830T123600Z"))
+    assert authorization_header(UnsignedRequest("GET", "/", (), headers, b""), empty, credentials, scope).endswith(
         "Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"
     )
 
 
-def test_secrets_are_not_told() -> None:
+def test_repr_hides_secrets() -> None:
     assert "hush" not in repr(Credentials("id", "hush", "hush"))
 
 
@@ -79,9 +87,9 @@ regions = st.sampled_from(["us-east-1", "eu-central-2", "cn-north-1"])
 
 
 requests = st.builds(
-    Unsigned,
+    UnsignedRequest,
     method=st.sampled_from(["GET", "PUT", "DELETE"]),
-    path=texts.map(lambda key: "/" + encode(key, safe="/")),
+    path=texts.map(lambda key: "/" + percent_encode(key, safe="/")),
     query=st.dictionaries(texts.filter(bool), texts, max_size=4).map(lambda query: list(query.items())),
     headers=st.dictionaries(header_names, header_values, max_size=4).map(
         lambda more: {"host": "bucket.example", **more}
@@ -91,31 +99,31 @@ requests = st.builds(
 
 
 @given(request=requests, token=st.none() | st.text("abcABC/+=", min_size=1), region=regions)
-def test_a_request_of_s3_is_signed_as_botocore_signs_it(request: Unsigned, token: str | None, region: str) -> None:
+def test_signatures_for_s3_equal_botocores(request: UnsignedRequest, token: str | None, region: str) -> None:
     url = f"http://bucket.example{request.path}"
-    theirs = AWSRequest(request.method, url, dict(request.headers), request.body, dict(request.query))
-    S3SigV4Auth(BotocoreCredentials("id", "secret", token), "s3", region).add_auth(theirs)
-    scope = Scope(region, "s3", moment(theirs.headers["X-Amz-Date"]))
-    ours = signed_headers(request, Credentials("id", "secret", token), scope)
-    assert ours["authorization"] == theirs.headers["Authorization"]
-    assert ours["x-amz-content-sha256"] == theirs.headers["X-Amz-Content-SHA256"]
-    assert ours.get("x-amz-security-token") == theirs.headers.get("X-Amz-Security-Token")
+    expected = AWSRequest(request.method, url, dict(request.headers), request.body, dict(request.query))
+    S3SigV4Auth(BotocoreCredentials("id", "secret", token), "s3", region).add_auth(expected)
+    scope = CredentialScope(region, "s3", unix_time(expected.headers["X-Amz-Date"]))
+    signed = signed_headers(request, Credentials("id", "secret", token), scope)
+    assert signed["authorization"] == expected.headers["Authorization"]
+    assert signed["x-amz-content-sha256"] == expected.headers["X-Amz-Content-SHA256"]
+    assert signed.get("x-amz-security-token") == expected.headers.get("X-Amz-Security-Token")
 
 
 @given(target=st.sampled_from(["GetItem", "PutItem"]), body=st.binary(max_size=64), region=regions)
-def test_a_request_of_dynamodb_is_signed_as_botocore_signs_it(target: str, body: bytes, region: str) -> None:
+def test_signatures_for_dynamodb_equal_botocores(target: str, body: bytes, region: str) -> None:
     headers = {"content-type": "application/x-amz-json-1.0", "x-amz-target": f"DynamoDB_20120810.{target}"}
-    digest = {"X-Amz-Content-SHA256": hashlib.sha256(body).hexdigest()}  # botocore signs it only where it is given
-    theirs = AWSRequest("POST", "https://dynamodb.example/", headers | digest, body)
-    SigV4Auth(BotocoreCredentials("id", "secret"), "dynamodb", region).add_auth(theirs)
-    request = Unsigned("POST", "/", (), {"host": "dynamodb.example", **headers}, body)
-    scope = Scope(region, "dynamodb", moment(theirs.headers["X-Amz-Date"]))
-    ours = signed_headers(request, Credentials("id", "secret", None), scope)
-    assert ours["authorization"] == theirs.headers["Authorization"]
+    digest = {"X-Amz-Content-SHA256": hashlib.sha256(body).hexdigest()}  # botocore signs this header only if it is set
+    expected = AWSRequest("POST", "https://dynamodb.example/", headers | digest, body)
+    SigV4Auth(BotocoreCredentials("id", "secret"), "dynamodb", region).add_auth(expected)
+    request = UnsignedRequest("POST", "/", (), {"host": "dynamodb.example", **headers}, body)
+    scope = CredentialScope(region, "dynamodb", unix_time(expected.headers["X-Amz-Date"]))
+    signed = signed_headers(request, Credentials("id", "secret", None), scope)
+    assert signed["authorization"] == expected.headers["Authorization"]
 
 
 @given(query=st.dictionaries(texts.filter(bool), texts, max_size=5))
-def test_a_query_says_what_it_was_made_of(query: dict[str, str]) -> None:
+def test_an_encoded_query_decodes_to_the_same_values(query: dict[str, str]) -> None:
     sent = encode_query(list(query.items()))
     assert urlsplit(f"http://host/?{sent}").query == sent
     assert dict(parse_qsl(sent, keep_blank_values=True)) == query

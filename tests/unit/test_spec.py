@@ -1,4 +1,4 @@
-"""`model.json`: every edit that could change a vector, or trip the function, is told in one line."""
+"""`model.json`: every edit that could change a vector or break the function is a one-line error."""
 
 import json
 from dataclasses import asdict
@@ -24,12 +24,14 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def edited(bundle: Path, into: Path, changes: dict[str, Any]) -> Path:
+    """A copy of a bundle's `model.json` with some fields changed."""
     fields = json.loads((bundle / "model.json").read_bytes())
     (into / "model.json").write_text(json.dumps(fields | changes), "utf-8")
     return into
 
 
-def refusal(bundle: Path) -> str:
+def error_of(bundle: Path) -> str:
+    """The message of the error that loading a bundle raises."""
     with pytest.raises(BundleError) as caught:
         load_spec(bundle)
     assert "bake" in str(caught.value)
@@ -80,36 +82,36 @@ def refusal(bundle: Path) -> str:
         ("canary_output", None),
     ],
 )
-def test_a_value_that_cannot_be_is_named(bundle: Path, tmp_path: Path, field: str, value: object) -> None:
-    assert field in refusal(edited(bundle, tmp_path, {field: value}))
+def test_an_invalid_value_is_named(bundle: Path, tmp_path: Path, field: str, value: object) -> None:
+    assert field in error_of(edited(bundle, tmp_path, {field: value}))
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
-def test_numbers_that_are_none_are_refused(bundle: Path, tmp_path: Path, number: str) -> None:
+def test_infinity_and_nan_are_refused(bundle: Path, tmp_path: Path, number: str) -> None:
     text = (bundle / "model.json").read_text("utf-8")
     assert text.count('"divisor":255') == 1
     (tmp_path / "model.json").write_text(text.replace('"divisor":255', f'"divisor":{number}'), "utf-8")
-    refusal(tmp_path)
+    error_of(tmp_path)
 
 
-def test_canaries_without_their_song_are_refused(bundle: Path, tmp_path: Path) -> None:
+def test_canaries_without_expected_output_are_refused(bundle: Path, tmp_path: Path) -> None:
     prepared = [{"name": "blocks-8", "graph": A_FILE, "weights": A_FILE, "canary": A_FILE}]
     assert load_spec(edited(bundle, tmp_path, {"prepared": prepared, "canary_output": [0.5]})).prepared
-    assert "canary_output is empty" in refusal(edited(bundle, tmp_path, {"prepared": prepared}))
+    assert "canary_output is empty" in error_of(edited(bundle, tmp_path, {"prepared": prepared}))
 
 
 @pytest.mark.parametrize("field", ["fingerprint", "content_sha256", "crop", "mean", "prepared", "file"])
-def test_what_is_lacking_is_named(bundle: Path, tmp_path: Path, field: str) -> None:
+def test_a_missing_field_is_named(bundle: Path, tmp_path: Path, field: str) -> None:
     fields = json.loads((bundle / "model.json").read_bytes())
     del fields[field]
     (tmp_path / "model.json").write_text(json.dumps(fields), "utf-8")
-    assert f"it lacks '{field}'" in refusal(tmp_path)
+    assert f"the field '{field}' is missing" in error_of(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["[]", "null", "5", '"text"', "{}", "{", ""])
-def test_what_is_no_description_is_refused(tmp_path: Path, content: str) -> None:
+def test_an_invalid_document_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "model.json").write_text(content)
-    refusal(tmp_path)
+    error_of(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -127,13 +129,13 @@ def test_what_is_no_description_is_refused(tmp_path: Path, content: str) -> None
         {"fingerprint": "0" * 64},
     ],
 )
-def test_an_edit_that_changes_vectors_needs_another_fingerprint(
+def test_an_edit_that_changes_vectors_is_detected_by_the_fingerprint(
     bundle: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    assert "was changed after it was baked" in refusal(edited(bundle, tmp_path, changes))
+    assert "was edited after baking" in error_of(edited(bundle, tmp_path, changes))
 
 
-def test_with_another_fingerprint_it_is_another_model(bundle: Path, tmp_path: Path) -> None:
+def test_an_edit_with_the_right_fingerprint_is_another_model(bundle: Path, tmp_path: Path) -> None:
     fields = json.loads((bundle / "model.json").read_bytes()) | {"divisor": 256}
     fingerprint = fingerprint_of(fields["content_sha256"], fields["output_name"], fields)
     spec = load_spec(edited(bundle, tmp_path, {"divisor": 256, "fingerprint": fingerprint}))
@@ -141,24 +143,24 @@ def test_with_another_fingerprint_it_is_another_model(bundle: Path, tmp_path: Pa
     assert spec.fingerprint != load_spec(bundle).fingerprint
 
 
-def test_an_edit_that_changes_no_vector_needs_none(bundle: Path, tmp_path: Path) -> None:
+def test_an_edit_that_changes_no_vector_keeps_the_fingerprint(bundle: Path, tmp_path: Path) -> None:
     spec = load_spec(edited(bundle, tmp_path, {"name": "mine", "divisor": 255.0, "std": [1.0, 1, 1], "note": "mine"}))
     assert (spec.name, spec.fingerprint) == ("mine", load_spec(bundle).fingerprint)
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
-        ({"pad_id": 49407}, "was changed after it was baked"),
-        ({"context_length": 64}, "was changed after it was baked"),
-        ({"graph": A_FILE}, "was changed after it was baked"),
+        ({"pad_id": 49407}, "was edited after baking"),
+        ({"context_length": 64}, "was edited after baking"),
+        ({"graph": A_FILE}, "was edited after baking"),
         ({"pad_id": -1}, "pad_id is -1"),
         ({"context_length": "77"}, "context_length is '77'"),
         ({"input_dtype": "float32"}, "input_dtype is 'float32'"),
         ({"fingerprint": ""}, "fingerprint is ''"),
     ],
 )
-def test_the_same_goes_for_a_text_tower(bundle: Path, tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+def test_an_invalid_text_tower_is_named(bundle: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     tower = load_spec(bundle).text
     assert tower is not None
-    assert says in refusal(edited(bundle, tmp_path, {"text": asdict(tower) | changes}))
+    assert message in error_of(edited(bundle, tmp_path, {"text": asdict(tower) | changes}))

@@ -20,10 +20,10 @@ from tests.support import clip_bpe
 from tests.support.clip_bpe import END, START
 from tests.support.clip_tokenizer import write_tokenizer
 from tests.support.text_bundles import GRAPH_FILE, SPEC, TOKENIZER_FILE, load
-from tests.support.texts import KNOWN, TEXTS
+from tests.support.texts import TEXTS, UNICODE_3_2
 from tests.support.towers import CONTEXT, DIM, Tower, make_tower
 
-WIDE = replace(SPEC, context_length=8_000)  # long enough to see every token of a long text
+LONG_CONTEXT = replace(SPEC, context_length=8_000)  # every token of the long texts fits
 TEXT = "A photo of a cat, isn't it? 猫 👩‍👩‍👧"
 
 
@@ -47,8 +47,8 @@ def encoder(bundle: Path) -> TextEncoder:
 
 
 @pytest.fixture
-def broken(bundle: Path, tmp_path: Path) -> Path:
-    """A bundle to break: the good tokenizer, and room for another graph."""
+def bundle_without_graph(bundle: Path, tmp_path: Path) -> Path:
+    """A bundle with a valid tokenizer and without a graph."""
     (tmp_path / TOKENIZER_FILE).symlink_to(bundle / TOKENIZER_FILE)
     return tmp_path
 
@@ -58,41 +58,42 @@ def ids(encoder: TextEncoder, text: str, spec: TextSpec = SPEC) -> list[int]:
     return found
 
 
-def refusal(bundle: Path, spec: TextSpec = SPEC, dim: int = DIM) -> str:
+def error_of(bundle: Path, spec: TextSpec = SPEC, dim: int = DIM) -> str:
+    """The message of the error that loading a text tower raises."""
     with pytest.raises(BundleError) as caught:
         load(bundle, spec, dim)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def test_there_are_a_thousand_texts_to_compare() -> None:
+def test_there_are_at_least_a_thousand_texts() -> None:
     assert len({text for group in TEXTS.values() for text in group}) >= 1_000
 
 
 @pytest.mark.parametrize("group", TEXTS)
-def test_ids_are_those_of_the_reference_tokenizer(encoder: TextEncoder, group: str) -> None:
+def test_ids_equal_the_reference_tokenizers(encoder: TextEncoder, group: str) -> None:
     for text in TEXTS[group]:
         assert ids(encoder, text) == clip_bpe.encode(text, CONTEXT), text
-        assert ids(encoder, text, WIDE) == clip_bpe.encode(text, WIDE.context_length), text
+        assert ids(encoder, text, LONG_CONTEXT) == clip_bpe.encode(text, LONG_CONTEXT.context_length), text
 
 
-@given(text=st.text(st.sampled_from(KNOWN)) | st.text(st.characters(max_codepoint=0x24F)))
-def test_ids_of_any_text_are_those_of_the_reference_tokenizer(encoder: TextEncoder, text: str) -> None:
+@given(text=st.text(st.sampled_from(UNICODE_3_2)) | st.text(st.characters(max_codepoint=0x24F)))
+def test_ids_of_any_text_equal_the_reference_tokenizers(encoder: TextEncoder, text: str) -> None:
     assert ids(encoder, text) == clip_bpe.encode(text, CONTEXT)
 
 
-def test_the_ids_of_clips_own_example() -> None:
-    # As OpenCLIP prints them: https://github.com/huggingface/diffusers/issues/2201
+def test_ids_of_a_published_example() -> None:
+    # Output of OpenCLIP: https://github.com/huggingface/diffusers/issues/2201
     assert clip_bpe.encode("test tokenization", 7) == [49406, 1628, 32634, 10847, 49407, 0, 0]
 
 
-def test_where_tokenizer_json_reads_a_text_otherwise_than_clips_own_code_did(encoder: TextEncoder) -> None:
-    assert ids(encoder, "&amp;") == ids(encoder, "& amp ;"), "HTML entities stay as they are written"
-    assert ids(encoder, "don\u2019t") != ids(encoder, "don't"), "so do curly quotes"
+def test_known_differences_from_clips_original_tokenizer(encoder: TextEncoder) -> None:
+    assert ids(encoder, "&amp;") == ids(encoder, "& amp ;"), "HTML entities are not resolved"
+    assert ids(encoder, "don\u2019t") != ids(encoder, "don't"), "curly quotes are not replaced"
     assert ids(encoder, "ΟΔΟΣ") == ids(encoder, "οδοσ") != clip_bpe.encode("ΟΔΟΣ", CONTEXT), "no final sigma"
 
 
-def test_a_long_text_is_cut_and_still_ends_in_the_end_token(encoder: TextEncoder) -> None:
+def test_a_long_text_is_truncated_and_ends_with_the_end_token(encoder: TextEncoder) -> None:
     fits, long = ids(encoder, "cat " * 75), ids(encoder, "cat " * 76)
     assert fits == long
     assert len(long) == CONTEXT
@@ -100,34 +101,36 @@ def test_a_long_text_is_cut_and_still_ends_in_the_end_token(encoder: TextEncoder
     assert ids(encoder, "cat " * 74)[-2:] == [END, 0]
 
 
-def test_what_pads_is_the_bundles_to_say(bundle: Path) -> None:
+def test_the_bundle_specifies_the_padding(bundle: Path) -> None:
     zero = load(bundle, SPEC, DIM)
     end = load(bundle, replace(SPEC, pad_id=END), DIM)
     assert ids(zero, "cat", zero.spec)[:4] == [START, 2368, END, 0]
     assert ids(end, "cat", end.spec) == [START, 2368, *[END] * 75]
-    assert not np.allclose(zero.embed(["cat"]), end.embed(["cat"])), "a tower without a causal mask sees the padding"
+    assert not np.allclose(zero.embed(["cat"]), end.embed(["cat"])), (
+        "without a causal mask, the padding changes the vector"
+    )
 
 
-def test_padding_and_truncation_of_the_tokenizer_file_are_switched_off(bundle: Path, broken: Path) -> None:
+def test_padding_and_truncation_of_the_tokenizer_file_are_disabled(bundle: Path, bundle_without_graph: Path) -> None:
     tokenizer = Tokenizer.from_file(str(bundle / TOKENIZER_FILE))
     tokenizer.enable_truncation(5)
     tokenizer.enable_padding(pad_id=7, pad_token="!", length=10)
-    (broken / TOKENIZER_FILE).unlink()
-    tokenizer.save(str(broken / TOKENIZER_FILE))
-    (broken / GRAPH_FILE).symlink_to(bundle / GRAPH_FILE)
+    (bundle_without_graph / TOKENIZER_FILE).unlink()
+    tokenizer.save(str(bundle_without_graph / TOKENIZER_FILE))
+    (bundle_without_graph / GRAPH_FILE).symlink_to(bundle / GRAPH_FILE)
     for text in (TEXT, "", "cat " * 100):
-        assert ids(load(broken, SPEC, DIM), text) == clip_bpe.encode(text, CONTEXT)
+        assert ids(load(bundle_without_graph, SPEC, DIM), text) == clip_bpe.encode(text, CONTEXT)
 
 
 @pytest.mark.parametrize("special", ["<|endoftext|>", "<|startoftext|>", "<end_of_text>"])
-def test_a_text_that_reads_like_a_special_token_cannot_end_itself(encoder: TextEncoder, special: str) -> None:
+def test_names_of_special_tokens_are_ordinary_text(encoder: TextEncoder, special: str) -> None:
     text = f"a cat {special} a dog"
     assert ids(encoder, text) == clip_bpe.encode(text, CONTEXT)
     assert ids(encoder, text).count(END) == 1
 
 
 @pytest.mark.parametrize(
-    ("text", "as_good_as"),
+    ("text", "equivalent"),
     [
         ("lone \ud800 surrogate", "lone \ufffd surrogate"),
         ("\udfff", "\ufffd"),
@@ -135,19 +138,19 @@ def test_a_text_that_reads_like_a_special_token_cannot_end_itself(encoder: TextE
         ("\ufeffbom", "\ufeffbom"),
     ],
 )
-def test_half_characters_are_read_as_a_decoder_would(encoder: TextEncoder, text: str, as_good_as: str) -> None:
-    assert ids(encoder, text) == clip_bpe.encode(as_good_as, CONTEXT)
+def test_lone_surrogates_are_replaced(encoder: TextEncoder, text: str, equivalent: str) -> None:
+    assert ids(encoder, text) == clip_bpe.encode(equivalent, CONTEXT)
 
 
 @given(text=st.text(st.characters(exclude_categories=())))
-def test_no_text_breaks_the_tokenizer(encoder: TextEncoder, text: str) -> None:
+def test_every_text_has_one_start_and_one_end_token(encoder: TextEncoder, text: str) -> None:
     found = ids(encoder, text)
     assert (found[0], found.count(START), found.count(END)) == (START, 1, 1)
     assert max(found) == END
 
 
 @pytest.mark.parametrize("piece", ["1", "a", "a cat ", " ", "猫", "!", "e\u0301", "\u0301", "\ud800", "'s", "😍"])
-def test_a_megabyte_takes_no_longer_than_its_beginning(encoder: TextEncoder, piece: str) -> None:
+def test_a_megabyte_of_text_is_tokenized_within_a_second(encoder: TextEncoder, piece: str) -> None:
     megabyte = piece * (1_000_000 // len(piece))
     started = time.perf_counter()
     found = ids(encoder, megabyte)
@@ -155,11 +158,11 @@ def test_a_megabyte_takes_no_longer_than_its_beginning(encoder: TextEncoder, pie
     assert found == ids(encoder, piece * 4_000)
 
 
-def test_a_long_run_of_blanks_hides_nothing(encoder: TextEncoder) -> None:
+def test_a_long_run_of_white_space_counts_as_one_space(encoder: TextEncoder) -> None:
     assert ids(encoder, " " * 1_000_000 + "cat" + "\n" * 1_000_000 + "dog") == ids(encoder, "cat dog")
 
 
-def test_texts_become_vectors(encoder: TextEncoder, tower: Tower) -> None:
+def test_vectors_equal_the_expected_ones(encoder: TextEncoder, tower: Tower) -> None:
     texts = [TEXT, "", "dog", "five hundred words " * 167]
     vectors = encoder.embed(texts)
     assert vectors.dtype == np.float32
@@ -167,13 +170,13 @@ def test_texts_become_vectors(encoder: TextEncoder, tower: Tower) -> None:
     np.testing.assert_allclose(vectors, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_vector_does_not_depend_on_its_neighbours(encoder: TextEncoder) -> None:
+def test_a_vector_does_not_depend_on_other_texts(encoder: TextEncoder) -> None:
     alone = encoder.embed([TEXT])
     np.testing.assert_array_equal(encoder.embed(["a", TEXT, "b"])[1:2], alone)
     np.testing.assert_array_equal(encoder.embed([TEXT] * 3), np.repeat(alone, 3, axis=0))
 
 
-def test_no_texts_no_vectors(encoder: TextEncoder) -> None:
+def test_an_empty_list_has_no_vectors(encoder: TextEncoder) -> None:
     assert encoder.embed([]).shape == (0, DIM)
 
 
@@ -186,94 +189,96 @@ def test_no_texts_no_vectors(encoder: TextEncoder) -> None:
     ],
     ids=["int32", "fixed sizes", "other names"],
 )
-def test_a_graph_may_take_its_ids_otherwise(
-    broken: Path, tower: Tower, spec: TextSpec, options: dict[str, Any]
+def test_graphs_with_other_inputs_and_outputs(
+    bundle_without_graph: Path, tower: Tower, spec: TextSpec, options: dict[str, Any]
 ) -> None:
-    tower.write(broken / GRAPH_FILE, **options)
-    (vector,) = load(broken, spec, DIM).embed([TEXT])
+    tower.write(bundle_without_graph / GRAPH_FILE, **options)
+    (vector,) = load(bundle_without_graph, spec, DIM).embed([TEXT])
     np.testing.assert_allclose(vector, tower.expect(clip_bpe.encode(TEXT, CONTEXT)), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("pad", [0, END])
-def test_a_mask_covers_the_padding(broken: Path, tower: Tower, pad: int) -> None:
-    tower.write(broken / GRAPH_FILE, names=("input_ids", "attention_mask"))
+def test_the_attention_mask_covers_the_padding(bundle_without_graph: Path, tower: Tower, pad: int) -> None:
+    tower.write(bundle_without_graph / GRAPH_FILE, names=("input_ids", "attention_mask"))
     spec = replace(SPEC, pad_id=pad, mask_name="attention_mask")
     for text in ("cat", "", "cat " * 100):
-        (vector,) = load(broken, spec, DIM).embed([text])
+        (vector,) = load(bundle_without_graph, spec, DIM).embed([text])
         known = min(2 + text.count("cat"), CONTEXT)
         expected = tower.expect(clip_bpe.encode(text, CONTEXT, pad), known)
         np.testing.assert_allclose(vector, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("options", "spec", "says"),
+    ("options", "spec", "message"),
     [
-        ({"names": ("ids",)}, SPEC, "not input_ids int64 [N, 77]"),
-        ({"names": ("input_ids", "attention_mask")}, SPEC, "not input_ids int64 [N, 77]"),
-        ({}, replace(SPEC, mask_name="attention_mask"), "not attention_mask and input_ids int64 [N, 77]"),
+        ({"names": ("ids",)}, SPEC, "expected input_ids int64 [N, 77]"),
+        ({"names": ("input_ids", "attention_mask")}, SPEC, "expected input_ids int64 [N, 77]"),
+        ({}, replace(SPEC, mask_name="attention_mask"), "expected attention_mask and input_ids int64 [N, 77]"),
         ({"dtype": TensorProto.INT32}, SPEC, "tensor(int32)"),
-        ({}, replace(SPEC, input_dtype="int32"), "not input_ids int32"),
-        ({"output": "pooled_output"}, SPEC, "not text_embeds"),
-        ({"shape": ("batch_size", CONTEXT)}, replace(SPEC, context_length=64), "not input_ids int64 [N, 64]"),
+        ({}, replace(SPEC, input_dtype="int32"), "expected input_ids int32"),
+        ({"output": "pooled_output"}, SPEC, "expected text_embeds"),
+        ({"shape": ("batch_size", CONTEXT)}, replace(SPEC, context_length=64), "expected input_ids int64 [N, 64]"),
         ({"shape": (8, CONTEXT)}, SPEC, "[8, 77]"),
         ({}, replace(SPEC, context_length=64), "text.onnx cannot embed a text"),
     ],
 )
-def test_a_graph_that_is_not_the_bundles_is_refused(
-    broken: Path, tower: Tower, options: dict[str, Any], spec: TextSpec, says: str
+def test_a_graph_that_does_not_match_the_spec_is_refused(
+    bundle_without_graph: Path, tower: Tower, options: dict[str, Any], spec: TextSpec, message: str
 ) -> None:
-    tower.write(broken / GRAPH_FILE, **options)
-    assert says in refusal(broken, spec)
+    tower.write(bundle_without_graph / GRAPH_FILE, **options)
+    assert message in error_of(bundle_without_graph, spec)
 
 
 @pytest.mark.parametrize(
-    ("weights", "says"),
+    ("weights", "message"),
     [
-        ({"dim": 512}, "float32 [1, 512], not float32 [1, 24]"),
+        ({"dim": 512}, "float32 [1, 512]; expected float32 [1, 24]"),
         ({"vocabulary": 30_000}, "cannot embed a text"),
         ({"context": 64}, "cannot embed a text"),
-        ({"gain": np.nan}, "not numbers"),
+        ({"gain": np.nan}, "returns infinities or NaNs"),
     ],
 )
-def test_weights_that_do_not_fit_are_refused(broken: Path, weights: dict[str, Any], says: str) -> None:
-    make_tower(**weights).write(broken / GRAPH_FILE)
-    assert says in refusal(broken)
+def test_weights_that_do_not_match_the_spec_are_refused(
+    bundle_without_graph: Path, weights: dict[str, Any], message: str
+) -> None:
+    make_tower(**weights).write(bundle_without_graph / GRAPH_FILE)
+    assert message in error_of(bundle_without_graph)
 
 
-def test_a_vector_with_not_a_numbers_in_it_is_an_error(broken: Path) -> None:
+def test_a_vector_with_nans_is_an_internal_error(bundle_without_graph: Path) -> None:
     tower = make_tower()
     tower.tokens[2368] = np.nan  # cat
-    tower.write(broken / GRAPH_FILE)
-    encoder = load(broken)
+    tower.write(bundle_without_graph / GRAPH_FILE)
+    encoder = load(bundle_without_graph)
     assert np.isfinite(encoder.embed(["dog"])).all()
-    with pytest.raises(InternalError, match="not-a-numbers"):
+    with pytest.raises(InternalError, match="NaNs"):
         encoder.embed(["dog", "a cat"])
 
 
 @pytest.mark.parametrize("name", [GRAPH_FILE, TOKENIZER_FILE])
-def test_an_absent_file_is_named(bundle: Path, tmp_path: Path, name: str) -> None:
-    for kept in {GRAPH_FILE, TOKENIZER_FILE} - {name}:
-        (tmp_path / kept).symlink_to(bundle / kept)
-    assert refusal(tmp_path).startswith(f"{tmp_path / name} is absent")
+def test_a_missing_file_is_named(bundle: Path, tmp_path: Path, name: str) -> None:
+    for other in {GRAPH_FILE, TOKENIZER_FILE} - {name}:
+        (tmp_path / other).symlink_to(bundle / other)
+    assert error_of(tmp_path).startswith(f"{tmp_path / name} is missing")
 
 
-def test_a_graph_that_is_none_is_refused(broken: Path) -> None:
-    (broken / GRAPH_FILE).write_bytes(b"<html>")
-    assert "onnxruntime cannot load" in refusal(broken)
+def test_an_invalid_graph_file_is_refused(bundle_without_graph: Path) -> None:
+    (bundle_without_graph / GRAPH_FILE).write_bytes(b"<html>")
+    assert "onnxruntime cannot load" in error_of(bundle_without_graph)
 
 
 @pytest.mark.parametrize(
     "content",
     [b"", b"<html>", b"{}", b"[]", b'{"model": {"type": "BPE"}}', b"\xff\xfe", b'{"version": "1.0", "model": 5}'],
 )
-def test_what_is_no_tokenizer_is_refused(bundle: Path, tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_tokenizer_file_is_refused(bundle: Path, tmp_path: Path, content: bytes) -> None:
     (tmp_path / GRAPH_FILE).symlink_to(bundle / GRAPH_FILE)
     (tmp_path / TOKENIZER_FILE).write_bytes(content)
-    assert "is not a tokenizer" in refusal(tmp_path)
+    assert "is not a tokenizer" in error_of(tmp_path)
 
 
 def rewrite_tokenizer(bundle: Path, into: Path, **changes: dict[str, Any] | None) -> None:
-    """The bundle's tokenizer with some of its parts changed, beside the bundle's graph."""
+    """Write the bundle's tokenizer with some parts changed, and link the bundle's graph."""
     fields = json.loads((bundle / TOKENIZER_FILE).read_text("utf-8"))
     for part, change in changes.items():
         fields[part] = change and fields[part] | change
@@ -283,23 +288,23 @@ def rewrite_tokenizer(bundle: Path, into: Path, **changes: dict[str, Any] | None
 
 def test_a_tokenizer_without_start_and_end_token_is_refused(bundle: Path, tmp_path: Path) -> None:
     rewrite_tokenizer(bundle, tmp_path, post_processor=None)
-    assert "frames a text with 0 tokens" in refusal(tmp_path)
+    assert "adds 0 tokens" in error_of(tmp_path)
 
 
-def test_a_panic_of_the_tokenizers_library_is_an_error_of_the_bundle(bundle: Path, tmp_path: Path) -> None:
+def test_a_panic_of_the_tokenizers_library_is_a_bundle_error(bundle: Path, tmp_path: Path) -> None:
     rewrite_tokenizer(bundle, tmp_path, model={"continuing_subword_prefix": "longer"})
-    assert "is not a tokenizer" in refusal(tmp_path)
+    assert "is not a tokenizer" in error_of(tmp_path)
 
 
-def test_a_text_that_the_tokenizer_fails_at_is_an_error_of_the_bundle(bundle: Path, tmp_path: Path) -> None:
-    # No bytes any more, so that not every character is in the vocabulary, and nothing to put in its place.
+def test_a_failure_of_the_tokenizer_is_a_bundle_error(bundle: Path, tmp_path: Path) -> None:
+    # Without byte-level pre-tokenization, some characters are not in the vocabulary, and there is no unknown token.
     rewrite_tokenizer(bundle, tmp_path, model={"unk_token": "absent"}, pre_tokenizer={"pretokenizers": []})
     encoder = load(tmp_path, SPEC, DIM)
-    with pytest.raises(BundleError, match="the bundle's tokenizer fails"):
+    with pytest.raises(BundleError, match="the bundle's tokenizer failed"):
         encoder.embed(["猫"])
 
 
-def test_only_who_embeds_texts_pays_for_it() -> None:
+def test_only_the_text_encoder_imports_tokenizers() -> None:
     seen = "import sys; print([name for name in ('tokenizers', 'huggingface_hub') if name in sys.modules])"
     for imports, loaded in [
         ("handler.pipeline, handler.direct, handler.model.labels", "[]"),

@@ -12,7 +12,7 @@ from urllib.parse import quote_plus
 import pytest
 
 from handler.aws.sdk.errors import ServiceError
-from handler.aws.sdk.s3 import S3, ObjectAnswer
+from handler.aws.sdk.s3 import S3, ObjectResponse
 from handler.errors import AccessDeniedError, DropvecError, UnknownEventError
 from handler.pipeline import Pipeline
 from tests.support.pictures import encoded, picture
@@ -153,7 +153,7 @@ class RefusingS3:
         self._keys = frozenset(keys)
         self._code = code
 
-    def get_object(self, bucket: str, key: str) -> ObjectAnswer:
+    def get_object(self, bucket: str, key: str) -> ObjectResponse:
         if key in self._keys:
             raise ServiceError("GetObject", 403, self._code, "no", {})
         return self._s3.get_object(bucket, key)

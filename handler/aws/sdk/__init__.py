@@ -1,5 +1,5 @@
-"""As much of an AWS SDK as the function uses: four calls of S3 and three of DynamoDB, signed, over kept connections.
+"""A minimal AWS SDK: four operations of S3 and three of DynamoDB, signed, over persistent connections.
 
-A general SDK reads descriptions of whole services at cold start; that is most of what it costs. Nothing here tries a
-call again: that is `handler.aws.clients.attempt`'s.
+A general SDK loads descriptions of whole services, which takes most of its time at cold start. This package never
+retries: `handler.aws.clients.attempt` does.
 """

@@ -1,4 +1,4 @@
-"""Which certificates are trusted."""
+"""The certificates of trusted authorities."""
 
 import base64
 import importlib.util
@@ -10,98 +10,98 @@ from pathlib import Path
 from handler.errors import SettingsError
 
 _VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
-# Where Linux distributions keep theirs, for a Python that was built to look elsewhere; Amazon Linux's first.
-_SYSTEM = ("/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem")
-# Packages that bring a bundle along, for systems that have none.
-_PACKAGED = (("certifi", "cacert.pem"), ("botocore", "cacert.pem"))
-# What stands in the certificates of AWS's own authorities: https://www.amazontrust.com/repository/
+# Paths of Linux distributions, Amazon Linux's first, for a Python that was built with another default path.
+_SYSTEM_FILES = ("/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem")
+# Files of Python packages, for systems without certificates.
+_PACKAGE_FILES = (("certifi", "cacert.pem"), ("botocore", "cacert.pem"))
+# Names in the certificates of AWS's authorities: https://www.amazontrust.com/repository/
 _AWS_NAMES = (b"Amazon Root CA", b"Starfield Services Root")
 
 
-def check_bundle(environment: Mapping[str, str]) -> None:
-    """See that there are certificates: in the file that a variable names, or somewhere.
+def require_certificates(environment: Mapping[str, str]) -> None:
+    """Check that there is a file of certificates: the one in `AWS_CA_BUNDLE`, or the system's, or a package's.
 
     Raises:
-        SettingsError: there are none.
+        SettingsError: there is none.
     """
     for name in _VARIABLES:
         if environment.get(name):
             if not Path(environment[name]).is_file():
                 raise SettingsError(
-                    f"{name} is {environment[name]!r}, and no file is there; set it to one of certificates"
+                    f"{name} is {environment[name]!r}, which is not a file; set it to a PEM file of certificates"
                 )
             return
-    if _bundle() is None and not _has_folder():
-        raise SettingsError("this system has no certificates to trust; set AWS_CA_BUNDLE to a file of them (PEM)")
+    if _find_file() is None and not _has_directory():
+        raise SettingsError("this system has no certificates; set AWS_CA_BUNDLE to a PEM file of certificates")
 
 
-class Trust:
-    """What `AWS_CA_BUNDLE` says, or the system; and where that has none, a package.
+class CertificateStore:
+    """The certificates of `AWS_CA_BUNDLE`, of the system, or of a Python package, in this order.
 
-    Reading all certificates of a system takes ten times as long as the handshake that needs one of them. So AWS's own
-    are read first, out of the same file, and the others when they are asked for.
+    Loading all certificates of a system takes ten times as long as the handshake that needs one of them. So only those
+    of AWS's authorities are loaded from the file at first, and the remaining ones when they are needed.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._own = next((environment[name] for name in _VARIABLES if environment.get(name)), None)
+        self._custom_file = next((environment[name] for name in _VARIABLES if environment.get(name)), None)
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
-        self._rest: str | None = None
+        self._remaining_file: str | None = None
 
     def context(self) -> ssl.SSLContext:
-        """For every connection.
+        """The TLS context, the same one for all connections.
 
         Raises:
             OSError: the certificates cannot be read.
         """
         with self._lock:
             if self._context is None:
-                self._context = self._make()
+                self._context = self._make_context()
                 self._context.set_alpn_protocols(["http/1.1"])
         return self._context
 
-    def widen(self) -> bool:
-        """Read the certificates that were left out; whether there were any."""
+    def load_remaining(self) -> bool:
+        """Load the certificates that were skipped at first; False if there are none."""
         with self._lock:
-            rest, self._rest = self._rest, None
-            if rest is None or self._context is None:
+            remaining, self._remaining_file = self._remaining_file, None
+            if remaining is None or self._context is None:
                 return False
-            self._context.load_verify_locations(rest)
+            self._context.load_verify_locations(remaining)
             return True
 
-    def _make(self) -> ssl.SSLContext:
-        if self._own is not None:
-            return ssl.create_default_context(cafile=self._own)
-        bundle = _bundle()
-        some = _of_aws(Path(bundle)) if bundle else b""
-        if not some:
-            return ssl.create_default_context(cafile=bundle)
-        self._rest = bundle
-        return ssl.create_default_context(cadata=some)
+    def _make_context(self) -> ssl.SSLContext:
+        if self._custom_file is not None:
+            return ssl.create_default_context(cafile=self._custom_file)
+        file = _find_file()
+        of_aws = _certificates_of_aws(Path(file)) if file else b""
+        if not of_aws:
+            return ssl.create_default_context(cafile=file)
+        self._remaining_file = file
+        return ssl.create_default_context(cadata=of_aws)
 
 
-def _of_aws(bundle: Path) -> bytes:
-    """AWS's certificates in a PEM file, as DER one behind the other."""
-    blocks = bundle.read_text(errors="replace").split("-----BEGIN CERTIFICATE-----")[1:]
+def _certificates_of_aws(file: Path) -> bytes:
+    """The certificates of AWS's authorities in a PEM file, as concatenated DER."""
+    blocks = file.read_text(errors="replace").split("-----BEGIN CERTIFICATE-----")[1:]
     certificates = [base64.b64decode(block.partition("-----END")[0]) for block in blocks]
-    return b"".join(one for one in certificates if any(name in one for name in _AWS_NAMES))
+    return b"".join(der for der in certificates if any(name in der for name in _AWS_NAMES))
 
 
-def _bundle() -> str | None:
-    """A file of all certificates; None where there is none, or the system has a folder of them instead."""
+def _find_file() -> str | None:
+    """A file of all certificates; None if there is none, or if the system has a directory of certificates instead."""
     found = ssl.get_default_verify_paths().cafile
-    if found or _has_folder():
+    if found or _has_directory():
         return found
-    return next((path for path in _SYSTEM if Path(path).is_file()), None) or _packaged()
+    return next((path for path in _SYSTEM_FILES if Path(path).is_file()), None) or _find_in_packages()
 
 
-def _has_folder() -> bool:
-    folder = ssl.get_default_verify_paths().capath
-    return folder is not None and any(Path(folder).iterdir())
+def _has_directory() -> bool:
+    directory = ssl.get_default_verify_paths().capath
+    return directory is not None and any(Path(directory).iterdir())
 
 
-def _packaged() -> str | None:
-    for package, name in _PACKAGED:
+def _find_in_packages() -> str | None:
+    for package, name in _PACKAGE_FILES:
         found = importlib.util.find_spec(package)
         if found and found.origin:
             return str(Path(found.origin).with_name(name))

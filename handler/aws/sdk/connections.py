@@ -1,4 +1,4 @@
-"""HTTP/1.1 over connections that are kept: time-outs, TLS, proxies, and what a freeze does to a connection."""
+"""HTTP/1.1 over persistent connections: timeouts, TLS, proxies, and connections that closed while Lambda was frozen."""
 
 import http.client
 import os
@@ -10,173 +10,178 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple, Self
 
-from handler.aws.sdk.certificates import Trust
-from handler.aws.sdk.endpoints import Address
+from handler.aws.sdk.certificates import CertificateStore
+from handler.aws.sdk.endpoints import Endpoint
 from handler.aws.sdk.errors import NetworkError, StaleError
 from handler.aws.sdk.proxies import Proxy, proxy_for
 
-# Idle for longer it may be gone without a word, since nothing tells a frozen sandbox: NAT gateways drop after 350 s
-# (https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateway-troubleshooting.html).
+# A connection that was idle for longer may be dead: NAT gateways drop idle connections after 350 s, which a frozen
+# sandbox does not notice (https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateway-troubleshooting.html).
 MAX_IDLE_SECONDS = 60.0
 MAX_IDLE_CONNECTIONS = 8
 
-_FAULTS = (OSError, http.client.HTTPException)
+# Scheme, host, port.
+Origin = tuple[str, str, int]
+
+_ERRORS = (OSError, http.client.HTTPException)
 
 
 class Timeouts(NamedTuple):
-    """Seconds.
+    """Timeouts in seconds.
 
     Attributes:
-        connect: until a connection is made, TLS included.
-        read: the longest silence after that.
+        connect: for the TCP connection and the TLS handshake.
+        read: for each wait for data.
     """
 
     connect: float
     read: float
 
 
-class _Kept(NamedTuple):
-    place: tuple[str, str, int]
+class _IdleConnection(NamedTuple):
+    origin: Origin
     connection: http.client.HTTPConnection
-    # By the wall clock, which a frozen sandbox finds put right.
+    # Wall-clock time, which includes the time in which the sandbox is frozen.
     since: float
 
 
 class _Pool:
-    """Connections that nobody uses, the newest last."""
+    """Idle connections, the most recent last."""
 
     def __init__(self) -> None:
-        self._kept: list[_Kept] = []
+        self._idle: list[_IdleConnection] = []
         self._lock = threading.Lock()
 
-    def put(self, place: tuple[str, str, int], connection: http.client.HTTPConnection) -> None:
+    def put(self, origin: Origin, connection: http.client.HTTPConnection) -> None:
         with self._lock:
-            self._kept.append(_Kept(place, connection, time.time()))
-            oldest = self._kept.pop(0) if len(self._kept) > MAX_IDLE_CONNECTIONS else None
+            self._idle.append(_IdleConnection(origin, connection, time.time()))
+            oldest = self._idle.pop(0) if len(self._idle) > MAX_IDLE_CONNECTIONS else None
         if oldest:
             oldest.connection.close()
 
-    def take(self, place: tuple[str, str, int]) -> http.client.HTTPConnection | None:
-        """One to that place that can be used still."""
-        while kept := self._pop(place):
-            if 0 <= time.time() - kept.since <= MAX_IDLE_SECONDS and not _has_something_to_say(kept.connection):
-                return kept.connection
-            kept.connection.close()
+    def take(self, origin: Origin) -> http.client.HTTPConnection | None:
+        """The most recent usable connection to an origin; None if there is none."""
+        while idle := self._pop(origin):
+            if 0 <= time.time() - idle.since <= MAX_IDLE_SECONDS and not _is_readable(idle.connection):
+                return idle.connection
+            idle.connection.close()
         return None
 
-    def _pop(self, place: tuple[str, str, int]) -> _Kept | None:
+    def _pop(self, origin: Origin) -> _IdleConnection | None:
         with self._lock:
-            number = next((n for n in reversed(range(len(self._kept))) if self._kept[n].place == place), None)
-            return None if number is None else self._kept.pop(number)
+            number = next((n for n in reversed(range(len(self._idle))) if self._idle[n].origin == origin), None)
+            return None if number is None else self._idle.pop(number)
 
     def clear(self) -> None:
         with self._lock:
-            gone, self._kept = self._kept, []
-        for kept in gone:
-            kept.connection.close()
+            cleared, self._idle = self._idle, []
+        for idle in cleared:
+            idle.connection.close()
 
 
-class Answer:
-    """What came back: status and headers at once, the body when it is read.
+class HttpResponse:
+    """An HTTP response whose body is read on demand.
 
-    To be closed: the connection is kept if the body was read to its end.
+    Use it as a context manager. On exit, the connection is reused if the body was read to its end, else closed.
     """
 
     def __init__(
         self,
         response: http.client.HTTPResponse,
         connection: http.client.HTTPConnection,
-        keep: Callable[[http.client.HTTPConnection], None],
+        reuse: Callable[[http.client.HTTPConnection], None],
     ) -> None:
         self.status = response.status
         self._response = response
         self._connection = connection
-        self._keep = keep
+        self._reuse = reuse
 
     def header(self, name: str) -> str | None:
-        """A header, whatever the case of its name."""
+        """A header by its name, case-insensitive."""
         return self._response.headers.get(name)
 
     @property
     def length(self) -> int | None:
-        """Bytes of the body; None where the answer does not say."""
+        """The `Content-Length`; None without a valid one."""
         text = self._response.headers.get("content-length", "")
         return int(text) if text.isascii() and text.isdigit() else None
 
     def read(self, amount: int | None = None) -> bytes:
-        """Read so many bytes, or all; none at the end.
+        """Read up to `amount` bytes, or the whole body; empty at the end.
 
         Raises:
-            NetworkError: the body ends too early.
+            NetworkError: the body is incomplete.
         """
         try:
             data = self._response.read(amount)
-        except _FAULTS as error:
+        except _ERRORS as error:
             self._connection.close()
-            raise NetworkError(f"the answer's body: {error or type(error).__name__}") from None
+            raise NetworkError(f"reading the response body: {error or type(error).__name__}") from None
         if not data and self._response.length:
             self._connection.close()
-            raise NetworkError(f"the answer's body: {self._response.length} bytes are missing")
+            raise NetworkError(f"reading the response body: {self._response.length} bytes are missing")
         return data
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._response.length == 0:  # an empty body is at its end before it is read
+        if self._response.length == 0:  # http.client does not close a response with an empty body by itself
             self._response.close()
         if self._response.isclosed() and self._connection.sock:
-            self._keep(self._connection)
+            self._reuse(self._connection)
         else:
             self._response.close()
             self._connection.close()
 
 
 class Connections:
-    """All connections of a process; safe to use from several threads."""
+    """All connections of a process; thread-safe."""
 
     def __init__(self, timeouts: Timeouts, environment: Mapping[str, str] = os.environ) -> None:
         self._timeouts = timeouts
-        self._trust = Trust(environment)
+        self._certificates = CertificateStore(environment)
         self._pool = _Pool()
 
-    def send(self, address: Address, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send a request over a kept connection, or a new one.
+    def send(
+        self, endpoint: Endpoint, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> HttpResponse:
+        """Send a request over an idle connection, or a new one.
 
         Raises:
-            StaleError: over a kept one, which turned out to be closed; none that is idle will be used again.
-            NetworkError: no answer, or one that is not HTTP.
+            StaleError: the server had closed the idle connection; all other idle connections are closed too.
+            NetworkError: no response, or one that is not HTTP.
         """
-        proxy = proxy_for(address)
-        if proxy and address.scheme == "http":  # over TLS the proxy hears all that it needs when the connection is made
-            target, headers = f"http://{address.authority}{target}", {**headers, **proxy.headers}
-        place = (address.scheme, address.host, address.port)
-        kept = self._pool.take(place)
+        proxy = proxy_for(endpoint)
+        if proxy and endpoint.scheme == "http":  # with TLS, `_new_connection` sets up a tunnel instead
+            target, headers = f"http://{endpoint.authority}{target}", {**headers, **proxy.headers}
+        origin = (endpoint.scheme, endpoint.host, endpoint.port)
+        idle = self._pool.take(origin)
         try:
-            connection = kept or self._connect(address, proxy)
-            response = _exchange(connection, method, target, headers, body)
-        except _FAULTS as error:
-            text = f"{address.authority}: {error or type(error).__name__}"
-            if kept and isinstance(error, (ConnectionError, ssl.SSLError)):
+            connection = idle or self._connect(endpoint, proxy)
+            response = _send_request(connection, method, target, headers, body)
+        except _ERRORS as error:
+            text = f"{endpoint.authority}: {error or type(error).__name__}"
+            if idle and isinstance(error, (ConnectionError, ssl.SSLError)):
                 self._pool.clear()
                 raise StaleError(text) from None
             raise NetworkError(text) from None
-        return Answer(response, connection, partial(self._pool.put, place))
+        return HttpResponse(response, connection, partial(self._pool.put, origin))
 
     def close(self) -> None:
-        """Close those that nobody uses."""
+        """Close the idle connections."""
         self._pool.clear()
 
-    def _connect(self, address: Address, proxy: Proxy | None) -> http.client.HTTPConnection:
+    def _connect(self, endpoint: Endpoint, proxy: Proxy | None) -> http.client.HTTPConnection:
         try:
-            return self._connect_once(address, proxy)
+            return self._connect_once(endpoint, proxy)
         except ssl.SSLCertVerificationError:
-            if not self._trust.widen():
+            if not self._certificates.load_remaining():
                 raise
-            return self._connect_once(address, proxy)
+            return self._connect_once(endpoint, proxy)
 
-    def _connect_once(self, address: Address, proxy: Proxy | None) -> http.client.HTTPConnection:
-        connection = self._unconnected(address, proxy)
+    def _connect_once(self, endpoint: Endpoint, proxy: Proxy | None) -> http.client.HTTPConnection:
+        connection = self._new_connection(endpoint, proxy)
         try:
             connection.connect()
         except BaseException:
@@ -185,19 +190,19 @@ class Connections:
         connection.sock.settimeout(self._timeouts.read)
         return connection
 
-    def _unconnected(self, address: Address, proxy: Proxy | None) -> http.client.HTTPConnection:
-        host, port = (proxy.host, proxy.port) if proxy else (address.host, address.port)
-        if address.scheme == "http":
+    def _new_connection(self, endpoint: Endpoint, proxy: Proxy | None) -> http.client.HTTPConnection:
+        host, port = (proxy.host, proxy.port) if proxy else (endpoint.host, endpoint.port)
+        if endpoint.scheme == "http":
             return http.client.HTTPConnection(host, port, timeout=self._timeouts.connect)
         connection = http.client.HTTPSConnection(
-            host, port, timeout=self._timeouts.connect, context=self._trust.context()
+            host, port, timeout=self._timeouts.connect, context=self._certificates.context()
         )
         if proxy:
-            connection.set_tunnel(address.host, address.port, proxy.headers)
+            connection.set_tunnel(endpoint.host, endpoint.port, proxy.headers)
         return connection
 
 
-def _exchange(
+def _send_request(
     connection: http.client.HTTPConnection, method: str, target: str, headers: Mapping[str, str], body: bytes
 ) -> http.client.HTTPResponse:
     try:
@@ -211,8 +216,8 @@ def _exchange(
         raise
 
 
-def _has_something_to_say(connection: http.client.HTTPConnection) -> bool:
-    """Whether an idle server sends, which can only be the end."""
+def _is_readable(connection: http.client.HTTPConnection) -> bool:
+    """Whether an idle connection has data to read, which means that the server has closed it."""
     try:
         return bool(select.select([connection.sock], [], [], 0)[0])
     except (OSError, ValueError):

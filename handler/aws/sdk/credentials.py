@@ -1,4 +1,4 @@
-"""Whose requests these are: the environment's credentials, as in Lambda; elsewhere whatever botocore finds."""
+"""AWS credentials: from the environment, as in Lambda, or else from botocore."""
 
 import os
 import threading
@@ -12,65 +12,65 @@ if TYPE_CHECKING:
     from botocore.credentials import Credentials as BotocoreCredentials
 
 
-class CredentialsSource:
-    """Gives the credentials of the moment: they are looked up for each request, since they expire."""
+class CredentialsProvider:
+    """Provides the current credentials; called for each request, because credentials expire."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         self._environment = environment
         self._lock = threading.Lock()
-        self._resolved: BotocoreCredentials | None = None
+        self._found_by_botocore: BotocoreCredentials | None = None
 
     def __call__(self) -> Credentials:
-        """Look them up.
+        """The current credentials.
 
         Raises:
-            CredentialsError: there are none, or they cannot be had.
+            CredentialsError: there are none, or obtaining them failed.
         """
         return from_environment(self._environment) or self._from_botocore()
 
     def _from_botocore(self) -> Credentials:
-        """Profiles, single sign-on, container and instance roles; botocore renews what is about to expire."""
+        """Profiles, single sign-on, container and instance roles; botocore renews credentials before they expire."""
         try:
-            from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - costs as much as the model's session
+            from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - the import takes as long as loading the model
         except ImportError:
             raise CredentialsError(
-                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set; set them, or install botocore, which looks "
-                "for credentials elsewhere too"
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set; set them, or install botocore, which finds "
+                "credentials of profiles and roles too"
             ) from None
         try:
             with self._lock:
-                self._resolved = self._resolved or resolve()
-            found = self._resolved.get_frozen_credentials()
+                self._found_by_botocore = self._found_by_botocore or find_with_botocore()
+            found = self._found_by_botocore.get_frozen_credentials()
         except (BotoCoreError, OSError, ValueError) as error:
-            raise CredentialsError(f"no credentials: {error}") from None
+            raise CredentialsError(f"botocore failed to obtain credentials: {error}") from None
         return Credentials(str(found.access_key), str(found.secret_key), found.token)
 
 
 def from_environment(environment: Mapping[str, str]) -> Credentials | None:
-    """Credentials as Lambda passes them; None where it does not.
+    """The credentials in the environment, where Lambda puts them; None without `AWS_ACCESS_KEY_ID`.
 
     Raises:
-        CredentialsError: only half of them is there.
+        CredentialsError: the secret key is missing.
     """
     access_key, secret_key = (environment.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
     if not access_key:
         return None
     if not secret_key:
-        raise CredentialsError("AWS_ACCESS_KEY_ID is set, and AWS_SECRET_ACCESS_KEY is not; set both")
+        raise CredentialsError("AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not; set both")
     return Credentials(access_key, secret_key, environment.get("AWS_SESSION_TOKEN") or None)
 
 
-def resolve() -> "BotocoreCredentials":
-    """Ask botocore.
+def find_with_botocore() -> "BotocoreCredentials":
+    """The credentials that botocore finds.
 
     Raises:
-        CredentialsError: it finds none.
+        CredentialsError: botocore finds none.
     """
     import botocore.session  # noqa: PLC0415 - as above
 
     found = botocore.session.get_session().get_credentials()
     if found is None:
         raise CredentialsError(
-            "there are no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+            "no AWS credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
         )
     return found

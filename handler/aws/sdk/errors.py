@@ -1,11 +1,11 @@
-"""What can go wrong in a call to AWS, as one tree.
+"""Errors of AWS calls, as one class hierarchy.
 
 SdkError
-├── ServiceError         the service answered, and refuses
-├── NetworkError         no answer, or not all of it
-│   └── StaleError           the connection had been kept too long; the call can be made again at once
-├── AnswerError          the answer is none that the service gives
-└── CredentialsError     there are none, or they cannot be had
+├── ServiceError           the service returned an error
+├── NetworkError           no complete response
+│   └── StaleError             the server had closed an idle connection; the call can be retried at once
+├── InvalidResponseError   the response is truncated, damaged or not from this service
+└── CredentialsError       no credentials, or an error while obtaining them
 """
 
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ from typing import Any
 
 
 class SdkError(Exception):
-    """Root of the tree."""
+    """Base class of all errors of AWS calls."""
 
 
 class ServiceError(SdkError):
-    """The service answered, and refuses.
+    """The service returned an error.
 
     Attributes:
-        operation: such as `GetObject`.
-        status: of HTTP.
-        code: the service's own, such as `NoSuchKey`; the status where it gives none.
-        message: the service's words.
-        fields: all that it says about the error, by name.
+        operation: for example `GetObject`.
+        status: HTTP status.
+        code: the service's error code, for example `NoSuchKey`; the HTTP status if the response has none.
+        message: the service's message.
+        fields: all fields of the error response.
     """
 
     def __init__(self, operation: str, status: int, code: str, message: str, fields: Mapping[str, Any]) -> None:
@@ -37,16 +37,16 @@ class ServiceError(SdkError):
 
 
 class NetworkError(SdkError):
-    """No answer, or not all of it."""
+    """No complete response."""
 
 
 class StaleError(NetworkError):
-    """The other side had closed a kept connection before this call: it has most likely never seen it."""
+    """The server had closed an idle connection before this call, so most likely it did not receive the request."""
 
 
-class AnswerError(SdkError):
-    """The answer is none that the service gives: cut, changed on its way, or somebody else's."""
+class InvalidResponseError(SdkError):
+    """The response is truncated, damaged or not from this service."""
 
 
 class CredentialsError(SdkError):
-    """There are no credentials, or they cannot be had."""
+    """There are no credentials, or obtaining them failed."""

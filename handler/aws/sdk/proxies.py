@@ -1,4 +1,4 @@
-"""The proxy that stands before a server, if the environment names one."""
+"""The HTTP proxy for a server, if the environment configures one."""
 
 import base64
 import os
@@ -6,19 +6,19 @@ import sys
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from handler.aws.sdk.endpoints import Address
+from handler.aws.sdk.endpoints import Endpoint
 from handler.errors import SettingsError
 
 _DEFAULT_PORT = 80
 
 
 class Proxy(NamedTuple):
-    """A proxy that is spoken to in plain HTTP, also where it passes TLS on.
+    """A proxy, reached over plain HTTP; TLS goes through it in a tunnel.
 
     Attributes:
-        host: its name or number.
-        port: its TCP port.
-        headers: what it wants to hear: whose traffic this is.
+        host: host name or IP endpoint.
+        port: TCP port.
+        headers: headers for the proxy, with its credentials.
     """
 
     host: str
@@ -26,18 +26,18 @@ class Proxy(NamedTuple):
     headers: dict[str, str]
 
 
-def proxy_for(address: Address) -> Proxy | None:
-    """The proxy for a server, by `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` and, on a desktop, the system's settings.
+def proxy_for(endpoint: Endpoint) -> Proxy | None:
+    """The proxy for a server, from `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` and, on a desktop, the system's settings.
 
     Raises:
-        SettingsError: it is none that can be used.
+        SettingsError: the proxy's URL is invalid or unsupported.
     """
     if sys.platform == "linux" and not any(name.lower().endswith("_proxy") for name in os.environ):
         return None
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - most functions have no proxy
 
-    url = getproxies().get(address.scheme)
-    if not url or proxy_bypass(address.authority):
+    url = getproxies().get(endpoint.scheme)
+    if not url or proxy_bypass(endpoint.authority):
         return None
     return _parse(url if "://" in url else f"http://{url.removeprefix('//')}")
 
@@ -49,8 +49,10 @@ def _parse(url: str) -> Proxy:
     except ValueError:
         parts, host, port = urlsplit(""), None, 0
     if parts.scheme != "http" or not host:
-        # Not told in full: it may hold a password.
-        raise SettingsError("HTTP_PROXY or HTTPS_PROXY is not a URL of a proxy; set it to one such as http://host:port")
+        # The message leaves the URL out, because it may contain a password.
+        raise SettingsError(
+            "HTTP_PROXY or HTTPS_PROXY is not a supported URL; set it to http://[user:password@]host[:port]"
+        )
     if not parts.username or not parts.password:
         return Proxy(host, port, {})
     user = f"{unquote(parts.username)}:{unquote(parts.password)}"

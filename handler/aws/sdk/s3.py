@@ -1,4 +1,4 @@
-"""The calls of S3 that the function makes."""
+"""The operations of S3 that the function uses."""
 
 import base64
 import hashlib
@@ -8,23 +8,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote_plus
 
-from handler.aws.sdk.calls import Caller
-from handler.aws.sdk.connections import Answer
-from handler.aws.sdk.endpoints import Endpoints, is_region
-from handler.aws.sdk.errors import AnswerError, ServiceError
-from handler.aws.sdk.signing import Unsigned, encode
+from handler.aws.sdk.connections import HttpResponse
+from handler.aws.sdk.endpoints import EndpointResolver, is_region
+from handler.aws.sdk.errors import InvalidResponseError, ServiceError
+from handler.aws.sdk.signed_client import SignedClient
+from handler.aws.sdk.signing import UnsignedRequest, percent_encode
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-# What S3 answers where a bucket is of another region than the request was signed for.
-_ELSEWHERE = frozenset({301, 302, 307, 400})
+# Statuses that S3 returns if the bucket is in another region than the one in the signature.
+_OTHER_REGION = frozenset({301, 302, 307, 400})
 _BUCKET_NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A line of a listing."""
+class ListedObject:
+    """An object in a listing."""
 
     key: str
     etag: str
@@ -32,53 +32,53 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """A part of a listing.
+class ListPage:
+    """A page of a listing.
 
     Attributes:
-        entries: by key, in UTF-8 order.
-        next_token: asks for the next page; None on the last.
+        entries: sorted by key, in UTF-8 order.
+        next_token: continuation token of the next page; None on the last page.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[ListedObject, ...]
     next_token: str | None
 
 
-class ObjectAnswer:
-    """What a GET of a key answered: its facts, and its bytes when they are read. To be closed.
+class ObjectResponse:
+    """The response of GetObject; the object's bytes are read on demand. Use it as a context manager.
 
     Attributes:
-        size: bytes, None where S3 does not say.
-        etag: in quotes, as S3 writes it; None where it does not say.
-        version_id: None on an unversioned bucket.
+        size: size in bytes; None if the response has no valid `Content-Length`.
+        etag: in quotes, as S3 sends it; None if the response has none.
+        version_id: None in an unversioned bucket.
     """
 
-    def __init__(self, answer: Answer) -> None:
-        self.size = answer.length
-        self.etag = answer.header("etag")
-        self.version_id = answer.header("x-amz-version-id")
-        self._answer = answer
+    def __init__(self, response: HttpResponse) -> None:
+        self.size = response.length
+        self.etag = response.header("etag")
+        self.version_id = response.header("x-amz-version-id")
+        self._response = response
 
     def chunks(self, size: int) -> Iterator[bytes]:
-        """All bytes, at most so many at once.
+        """The object's bytes, in chunks of at most `size` bytes.
 
         Raises:
-            NetworkError: they end too early.
-            AnswerError: they are not those that were put: S3 keeps a checksum of most objects.
+            NetworkError: the body is incomplete.
+            InvalidResponseError: the bytes do not match S3's checksum, which most objects have.
         """
-        checksum = _checksum_of(self._answer)
-        while chunk := self._answer.read(size):
+        checksum = _checksum_of(self._response)
+        while chunk := self._response.read(size):
             if checksum:
                 checksum.update(chunk)
             yield chunk
-        if checksum and not checksum.is_right():
-            raise AnswerError("GetObject: the bytes are not those of S3's checksum")
+        if checksum and not checksum.matches():
+            raise InvalidResponseError("GetObject: the body does not match its checksum")
 
     def read(self) -> bytes:
-        """All bytes at once.
+        """All bytes of the object.
 
         Raises:
-            SdkError: as `chunks`.
+            SdkError: see `chunks`.
         """
         return b"".join(self.chunks(1 << 20))
 
@@ -86,37 +86,37 @@ class ObjectAnswer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._answer.__exit__()
+        self._response.__exit__()
 
 
 @dataclass(frozen=True, slots=True)
 class S3:
-    """S3, for buckets of any region of the partition; safe to use from several threads.
+    """S3, for buckets in every region of the partition; thread-safe.
 
     Attributes:
-        caller: sends.
-        endpoints: where to.
-        regions: of buckets that are not in the function's, as far as they have been met.
+        client: signs and sends requests.
+        endpoints: resolves endpoints.
+        regions: the known regions of buckets outside the function's region.
     """
 
-    caller: Caller
-    endpoints: Endpoints
+    client: SignedClient
+    endpoints: EndpointResolver
     regions: dict[str, str] = field(default_factory=dict)
 
-    def get_object(self, bucket: str, key: str) -> ObjectAnswer:
-        """What the key holds.
+    def get_object(self, bucket: str, key: str) -> ObjectResponse:
+        """The current object at a key.
 
         Raises:
-            SdkError: it was not answered so.
+            SdkError: the call failed.
         """
-        request = Unsigned("GET", _path(key), (), {"x-amz-checksum-mode": "ENABLED"}, b"")
-        return ObjectAnswer(self._call("GetObject", bucket, request))
+        request = UnsignedRequest("GET", _path(key), (), {"x-amz-checksum-mode": "ENABLED"}, b"")
+        return ObjectResponse(self._call("GetObject", bucket, request))
 
     def put_object(self, bucket: str, key: str, body: bytes, content_type: str, *, if_absent: bool) -> None:
-        """Write an object; with `if_absent` only where there is none (412 or 409 where there is).
+        """Write an object; with `if_absent`, fail with status 412 or 409 if the key has an object.
 
         Raises:
-            SdkError: it was not answered so.
+            SdkError: the call failed.
         """
         headers = {
             "content-type": content_type,
@@ -125,58 +125,60 @@ class S3:
         }
         if if_absent:
             headers["if-none-match"] = "*"
-        self._call_through("PutObject", bucket, Unsigned("PUT", _path(key), (), headers, body))
+        self._call_and_read("PutObject", bucket, UnsignedRequest("PUT", _path(key), (), headers, body))
 
     def delete_object(self, bucket: str, key: str) -> None:
-        """Delete what the key holds, if it holds something.
+        """Delete the object at a key, if there is one.
 
         Raises:
-            SdkError: it was not answered so.
+            SdkError: the call failed.
         """
-        self._call_through("DeleteObject", bucket, Unsigned("DELETE", _path(key), (), {}, b""))
+        self._call_and_read("DeleteObject", bucket, UnsignedRequest("DELETE", _path(key), (), {}, b""))
 
     def list_objects(
         self, bucket: str, prefix: str, *, delimiter: str = "", max_keys: int = 1000, token: str | None = None
-    ) -> Page:
-        """A page of the keys that begin so, and hold no delimiter after that.
+    ) -> ListPage:
+        """A page of the objects whose key starts with the prefix and has no delimiter after it.
 
         Raises:
-            SdkError: it was not answered so.
+            SdkError: the call failed.
         """
         query = [("list-type", "2"), ("encoding-type", "url"), ("prefix", prefix), ("max-keys", str(max_keys))]
         query += [("delimiter", delimiter)] if delimiter else []
         query += [("continuation-token", token)] if token else []
-        return _page(self._call_through("ListObjectsV2", bucket, Unsigned("GET", "", query, {}, b"")))
+        return _page(self._call_and_read("ListObjectsV2", bucket, UnsignedRequest("GET", "", query, {}, b"")))
 
-    def _call_through(self, operation: str, bucket: str, request: Unsigned) -> bytes:
-        with self._call(operation, bucket, request) as answer:
-            return answer.read()
+    def _call_and_read(self, operation: str, bucket: str, request: UnsignedRequest) -> bytes:
+        with self._call(operation, bucket, request) as response:
+            return response.read()
 
-    def _call(self, operation: str, bucket: str, request: Unsigned) -> Answer:
-        """Call where the bucket is: S3 says so where it is not the function's region."""
+    def _call(self, operation: str, bucket: str, request: UnsignedRequest) -> HttpResponse:
+        """Call the region of the bucket; S3 reports it if it is not the function's region."""
         if len(bucket) < 3 or not _BUCKET_NAME.issuperset(bucket):
             raise ServiceError(operation, 400, "InvalidBucketName", "The specified bucket is not valid.", {})
         region = self.regions.get(bucket, self.endpoints.region)
-        answer, error = self._try(operation, bucket, region, request)
-        if error and error.status in _ELSEWHERE:
-            told = answer.header("x-amz-bucket-region") or error.fields.get("Region") or region
-            if told != region and is_region(told):
-                self.regions[bucket] = told
-                answer, error = self._try(operation, bucket, told, request)
+        response, error = self._call_region(operation, bucket, region, request)
+        if error and error.status in _OTHER_REGION:
+            reported = response.header("x-amz-bucket-region") or error.fields.get("Region") or region
+            if reported != region and is_region(reported):
+                self.regions[bucket] = reported
+                response, error = self._call_region(operation, bucket, reported, request)
         if error:
             raise error
-        return answer
+        return response
 
-    def _try(self, operation: str, bucket: str, region: str, request: Unsigned) -> tuple[Answer, ServiceError | None]:
-        answer = self.caller.send(self.endpoints.s3(bucket, region), request, service="s3", region=region)
-        if 200 <= answer.status < 300:
-            return answer, None
-        with answer:
-            return answer, _error(operation, answer.status, answer.read())
+    def _call_region(
+        self, operation: str, bucket: str, region: str, request: UnsignedRequest
+    ) -> tuple[HttpResponse, ServiceError | None]:
+        response = self.client.send(self.endpoints.s3(bucket, region), request, service="s3", region=region)
+        if 200 <= response.status < 300:
+            return response, None
+        with response:
+            return response, _error(operation, response.status, response.read())
 
 
 class _Checksum:
-    """One of the checksums that S3 keeps, over bytes as they come."""
+    """One of S3's checksums, computed incrementally."""
 
     def __init__(self, algorithm: str, expected: str) -> None:
         self._hash = None if algorithm == "crc32" else hashlib.new(algorithm, usedforsecurity=False)
@@ -189,52 +191,52 @@ class _Checksum:
         else:
             self._crc = zlib.crc32(chunk, self._crc)
 
-    def is_right(self) -> bool:
+    def matches(self) -> bool:
         digest = self._hash.digest() if self._hash else self._crc.to_bytes(4, "big")
         return base64.b64encode(digest).decode() == self._expected
 
 
-def _checksum_of(answer: Answer) -> _Checksum | None:
-    """The checksum that came with an object: not CRC32C and CRC64NVME, which Python has not."""
+def _checksum_of(response: HttpResponse) -> _Checksum | None:
+    """The checksum in a response; None for CRC32C and CRC64NVME, which Python's standard library does not have."""
     for algorithm in ("crc32", "sha1", "sha256"):
-        expected = answer.header(f"x-amz-checksum-{algorithm}")
-        if expected and "-" not in expected:  # of a multipart upload's parts, not of the whole
+        expected = response.header(f"x-amz-checksum-{algorithm}")
+        if expected and "-" not in expected:  # otherwise it is a checksum of the parts of a multipart upload
             return _Checksum(algorithm, expected)
     return None
 
 
 def _path(key: str) -> str:
-    return "/" + encode(key, safe="/")
+    return "/" + percent_encode(key, safe="/")
 
 
 def _error(operation: str, status: int, body: bytes) -> ServiceError:
-    """Read `<Error><Code>…`; whatever else it is, the status says enough."""
+    """Read `<Error><Code>…`; without it, the code is the HTTP status."""
     root = _parse(body)
-    fields = {} if root is None or root.tag != "Error" else {field.tag: field.text or "" for field in root}
+    fields = {} if root is None or root.tag != "Error" else {child.tag: child.text or "" for child in root}
     return ServiceError(operation, status, fields.get("Code") or str(status), fields.get("Message", ""), fields)
 
 
-def _page(body: bytes) -> Page:
+def _page(body: bytes) -> ListPage:
     root = _parse(body)
     if root is None or root.tag != "ListBucketResult":
-        raise AnswerError("ListObjectsV2: the answer is no listing")
+        raise InvalidResponseError("ListObjectsV2: the response is not a listing")
     decode = unquote_plus if root.findtext("EncodingType") == "url" else str
     try:
         entries = tuple(
-            Entry(decode(entry.findtext("Key", "")), entry.findtext("ETag", ""), int(entry.findtext("Size", "")))
+            ListedObject(decode(entry.findtext("Key", "")), entry.findtext("ETag", ""), int(entry.findtext("Size", "")))
             for entry in root.iter("Contents")
         )
     except ValueError:
-        raise AnswerError("ListObjectsV2: an object has no size") from None
-    return Page(entries, root.findtext("NextContinuationToken"))
+        raise InvalidResponseError("ListObjectsV2: an object has no valid size") from None
+    return ListPage(entries, root.findtext("NextContinuationToken"))
 
 
 def _parse(body: bytes) -> "Element | None":
-    """XML without its namespaces; None where it is none."""
-    from xml.etree import ElementTree as ET  # noqa: PLC0415 - read on refusals and deletions only
+    """Parse XML and remove namespaces; None if it is not XML."""
+    from xml.etree import ElementTree as ET  # noqa: PLC0415 - needed for errors and listings only
 
     try:
-        root = ET.fromstring(body)  # noqa: S314 - S3's; expat bounds what entities may unfold to
+        root = ET.fromstring(body)  # noqa: S314 - from S3; expat limits the expansion of entities
     except ET.ParseError:
         return None
     for element in root.iter():

@@ -1,4 +1,4 @@
-"""Signature Version 4 of a request.
+"""AWS Signature Version 4.
 
 Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
@@ -17,12 +17,12 @@ Query = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request is signed with.
+    """The credentials that sign a request.
 
     Attributes:
-        access_key: names the secret.
-        secret_key: never sent.
-        token: of a role's session, None for a user's keys.
+        access_key: access key id.
+        secret_key: secret access key, which is never sent.
+        token: session token of a role; None for a user's keys.
     """
 
     access_key: str
@@ -31,16 +31,16 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
-class Unsigned:
+class UnsignedRequest:
     """A request before it is signed.
 
     Attributes:
-        method: of HTTP.
-        path: as it is sent, encoded once, with no segment resolved: what S3 signs. Other services encode it once
-            more, which makes no difference to `/`.
+        method: HTTP method.
+        path: percent-encoded once, dot segments not resolved: S3 signs the path in this form. Other services encode it
+            a second time, but their only path here is `/`, which stays the same.
         query: names and values, not encoded.
-        headers: with lower-case names, `host` among them.
-        body: all of it.
+        headers: with lower-case names, including `host`.
+        body: the whole body.
     """
 
     method: str
@@ -51,57 +51,63 @@ class Unsigned:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """What a signature is good for.
+class CredentialScope:
+    """The scope in which a signature is valid.
 
     Attributes:
-        region: where the request is served.
-        service: as AWS signs it, such as `s3`.
-        moment: seconds since 1970; the signature is good for some minutes.
+        region: the region that serves the request.
+        service: the service's name in signatures, for example `s3`.
+        unix_time: time of the signature, in seconds since 1970; it is valid for some minutes.
     """
 
     region: str
     service: str
-    moment: float
+    unix_time: float
 
     @property
     def timestamp(self) -> str:
-        """The moment as `20260102T030405Z`."""
-        return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self.moment))
+        """The time in the format `20260102T030405Z`."""
+        return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self.unix_time))
 
     @property
     def path(self) -> str:
-        """The scope as it is signed."""
+        """The scope in the format of signatures."""
         return f"{self.timestamp[:8]}/{self.region}/{self.service}/aws4_request"
 
 
-def encode(text: str, safe: str = "") -> str:
-    """Percent-encode UTF-8 as AWS does: all but A-Z a-z 0-9 - . _ ~ and what is given as safe."""
+def percent_encode(text: str, safe: str = "") -> str:
+    """Percent-encode UTF-8 as AWS does: all characters except A-Z a-z 0-9 - . _ ~ and the safe ones."""
     return quote(text, safe=safe)
 
 
 def encode_query(query: Query) -> str:
-    """A query string in the order in which it is signed; it is sent in the same."""
-    return "&".join(f"{name}={value}" for name, value in sorted((encode(name), encode(value)) for name, value in query))
+    """The query string, sorted as in the signature."""
+    return "&".join(
+        f"{name}={value}"
+        for name, value in sorted((percent_encode(name), percent_encode(value)) for name, value in query)
+    )
 
 
-def signed_headers(request: Unsigned, credentials: Credentials, scope: Scope) -> dict[str, str]:
-    """The headers to send a request with."""
+def signed_headers(request: UnsignedRequest, credentials: Credentials, scope: CredentialScope) -> dict[str, str]:
+    """The headers of the signed request."""
     digest = hashlib.sha256(request.body).hexdigest()
     headers = {**request.headers, "x-amz-content-sha256": digest, "x-amz-date": scope.timestamp}
     if credentials.token:
         headers["x-amz-security-token"] = credentials.token
-    return {**headers, "authorization": authorization(replace(request, headers=headers), digest, credentials, scope)}
+    authorization = authorization_header(replace(request, headers=headers), digest, credentials, scope)
+    return {**headers, "authorization": authorization}
 
 
-def authorization(request: Unsigned, digest: str, credentials: Credentials, scope: Scope) -> str:
-    """The `Authorization` header; every header of the request is signed.
+def authorization_header(
+    request: UnsignedRequest, digest: str, credentials: Credentials, scope: CredentialScope
+) -> str:
+    """The value of the `Authorization` header; it signs every header of the request.
 
     Args:
-        request: with all its headers, the date among them.
+        request: the request with all headers, including the date.
         digest: SHA-256 of the body, hex.
-        credentials: whose request this is.
-        scope: where and when.
+        credentials: the credentials that sign the request.
+        scope: region, service and time.
     """
     names = ";".join(sorted(request.headers))
     lines = [f"{name}:{' '.join(value.split())}" for name, value in sorted(request.headers.items())]

@@ -1,0 +1,40 @@
+"""Sign a request and send it."""
+
+import time
+from dataclasses import dataclass, replace
+
+from handler.aws.sdk.connections import Connections, HttpResponse
+from handler.aws.sdk.credentials import CredentialsProvider
+from handler.aws.sdk.endpoints import Endpoint
+from handler.aws.sdk.signing import CredentialScope, UnsignedRequest, encode_query, signed_headers
+
+# Not signed, because proxies may change them.
+_UNSIGNED_HEADERS = {"accept-encoding": "identity", "user-agent": "dropvec"}
+
+
+@dataclass(frozen=True, slots=True)
+class SignedClient:
+    """Signs requests and sends them."""
+
+    connections: Connections
+    credentials: CredentialsProvider
+
+    def send(self, endpoint: Endpoint, request: UnsignedRequest, *, service: str, region: str) -> HttpResponse:
+        """Sign a request and send it.
+
+        Args:
+            endpoint: the server; its path is prepended to the request's path.
+            request: the request, without the `host` header.
+            service: the service's name in the signature.
+            region: the region that serves the request.
+
+        Raises:
+            SdkError: no response.
+        """
+        headers = {"host": endpoint.authority, **request.headers}
+        request = replace(request, path=endpoint.path + request.path or "/", headers=headers)
+        signed = signed_headers(request, self.credentials(), CredentialScope(region, service, time.time()))
+        if request.method != "GET":
+            signed["content-length"] = str(len(request.body))
+        target = f"{request.path}?{encode_query(request.query)}" if request.query else request.path
+        return self.connections.send(endpoint, request.method, target, {**signed, **_UNSIGNED_HEADERS}, request.body)
