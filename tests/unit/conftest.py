@@ -34,7 +34,7 @@ def loopback() -> Iterator[LoopbackAws]:
 
 @dataclass
 class World:
-    """An AWS of the test's own with the function's parts wired to it; `state.operator` can do what no function can."""
+    """An empty AWS and the function's pipeline connected to it; `state.operator` has clients with all permissions."""
 
     pipeline: Pipeline
     state: State
@@ -86,7 +86,7 @@ def world(aws: State, tiny_bundle: Path) -> World:
 
 @pytest.fixture(scope="session")
 def serve(tiny_bundle: Path) -> Serve:
-    """What the entry point does; to import it is to start it, so it gets settings to start with."""
+    """The entry point; importing `handler.app` initialises it, so this sets the environment before the import."""
     environment = {
         "MODEL_DIR": str(tiny_bundle),
         "RESULTS_BUCKET": RESULTS,
