@@ -2,10 +2,10 @@
 
     python -m infra.local.process SOCKET_FD SCRATCH_DIR [PEM]   (in a process group of its own)
 
-It serves on the socket it inherits, already bound to loopback; with a PEM file of a key and a certificate, over
-TLS. Its standard input is a pipe that its parent holds open and never writes to. However the parent ends, even by
-SIGKILL, the kernel closes that pipe; then the scratch folder is removed and the whole process group killed: this
-process and the function's workers.
+It serves ministack, and the stand-in for S3 Vectors in front of it, on the socket it inherits, already bound to
+loopback; with a PEM file of a key and a certificate, over TLS. Its standard input is a pipe that its parent holds open
+and never writes to. However the parent ends, even by SIGKILL, the kernel closes that pipe; then the scratch folder is
+removed and the whole process group killed: this process and the function's workers.
 """
 
 import asyncio
@@ -50,13 +50,19 @@ async def _serve(socket_fd: int, pem: str | None) -> None:
     from hypercorn.config import Config  # noqa: PLC0415 - see above
     from ministack.app import app  # noqa: PLC0415 - see above
 
+    from infra.local.s3vectors.asgi import with_s3vectors  # noqa: PLC0415 - see above
+    from infra.local.s3vectors.cloudformation import register_resource_types  # noqa: PLC0415 - see above
+    from infra.local.s3vectors.service import S3Vectors  # noqa: PLC0415 - see above
+
+    vectors = S3Vectors()
+    register_resource_types(vectors)
     config = Config()
     config.bind = [f"fd://{socket_fd}"]
     config.certfile = config.keyfile = pem
     config.keep_alive_timeout = 75
     config.loglevel = "WARNING"
     # A trigger of our own keeps hypercorn from installing signal handlers.
-    await serve(app, config, shutdown_trigger=asyncio.Event().wait)
+    await serve(with_s3vectors(app, vectors), config, shutdown_trigger=asyncio.Event().wait)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ from infra.local.s3vectors.errors import S3VectorsError
 from infra.local.s3vectors.limits import BODY_BYTES
 from infra.local.s3vectors.service import Request, Response, S3Vectors, error_response
 
-Scope = MutableMapping[str, Any]
+Connection = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+App = Callable[[Any, Any, Any], Awaitable[None]]  # of the three above; servers give them names of their own
 
-# Every service is signed for by name, and all of them share one endpoint.
+# All services share one endpoint; the signature names the service.
 _SIGNED_FOR_S3_VECTORS = re.compile(rb"Credential=[^/]+/[^/]+/[^/]+/s3vectors/aws4_request")
 
 
@@ -32,7 +32,7 @@ def with_s3vectors(app: App, service: S3Vectors) -> App:
         service: what answers them.
     """
 
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    async def application(scope: Connection, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not _SIGNED_FOR_S3_VECTORS.search(_header(scope, b"authorization")):
             await app(scope, receive, send)
             return
@@ -45,18 +45,18 @@ def with_s3vectors(app: App, service: S3Vectors) -> App:
     return application
 
 
-async def _answer(service: S3Vectors, scope: Scope, body: bytes) -> Response:
+async def _answer(service: S3Vectors, scope: Connection, body: bytes) -> Response:
     signed = _signed(scope)
     try:
         request = Request(iam.find_scope(signed), signed.method, scope["path"], signed.query, body)
         authorize = iam.authorizer(signed, body)
     except S3VectorsError as error:
         return error_response(error)
-    # In a thread: a large put takes a tenth of a second, in which the other services would stand still.
+    # In a thread: a large put takes a tenth of a second, and the other services answer meanwhile.
     return await asyncio.to_thread(service.answer, request, authorize)
 
 
-def _signed(scope: Scope) -> iam.Signed:
+def _signed(scope: Connection) -> iam.Signed:
     raw_path = scope.get("raw_path") or quote(scope["path"]).encode()
     query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
     client = (scope.get("client") or ("127.0.0.1",))[0]
@@ -64,7 +64,7 @@ def _signed(scope: Scope) -> iam.Signed:
     return iam.Signed(scope["method"], raw_path.decode("latin-1"), query, scope["headers"], client, is_secure)
 
 
-def _header(scope: Scope, name: bytes) -> bytes:
+def _header(scope: Connection, name: bytes) -> bytes:
     found: bytes = next((value for key, value in scope["headers"] if key.lower() == name), b"")
     return found
 

@@ -4,7 +4,7 @@ S3VectorsError
 ├── ValidationError             400  ValidationException
 ├── SerializationError          400  SerializationException
 ├── AccessDeniedError           403  AccessDeniedException
-├── CredentialsError            403  as IAM names it
+├── CredentialsError            as IAM answers
 ├── NotFoundError               404  NotFoundException
 ├── UnknownOperationError       404  UnknownOperationException
 ├── RequestTimeoutError         408  RequestTimeoutException
@@ -70,11 +70,9 @@ class AccessDeniedError(S3VectorsError):
 class CredentialsError(S3VectorsError):
     """The request is not signed by a known caller."""
 
-    status = 403
-
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
-        self.code = code
+        self.status, self.code = status, code
 
 
 class NotFoundError(S3VectorsError):

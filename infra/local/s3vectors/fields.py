@@ -52,7 +52,7 @@ class Fields:
         """A string of so many characters."""
         return _text(self._get(name), self._at(name), limits)
 
-    def whole(self, name: str, limits: Limits) -> int:
+    def integer(self, name: str, limits: Limits) -> int:
         """An integer within limits, both included."""
         value = self._get(name)
         if type(value) is not int:

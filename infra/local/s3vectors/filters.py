@@ -1,7 +1,8 @@
 """The language of metadata filters: `{"$and": [{"key": {"$startsWith": "2019/"}}, {"labels": {"$in": ["dog"]}}]}`.
 
-As AWS documents it ("Metadata filtering" of S3 Vectors), with the strictness that others found the service to have: a
-filter has exactly one key; a condition is a value, or an object of operators; whatever else comes is "Invalid filter".
+As AWS documents it ("Metadata filtering" of S3 Vectors), and as strict as the service was found to be
+(https://github.com/FarukAda/aws-langchain-s3-vector-ts, docs/evidence/filter-validation.md): a filter has exactly one
+key; a condition is a value, or an object of operators; everything else is "Invalid filter".
 
 AWS documents of lists only that `$eq` holds when any element is equal. Here each comparison of a list holds when it
 holds for any element, and `$ne` and `$nin` are the opposites of `$eq` and `$in`; so they also hold where the key is
@@ -93,9 +94,11 @@ def _read_operator(key: str, name: str, operand: Any) -> Predicate:  # noqa: ANN
     if name in _NUMERIC:
         return _any_element(key, _compares(_NUMERIC[name], _checked(operand, is_number)))
     if name in {"$eq", "$ne"}:
-        return _signed(name == "$eq", key, _equals_any([_checked(operand, is_scalar)]))
+        equal = _any_element(key, _equals_any([_checked(operand, is_scalar)]))
+        return equal if name == "$eq" else _opposite(equal)
     if name in {"$in", "$nin"}:
-        return _signed(name == "$in", key, _equals_any(_checked(operand, _is_scalars)))
+        equal = _any_element(key, _equals_any(_checked(operand, _is_scalars)))
+        return equal if name == "$in" else _opposite(equal)
     if name == "$startsWith":
         prefix: str = _checked(operand, lambda value: isinstance(value, str))
         return _any_element(key, lambda value: isinstance(value, str) and value.startswith(prefix))
@@ -105,9 +108,8 @@ def _read_operator(key: str, name: str, operand: Any) -> Predicate:  # noqa: ANN
     raise _invalid()
 
 
-def _signed(positive: bool, key: str, test: _Test) -> Predicate:  # noqa: FBT001 - read as "signed positive"
-    predicate = _any_element(key, test)
-    return predicate if positive else lambda metadata: not predicate(metadata)
+def _opposite(predicate: Predicate) -> Predicate:
+    return lambda metadata: not predicate(metadata)
 
 
 def _any_element(key: str, test: _Test) -> Predicate:

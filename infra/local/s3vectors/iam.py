@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import orjson
 from ministack import app as ministack_app
 from ministack.core import iam_actions, iam_evaluator, responses, router
 
@@ -40,7 +41,7 @@ def is_enforced() -> bool:
 
 
 def find_scope(signed: Signed) -> Scope:
-    """The account and the region of a request, which the local AWS then takes for the rest of this task, too.
+    """The account and the region of a request; also set for the local AWS's own code in this task.
 
     Raises:
         CredentialsError: two accounts own the access key.
@@ -52,7 +53,7 @@ def find_scope(signed: Signed) -> Scope:
             key = iam_evaluator.find_iam_access_key_account(key) or key
         except iam_evaluator.AmbiguousAccessKeyError:
             message = "The security token included in the request is invalid."
-            raise CredentialsError("UnrecognizedClientException", message) from None
+            raise _credentials_error("UnrecognizedClientException", message) from None
     responses.set_request_account_id(key)
     responses.set_request_region(router.extract_region(headers))
     return Scope(responses.get_account_id(), responses.get_region())
@@ -87,11 +88,18 @@ def authorizer(signed: Signed, body: bytes) -> Authorize:
 
 def _refusal(denied: Any, permission: Permission) -> AccessDeniedError | CredentialsError:  # noqa: ANN401 - untyped
     if isinstance(denied, iam_evaluator.AuthError):
-        return CredentialsError(denied.code, denied.message)
+        return _credentials_error(denied.code, denied.message)
     message = iam_actions.identity_denial_message(
         permission.action, denied.principal_arn, permission.resource, denied.decision == "Deny"
     )
     return AccessDeniedError(message)
+
+
+def _credentials_error(code: str, message: str) -> CredentialsError:
+    """The error as the local AWS's other services with a JSON protocol answer it."""
+    status, _, body = iam_actions.access_denied_response(_SERVICE, "", "", "", error_code=code, message=message)
+    answered = orjson.loads(body)
+    return CredentialsError(status, answered["__type"], answered["message"])
 
 
 def _headers(signed: Signed) -> dict[str, str]:

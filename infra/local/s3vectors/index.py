@@ -15,7 +15,7 @@ from infra.local.s3vectors.metadata import Metadata, metadata_bytes
 from infra.local.s3vectors.rows import Rows, Vector
 
 
-class Record(NamedTuple):
+class KeyedVector(NamedTuple):
     """A vector to store, or one that is stored.
 
     Attributes:
@@ -44,7 +44,7 @@ class Segment(NamedTuple):
     of: int
 
 
-WHOLE = Segment(0, 1)
+SINGLE_SEGMENT = Segment(0, 1)
 
 
 class Page(NamedTuple):
@@ -55,7 +55,7 @@ class Page(NamedTuple):
         after: where the next page begins; None where there is no more.
     """
 
-    records: list[Record]
+    records: list[KeyedVector]
     after: int | None
 
 
@@ -90,7 +90,7 @@ class VectorIndex:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def put(self, records: Iterable[Record]) -> None:
+    def put(self, records: Iterable[KeyedVector]) -> None:
         """Store records; one whose key is there replaces it whole."""
         for record in records:
             size = _logical_bytes(record)
@@ -116,11 +116,11 @@ class VectorIndex:
                 last.row = entry.row
                 self._by_row[entry.row] = last
 
-    def get(self, keys: Iterable[str]) -> list[Record]:
+    def get(self, keys: Iterable[str]) -> list[KeyedVector]:
         """The records of those keys that are there, each once, in the order of their keys."""
         return [self._record(self._entries[key]) for key in sorted(set(keys) & self._entries.keys())]
 
-    def page(self, size: int, after: int | None = None, segment: Segment = WHOLE) -> Page:
+    def page(self, size: int, after: int | None = None, segment: Segment = SINGLE_SEGMENT) -> Page:
         """List vectors: at most `size`, and at most 1 MB of them beyond the first.
 
         Args:
@@ -159,8 +159,8 @@ class VectorIndex:
         matching = [row for row, entry in enumerate(self._by_row) if narrowed.matches(entry.metadata)]
         return np.array(matching, dtype=np.intp)
 
-    def _record(self, entry: _Entry) -> Record:
-        return Record(entry.key, self._rows.vector(entry.row), entry.metadata)
+    def _record(self, entry: _Entry) -> KeyedVector:
+        return KeyedVector(entry.key, self._rows.vector(entry.row), entry.metadata)
 
 
 def _nearest(distances: NDArray[np.float32], top: int) -> NDArray[np.intp]:
@@ -175,6 +175,6 @@ def _is_in(segment: Segment, key: str) -> bool:
     return segment.of == 1 or zlib.crc32(key.encode()) % segment.of == segment.position
 
 
-def _logical_bytes(record: Record) -> int:
+def _logical_bytes(record: KeyedVector) -> int:
     """What AWS calls the logical size: the vector, the key and the metadata."""
     return record.vector.nbytes + len(record.key.encode()) + metadata_bytes(record.metadata)

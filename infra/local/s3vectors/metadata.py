@@ -37,9 +37,10 @@ def check_metadata(metadata: object, non_filterable: frozenset[str]) -> Metadata
 def metadata_bytes(metadata: Metadata) -> int:
     """The size that the limits are about.
 
-    It is not that of the JSON text. Others found it by searching for the largest value that the service takes, for 24
-    shapes of metadata: 4 bytes for the object, 8 and the key for each entry; a string is its UTF-8 bytes, a number 4,
-    a boolean 0, and a list 4 and the value for each element.
+    It is not that of the JSON text: 4 bytes for the object, 8 and the key for each entry; a string counts its UTF-8
+    bytes, a number 4, a boolean 0, and a list 4 and the value for each element. AWS does not document it; this was
+    found by searching for the largest value that the service takes, for 24 shapes of metadata
+    (https://github.com/FarukAda/aws-langchain-s3-vector-ts, docs/evidence/metadata-limits.md).
     """
     return 4 + sum(8 + len(key.encode()) + _value_bytes(value) for key, value in metadata.items())
 

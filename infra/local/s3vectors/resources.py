@@ -71,7 +71,7 @@ def create_index(state: State, scope: Scope, fields: Fields) -> Json:
     """Create an empty index."""
     ref = new_index_ref(scope, fields)
     fields.choice("dataType", ("float32",))
-    vectors = VectorIndex(fields.whole("dimension", DIMENSION), fields.choice("distanceMetric", METRICS))
+    vectors = VectorIndex(fields.integer("dimension", DIMENSION), fields.choice("distanceMetric", METRICS))
     bucket = state.buckets.bucket(bucket_ref(scope, fields))
     encryption = _encryption(fields) or bucket.encryption
     state.buckets.add_index(Index(ref, vectors, _non_filterable(fields), encryption, _tags(fields)))
@@ -153,7 +153,7 @@ def _index_summary(index: Index) -> Json:
 
 def _page(fields: Fields, names: list[str], list_id: str, limits: Limits) -> tuple[list[str], Json]:
     """A page of names, and the member that leads to the next one."""
-    size = fields.whole("maxResults", limits) if "maxResults" in fields else limits[1]
+    size = fields.integer("maxResults", limits) if "maxResults" in fields else limits[1]
     prefix = fields.text("prefix", _PREFIX_LENGTH) if "prefix" in fields else ""
     after = decode_name(fields.text("nextToken", NAME_TOKEN_LENGTH), list_id) if "nextToken" in fields else ""
     left = after_name(names, prefix, after)

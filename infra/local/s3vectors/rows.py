@@ -9,6 +9,7 @@ from infra.local.s3vectors.errors import ValidationError
 
 Vector = NDArray[np.float32]
 Distances = NDArray[np.float32]
+Matrix = NDArray[np.float32]
 
 COSINE = "cosine"
 METRICS = ("euclidean", COSINE)
@@ -50,8 +51,8 @@ class Rows:
     def __init__(self, dimension: int, metric: str) -> None:
         self._metric = metric
         self._size = 0
-        self._given = np.empty((_FIRST_CAPACITY, dimension), np.float32)
-        self._unit = np.empty_like(self._given) if metric == COSINE else self._given
+        self._given: Matrix = np.empty((_FIRST_CAPACITY, dimension), np.float32)
+        self._unit: Matrix = np.empty_like(self._given) if metric == COSINE else self._given
 
     def __len__(self) -> int:
         return self._size
@@ -78,19 +79,22 @@ class Rows:
 
     def vector(self, row: int) -> Vector:
         """A copy of the vector of a row, as it was given: [dimension]."""
-        return self._given[row].copy()
+        vector: Vector = self._given[row].copy()
+        return vector
 
     def distances(self, query: Vector) -> Distances:
         """The distance of each row to a query [dimension]: [rows], float32.
 
         Cosine is 1 - cosine similarity, between 0 and 2. Euclidean is the straight-line distance.
         """
+        distances: Distances
         if self._metric == COSINE:
-            similarities: Distances = self._unit[: self._size] @ _unit(query)
-            return (1 - similarities).clip(0, 2)
-        differences = self._given[: self._size].astype(np.float64) - query
-        squares: NDArray[np.float64] = np.einsum("ij,ij->i", differences, differences)
-        return np.sqrt(squares).astype(np.float32)
+            similarities = self._unit[: self._size] @ _unit(query)
+            distances = np.clip(1 - similarities, 0, 2)
+        else:
+            differences = self._given[: self._size].astype(np.float64) - query
+            distances = np.sqrt(np.einsum("ij,ij->i", differences, differences)).astype(np.float32)
+        return distances
 
     def _grow(self) -> None:
         shared = self._unit is self._given
@@ -98,7 +102,7 @@ class Rows:
         self._unit = self._given if shared else _doubled(self._unit)
 
 
-def _doubled(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+def _doubled(matrix: Matrix) -> Matrix:
     larger = np.empty((2 * len(matrix), matrix.shape[1]), np.float32)
     larger[: len(matrix)] = matrix
     return larger

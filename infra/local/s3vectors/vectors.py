@@ -9,7 +9,7 @@ from infra.local.s3vectors.buckets import Index, Scope
 from infra.local.s3vectors.errors import InvalidField, ValidationError
 from infra.local.s3vectors.fields import Fields, Json
 from infra.local.s3vectors.filters import Filter, read_filter
-from infra.local.s3vectors.index import WHOLE, Hit, Record, Segment
+from infra.local.s3vectors.index import SINGLE_SEGMENT, Hit, KeyedVector, Segment
 from infra.local.s3vectors.limits import (
     DELETE_VECTORS,
     GET_VECTORS,
@@ -55,7 +55,7 @@ def delete_vectors(state: State, scope: Scope, fields: Fields) -> Json:
 
 def list_vectors(state: State, scope: Scope, fields: Fields) -> Json:
     """List the vectors of an index, or those of one of its segments, in pages."""
-    size = fields.whole("maxResults", LIST_VECTORS) if "maxResults" in fields else LIST_VECTORS_DEFAULT
+    size = fields.integer("maxResults", LIST_VECTORS) if "maxResults" in fields else LIST_VECTORS_DEFAULT
     segment = _segment(fields)
     index = state.buckets.index(index_ref(scope, fields))
     list_id = f"{index.identity}/{segment.position}/{segment.of}"
@@ -69,7 +69,7 @@ def list_vectors(state: State, scope: Scope, fields: Fields) -> Json:
 
 def query_vectors(state: State, scope: Scope, fields: Fields) -> Json:
     """The nearest vectors of a query vector, in pages of 100."""
-    top = fields.whole("topK", TOP_K)
+    top = fields.integer("topK", TOP_K)
     values = fields.structure("queryVector").values("float32")
     if "queryMode" in fields and fields.choice("queryMode", MODES) != MODE:
         raise ValidationError.at("queryMode", f"queryMode must be {MODE} for an index whose mode is {MODE}")
@@ -77,9 +77,8 @@ def query_vectors(state: State, scope: Scope, fields: Fields) -> Json:
     vector = _query_vector(index, values)
     narrowed = read_filter(fields.members["filter"], frozenset(index.non_filterable)) if "filter" in fields else None
     hits, token = _hits(state, index, fields, _Query(vector, top, narrowed))
-    described = [_described_hit(hit, fields) for hit in hits]
     more = {} if token is None else {"nextToken": token}
-    return {"vectors": described, "distanceMetric": index.vectors.metric} | more
+    return {"vectors": _described_hits(hits, fields), "distanceMetric": index.vectors.metric} | more
 
 
 class _Query:
@@ -99,7 +98,7 @@ def _hits(state: State, index: Index, fields: Fields, query: _Query) -> tuple[Se
     return state.sessions.first_page(identity, index.vectors.query(query.vector, query.top, query.narrowed))
 
 
-def _record(index: Index, given: Fields, key: str, position: int) -> Record:
+def _record(index: Index, given: Fields, key: str, position: int) -> KeyedVector:
     vectors = index.vectors
     path = f"vectors[{position}]"
     values = given.structure("data").values("float32")
@@ -112,7 +111,7 @@ def _record(index: Index, given: Fields, key: str, position: int) -> Record:
     except ValidationError as error:
         message = f"Invalid record for key '{key}': {error.message}"
         raise ValidationError(message, InvalidField(path, error.message)) from None
-    return Record(key, vector, metadata)
+    return KeyedVector(key, vector, metadata)
 
 
 def _query_vector(index: Index, values: Sequence[object]) -> Vector:
@@ -126,10 +125,10 @@ def _query_vector(index: Index, values: Sequence[object]) -> Vector:
 def _segment(fields: Fields) -> Segment:
     given = [name in fields for name in ("segmentCount", "segmentIndex")]
     if not any(given):
-        return WHOLE
+        return SINGLE_SEGMENT
     if not all(given):
         raise ValidationError("Must specify both segmentCount and segmentIndex or neither")
-    segment = Segment(fields.whole("segmentIndex", SEGMENT_INDEX), fields.whole("segmentCount", SEGMENT_COUNT))
+    segment = Segment(fields.integer("segmentIndex", SEGMENT_INDEX), fields.integer("segmentCount", SEGMENT_COUNT))
     if segment.position >= segment.of:
         raise ValidationError.at("segmentIndex", "segmentIndex must be less than segmentCount")
     return segment
@@ -141,7 +140,7 @@ def _key(key: str) -> str:
     return key
 
 
-def _described(records: Sequence[Record], fields: Fields) -> list[Json]:
+def _described(records: Sequence[KeyedVector], fields: Fields) -> list[Json]:
     data, metadata = fields.flag("returnData"), fields.flag("returnMetadata")
     return [
         {"key": record.key}
@@ -151,7 +150,11 @@ def _described(records: Sequence[Record], fields: Fields) -> list[Json]:
     ]
 
 
-def _described_hit(hit: Hit, fields: Fields) -> Json:
-    distance = {"distance": hit.distance} if fields.flag("returnDistance") else {}
-    metadata = {"metadata": hit.metadata} if fields.flag("returnMetadata") and hit.metadata else {}
-    return {"key": hit.key} | distance | metadata
+def _described_hits(hits: Sequence[Hit], fields: Fields) -> list[Json]:
+    distance, metadata = fields.flag("returnDistance"), fields.flag("returnMetadata")
+    return [
+        {"key": hit.key}
+        | ({"distance": hit.distance} if distance else {})
+        | ({"metadata": hit.metadata} if metadata and hit.metadata else {})
+        for hit in hits
+    ]
