@@ -50,19 +50,15 @@ async def _serve(socket_fd: int, pem: str | None) -> None:
     from hypercorn.config import Config  # noqa: PLC0415 - see above
     from ministack.app import app  # noqa: PLC0415 - see above
 
-    from infra.local.s3vectors.asgi import with_s3vectors  # noqa: PLC0415 - see above
-    from infra.local.s3vectors.cloudformation import register_resource_types  # noqa: PLC0415 - see above
-    from infra.local.s3vectors.service import S3Vectors  # noqa: PLC0415 - see above
+    from infra.local.s3vectors.front import with_s3vectors  # noqa: PLC0415 - see above
 
-    vectors = S3Vectors()
-    register_resource_types(vectors)
     config = Config()
     config.bind = [f"fd://{socket_fd}"]
     config.certfile = config.keyfile = pem
     config.keep_alive_timeout = 75
     config.loglevel = "WARNING"
     # A trigger of our own keeps hypercorn from installing signal handlers.
-    await serve(with_s3vectors(app, vectors), config, shutdown_trigger=asyncio.Event().wait)
+    await serve(with_s3vectors(app), config, shutdown_trigger=asyncio.Event().wait)
 
 
 if __name__ == "__main__":

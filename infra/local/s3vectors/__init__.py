@@ -8,5 +8,5 @@ Lambda does not know it.
 Differences from the service: it never throttles, does not check that a KMS key exists or may be used, and knows neither
 policies of vector buckets nor queries by text. It refuses members of a request that it does not know.
 
-`service` is the stand-in itself; `asgi`, `iam` and `cloudformation` connect it to the local AWS.
+`service` is the stand-in itself; `front`, `asgi`, `iam` and `cloudformation` connect it to the local AWS.
 """

@@ -1,54 +1,39 @@
-"""S3 Vectors in front of the local AWS's own application: its requests are answered here, all others there."""
+"""Answer a request for S3 Vectors that came through an ASGI server."""
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 from urllib.parse import parse_qs, quote
 
 from infra.local.s3vectors import iam
+from infra.local.s3vectors.asgi_types import Connection, Receive, Send
 from infra.local.s3vectors.errors import S3VectorsError
 from infra.local.s3vectors.limits import BODY_BYTES
 from infra.local.s3vectors.service import Request, Response, S3Vectors, error_response
-
-Connection = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Any, Any, Any], Awaitable[None]]  # of the three above; servers give them names of their own
-
-# All services share one endpoint; the signature names the service.
-_SIGNED_FOR_S3_VECTORS = re.compile(rb"Credential=[^/]+/[^/]+/[^/]+/s3vectors/aws4_request")
 
 
 class _Disconnected(Exception):  # noqa: N818 - it is no error
     """The client left before it sent the whole body."""
 
 
-def with_s3vectors(app: App, service: S3Vectors) -> App:
-    """An ASGI application that answers requests signed for S3 Vectors itself.
+async def answer(service: S3Vectors, connection: Connection, receive: Receive, send: Send) -> None:
+    """Read a request, check what its caller may do, and answer it.
 
     Args:
-        app: answers everything else.
-        service: what answers them.
+        service: what answers it.
+        connection: the request but for its body.
+        receive: reads the body.
+        send: sends the answer.
     """
-
-    async def application(scope: Connection, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _SIGNED_FOR_S3_VECTORS.search(_header(scope, b"authorization")):
-            await app(scope, receive, send)
-            return
-        try:
-            body = await _body(receive)
-        except _Disconnected:
-            return
-        await _send(send, await _answer(service, scope, body))
-
-    return application
-
-
-async def _answer(service: S3Vectors, scope: Connection, body: bytes) -> Response:
-    signed = _signed(scope)
     try:
-        request = Request(iam.find_scope(signed), signed.method, scope["path"], signed.query, body)
+        body = await _body(receive)
+    except _Disconnected:
+        return
+    await _send(send, await _answer(service, connection, body))
+
+
+async def _answer(service: S3Vectors, connection: Connection, body: bytes) -> Response:
+    signed = _signed(connection)
+    try:
+        request = Request(iam.find_scope(signed), signed.method, connection["path"], signed.query, body)
         authorize = iam.authorizer(signed, body)
     except S3VectorsError as error:
         return error_response(error)
@@ -56,17 +41,12 @@ async def _answer(service: S3Vectors, scope: Connection, body: bytes) -> Respons
     return await asyncio.to_thread(service.answer, request, authorize)
 
 
-def _signed(scope: Connection) -> iam.Signed:
-    raw_path = scope.get("raw_path") or quote(scope["path"]).encode()
-    query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
-    client = (scope.get("client") or ("127.0.0.1",))[0]
-    is_secure = scope.get("scheme") == "https"
-    return iam.Signed(scope["method"], raw_path.decode("latin-1"), query, scope["headers"], client, is_secure)
-
-
-def _header(scope: Connection, name: bytes) -> bytes:
-    found: bytes = next((value for key, value in scope["headers"] if key.lower() == name), b"")
-    return found
+def _signed(connection: Connection) -> iam.Signed:
+    raw_path = connection.get("raw_path") or quote(connection["path"]).encode()
+    query = parse_qs(connection.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+    client = (connection.get("client") or ("127.0.0.1",))[0]
+    is_secure = connection.get("scheme") == "https"
+    return iam.Signed(connection["method"], raw_path.decode("latin-1"), query, connection["headers"], client, is_secure)
 
 
 async def _body(receive: Receive) -> bytes:

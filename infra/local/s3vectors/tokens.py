@@ -74,7 +74,8 @@ class _Session:
 class QuerySessions:
     """The results of queries that have more than one page.
 
-    AWS keeps them for several minutes, and later writes to the index do not change them. Only the newest 256 are kept.
+    AWS documents that they stay readable for several minutes. Here, later writes to the index do not change them, and
+    only the newest 256 are kept.
 
     Args:
         clock: seconds that never go back.

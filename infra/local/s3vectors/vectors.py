@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import orjson
 
@@ -81,9 +82,11 @@ def query_vectors(state: State, scope: Scope, fields: Fields) -> Json:
     return {"vectors": _described_hits(hits, fields), "distanceMetric": index.vectors.metric} | more
 
 
+@dataclass(frozen=True)
 class _Query:
-    def __init__(self, vector: Vector, top: int, narrowed: Filter | None) -> None:
-        self.vector, self.top, self.narrowed = vector, top, narrowed
+    vector: Vector
+    top: int
+    narrowed: Filter | None
 
     def identity(self, index: Index, fields: Fields) -> str:
         """Equal for requests that a token of one of them may continue."""
