@@ -15,7 +15,7 @@ from infra.common.signals import Terminated, terminations_raised
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, 1 for a failure told in one line, 2 for wrong usage."""
-    parsed = _parser().parse_args(arguments)
+    parsed = make_parser().parse_args(arguments)
     try:
         with terminations_raised():
             parsed.run(parsed)
@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Every command with its arguments."""
     parser = argparse.ArgumentParser(prog="python -m infra", description="Operator commands of dropvec.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (bake, offline, export, local, image, deploy, operate):

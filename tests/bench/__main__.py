@@ -33,9 +33,9 @@ from tests.bench.world import World, world
 
 STANDIN_MAKER = ROOT.parent / "shared" / "models" / "make_s2_standin.py"
 EMBEDDED = "efficientnet-lite0"
-CHART, README = ROOT / "infra" / "bench.png", ROOT / "README.md"
+CHART, PAGE = ROOT / "docs" / "bench.png", ROOT / "docs" / "speed.md"
 
-# Where the tables stand in the README.
+# What encloses the tables on that page.
 BEGIN, END = "<!-- as printed by make bench -->\n", "<!-- end -->\n"
 
 RUNS, QUICK_RUNS = 12, 3
@@ -117,7 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--standin", type=Path, default=STANDIN_MAKER, metavar="FILE", help="what writes that model")
     parser.add_argument("--peers", default=",".join(NAMES), help="to compare with (default: %(default)s)")
     parser.add_argument(
-        "--publish", action="store_true", help="put tables, chart and figures into the README and infra/"
+        "--publish",
+        action="store_true",
+        help="put the tables and the chart into docs/, and the figures into infra/operate/",
     )
     return parser
 
@@ -200,8 +202,20 @@ def _write(results: Mapping[str, Any], *, publish: bool) -> None:
     if publish and drawn.returncode == 0 and chart.is_file():
         shutil.copyfile(chart, CHART)
         shutil.copyfile(figures, measured.FILE)
-        before, _, rest = README.read_text("utf-8").partition(BEGIN)
-        README.write_text(f"{before}{BEGIN}{report.telling(results)}{END}{rest.partition(END)[2]}", "utf-8")
+        PAGE.write_text(with_tables(PAGE.read_text("utf-8"), report.published(results)), "utf-8")
+
+
+def with_tables(page: str, tables: str) -> str:
+    """A page with other tables between its markers.
+
+    Raises:
+        ValueError: a marker is missing.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{PAGE.name} needs the lines {BEGIN.strip()} and {END.strip()}")
+    return f"{before}{begin}{tables}{end}{after}"
 
 
 def with_images(results: Mapping[str, Any]) -> measured.Measured:

@@ -1,4 +1,4 @@
-"""The chart of a run, for the README; runs where matplotlib is.
+"""The chart of a run, for docs/speed.md; needs matplotlib.
 
 python -m tests.bench.chart RESULTS.json OUT.png
 """

@@ -16,8 +16,8 @@ _FIGURES = ["figure", "naive, or as named", "dropvec", "ratio", "quartiles", "li
 
 _LIMITED_NOTE = "in brackets: hoped for; ratio: the median of the pairs' own ratios"
 
-# What the README shows of the tables.
-_TELLING = ("dropvec beside naive", "what people would pick instead", "dollars for a million")
+# The tables that docs/speed.md shows.
+_PUBLISHED = ("dropvec beside naive", "what people would pick instead", "dollars for a million")
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ def _rich(shown: Shown) -> Table:
     return made
 
 
-def telling(results: Found) -> str:
-    """As Markdown, what the README shows."""
-    chosen = (shown for shown in tables(results["parts"]) if shown.title.startswith(_TELLING))
+def published(results: Found) -> str:
+    """The tables of docs/speed.md, as Markdown."""
+    chosen = (shown for shown in tables(results["parts"]) if shown.title.startswith(_PUBLISHED))
     return "\n".join(_markdown(shown) for shown in chosen) + "\n"
 
 
