@@ -74,7 +74,7 @@ fuzz: .venv/.ready ## coverage-guided fuzzing of events and decoding: make fuzz 
 .venv-sam/.ready: infra/constraints-sam.txt infra/venv.sh
 	@sh infra/venv.sh $(PYTHON) .venv-sam aws-sam-cli infra/constraints-sam.txt
 
-check: .venv/.ready .venv-sam/.ready ## the fast gates: format, lint, types, layers, template, Dockerfile
+check: .venv/.ready .venv-sam/.ready ## the fast gates: format, lint, types, layers, template, Dockerfile, documentation
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
@@ -82,7 +82,8 @@ check: .venv/.ready .venv-sam/.ready ## the fast gates: format, lint, types, lay
 	@.venv/bin/cfn-lint infra/template.yaml
 	@.venv/bin/hadolint infra/Dockerfile tests/image/base/Dockerfile
 	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1 --template infra/template.yaml >/dev/null
-	@$(PY) -m pytest -q tests/infra/test_template.py tests/infra/test_template_rules.py
+	@$(PY) -m tests.docs.check
+	@$(PY) -m pytest -q tests/infra/test_template.py tests/infra/test_template_rules.py tests/docs
 
 structure: .venv/.ready ## draw which packages import which, as docs/structure.svg
 	@$(PY) -m tests.structure

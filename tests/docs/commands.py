@@ -16,6 +16,8 @@ from infra.common.template import load
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 _OPTION = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
 _OPERATORS = "|&;<>"
+# Inline code that begins otherwise may be anything.
+_OURS = re.compile(r"(?:make|dropvec|\S*python3?)\s")
 
 
 def faults(command: str, root: Path, *, complete: bool) -> Iterator[str]:
@@ -26,6 +28,8 @@ def faults(command: str, root: Path, *, complete: bool) -> Iterator[str]:
         root: the repository, for its Makefile.
         complete: whether it can be run as it is written; otherwise values and arguments may be missing.
     """
+    if not complete and not _OURS.match(command):
+        return
     try:
         words = _words(command)
     except ValueError as error:
