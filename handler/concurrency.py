@@ -13,7 +13,7 @@ AT_ONCE = 2
 def overlapped(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """Do the same to each item, begun in their order, two at a time; the results in their order.
 
-    The work itself sees to it that only one of them computes at a time (`Pipeline.turn`).
+    The work itself sees to it that only one of them computes at a time (`Pipeline.compute_lock`).
     """
     if len(items) < AT_ONCE:
         return [work(item) for item in items]

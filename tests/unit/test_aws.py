@@ -1,4 +1,4 @@
-"""Answers that AWS never sends, but a proxy between may, and calls that take long: each is a passing fault."""
+"""Damaged answers, as a proxy may send them, and slow calls: each is a transient error."""
 
 import socket
 import threading
@@ -29,7 +29,7 @@ def test_an_object_without_its_length_may_be_cut_short(world: World) -> None:
     assert len(calls) == 2
 
 
-def test_half_an_object_is_asked_for_again(world: World) -> None:
+def test_half_an_object_is_read_again(world: World) -> None:
     world.put("a", PHOTO)
     headers = {"etag": '"a"', "connection": "close", "content-length": str(len(PHOTO))}
     with world.state.server.answering_first("GetObject", Response(200, headers, PHOTO[:99])) as calls:
@@ -37,7 +37,7 @@ def test_half_an_object_is_asked_for_again(world: World) -> None:
     assert len(calls) == 2
 
 
-def test_half_an_item_is_asked_for_again(world: World) -> None:
+def test_half_an_item_is_read_again(world: World) -> None:
     world.put("a", PHOTO)
     with world.state.server.answering_first("GetItem", Response(200, {}, b'{"Item": {"sou')) as calls:
         assert world.process("a", None).status is Status.SUCCESS
@@ -52,14 +52,14 @@ def failing(calls: list[int]) -> Callable[[], None]:
     return call
 
 
-def test_a_fault_is_tried_again_a_few_times() -> None:
+def test_a_transient_error_is_retried_a_few_times() -> None:
     calls: list[int] = []
     with pytest.raises(RetryableError, match="not now"):
         attempt(failing(calls), Deadline(60))
     assert len(calls) == MAX_ATTEMPTS
 
 
-def test_without_time_for_another_time_out_it_is_tried_once() -> None:
+def test_without_time_for_another_time_out_nothing_is_retried() -> None:
     calls: list[int] = []
     with pytest.raises(RetryableError, match="not now"):
         attempt(failing(calls), Deadline(READ_SECONDS))
@@ -72,7 +72,7 @@ def test_a_message_that_is_begun_has_time_for_a_stall() -> None:
 
 @contextmanager
 def server(answer: Callable[[socket.socket], None]) -> Iterator[S3]:
-    """An S3 client of a server that answers its one call so."""
+    """An S3 client of a server that answers its only call with `answer`."""
 
     def serve() -> None:
         connection, _ = listening.accept()
@@ -123,7 +123,7 @@ def test_a_trickle_ends_with_the_time_that_is_left() -> None:
         assert time.monotonic() - start < 6
 
 
-def test_bytes_that_changed_on_the_way_are_asked_for_again(world: World) -> None:
+def test_bytes_that_changed_on_the_way_are_read_again(world: World) -> None:
     world.put("a", PHOTO)
     headers = {"etag": '"a"', "x-amz-checksum-crc32": "AAAAAA=="}
     with world.state.server.answering_first("GetObject", Response(200, headers, bytes(len(PHOTO)))) as calls:
