@@ -1,4 +1,4 @@
-"""Cold start, and the entry point: event -> work -> outcomes -> answer."""
+"""Cold start and entry point: event -> jobs -> outcomes -> answer."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from handler.metrics import Counts, Meter, count_files, count_reports
 from handler.model.encoder import PORTABLE, load_encoder
 from handler.outcomes import Outcome, Status
 from handler.pipeline import Pipeline
-from handler.results.record import source_of
+from handler.results.keys import source_of
 from handler.results.store import Store
 from handler.settings import read_settings
 from handler.timing import MIN_START_SECONDS, Deadline, LambdaContext
@@ -22,7 +22,7 @@ from handler.triggers.events import Direct, Message, read_event
 
 
 def start() -> Pipeline:
-    """Put the parts together from the environment; all that can be wrong with it shows here, before any work.
+    """Make the function's parts from the environment; wrong settings and bundles fail here, before any work.
 
     Raises:
         SettingsError: a setting is missing or wrong.
@@ -33,10 +33,10 @@ def start() -> Pipeline:
         encoder = load_encoder(settings.model_dir)
         clients = make_clients()
     except DropvecError:
-        sys.tracebacklimit = 0  # whoever deploys needs the one line that says what to set, not where it was noticed
+        sys.tracebacklimit = 0  # the one line that says what to set is enough
         raise
     if encoder.graph == PORTABLE and encoder.spec.prepared:
-        _log({"level": "WARNING", "message": "no prepared graph fits this CPU and onnxruntime: a slow cold start"})
+        _log({"level": "WARNING", "message": "no prepared graph fits this CPU and onnxruntime; cold starts are slow"})
     return Pipeline(settings, encoder, clients, Store(clients, settings))
 
 
@@ -52,34 +52,39 @@ def handler(event: object, context: LambdaContext | None = None) -> dict[str, An
     """Answer one invocation.
 
     Args:
-        event: what Lambda passes: a trigger's event or a direct request.
-        context: Lambda's; gives the time left.
+        event: a trigger's event or a direct request.
+        context: Lambda's; it has the time that is left.
 
     Returns:
         A direct request: the response. SQS: `batchItemFailures`. S3 Batch Operations: a result for each task.
         Other triggers: None.
 
     Raises:
-        DropvecError: S3, SNS or EventBridge should send the event again; the rest of it is done.
+        DropvecError: Lambda should retry the event of S3, SNS or EventBridge; the rest of it is done.
     """
     return serve(event, context, _pipeline, _meter)
 
 
 def serve(event: object, context: LambdaContext | None, pipeline: Pipeline, meter: Meter) -> dict[str, Any] | None:
-    """Do what `handler` says, with the parts that are given."""
+    """Answer one invocation with these parts; see `handler`."""
     deadline = Deadline.from_context(context)
     request_id = context.aws_request_id if context else None
     work = read_event(event)
     if isinstance(work, Direct):
-        from handler.direct import respond  # noqa: PLC0415 - pydantic is not part of anybody else's cold start
+        from handler.direct import respond  # noqa: PLC0415 - pydantic is imported only for direct requests
 
         response = respond(work.body, pipeline, deadline, request_id)
+        if response["status"] == "error":
+            details = {name: response[name] for name in ("error_code", "error")}
+            _log({"level": "ERROR", "request_id": request_id, "message": "direct request rejected", **details})
         _log_metrics(pipeline, meter, count_files(response))
         return response
 
     def report(message: Message) -> Report:
         if message is not work.messages[0] and deadline.left() < MIN_START_SECONDS:
-            return Report(message, (), RetryableError("too little time is left to begin with it"))
+            return Report(
+                message, (), RetryableError("too little time is left in this invocation to begin this message")
+            )
         return _run(message, pipeline, deadline, request_id)
 
     in_order = any(message.group is not None for message in work.messages)
@@ -95,13 +100,13 @@ def _log_metrics(pipeline: Pipeline, meter: Meter, counts: Counts) -> None:
 
 
 def _in_order(messages: Sequence[Message], report: Callable[[Message], Report]) -> list[Report]:
-    """Messages of a FIFO queue, one after the other: what follows a failed one in its group comes again after it."""
+    """Process a FIFO queue's messages one by one; after a failure the rest of its group stays in the queue."""
     failed_groups: set[str | None] = set()
     reports = []
     for message in messages:
         if message.group in failed_groups:
-            late = RetryableError("an earlier message of its group is to come again first")
-            reports.append(Report(message, (), late))
+            error = RetryableError("an earlier message of the same group failed and is delivered again first")
+            reports.append(Report(message, (), error))
             continue
         reports.append(report(message))
         if reports[-1].error is not None:
@@ -111,7 +116,7 @@ def _in_order(messages: Sequence[Message], report: Callable[[Message], Report]) 
 
 def _run(message: Message, pipeline: Pipeline, deadline: Deadline, request_id: str | None) -> Report:
     if message.error is not None:
-        _log({"level": "ERROR", "request_id": request_id, "message_id": message.id, **_fault(message.error)})
+        _log({"level": "ERROR", "request_id": request_id, "message_id": message.id, **_error_fields(message.error)})
     outcomes = []
     for job in message.jobs:
         outcome = pipeline.process(job, deadline)
@@ -128,10 +133,10 @@ def _line(outcome: Outcome, request_id: str | None) -> dict[str, Any]:
         "event_id": outcome.job.event_id,
         "source": source_of(outcome.job.bucket, outcome.job.key),
         "outcome": outcome.status,
-        **_fault(outcome.error),
+        **_error_fields(outcome.error),
         "timings_ms": outcome.timings_ms,
     }
 
 
-def _fault(error: DropvecError | None) -> dict[str, str]:
+def _error_fields(error: DropvecError | None) -> dict[str, str]:
     return {} if error is None else {"error_code": error.code, "error": str(error)}

@@ -13,7 +13,7 @@ MAX_CONCURRENT = 2
 def map_concurrently(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """Apply a function to each item, two at a time, started in order; the results have the order of the items.
 
-    The function has to make sure that only one thread computes at a time (the pipeline holds a lock while it does).
+    The function has to make sure that only one thread computes at a time (`Pipeline.compute_lock`).
     """
     if len(items) < MAX_CONCURRENT:
         return [function(item) for item in items]

@@ -1,4 +1,4 @@
-"""Direct invoke: request -> response. Imported only when such a request arrives, for pydantic's sake."""
+"""Direct invoke: request -> response. Imported only when such a request arrives, because pydantic is slow to import."""
 
 import base64
 import re
@@ -10,12 +10,15 @@ import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from handler.concurrency import map_concurrently
+from handler.embed import with_typed_errors
 from handler.errors import DropvecError, RejectedError, Rejection, RequestError, RetryableError
 from handler.jobs import Job
 from handler.model.self_check import check
 from handler.model.spec import require_text_tower
-from handler.pipeline import Pipeline, contained
-from handler.results.record import MAX_KEY_BYTES, Embedding, ImageEmbedding, file_entry
+from handler.pipeline import Pipeline
+from handler.results.keys import MAX_KEY_BYTES
+from handler.results.record import Embedding, ImageEmbedding, file_entry
+from handler.sizes import check_size
 from handler.timing import MIN_START_SECONDS, Deadline, Stopwatch
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ _STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 def _unicode(text: str) -> str:
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("half a surrogate pair is not text")
+        raise ValueError("the text is not valid Unicode (half a surrogate pair)")
     return text
 
 
@@ -56,19 +59,19 @@ class Request(BaseModel):
     normalize: bool | None = None
     output_paths: list[str] = Field(default=[], description="accepted, unused")
     store: bool = False
-    check: bool = Field(default=False, description="prove the model instead; takes nothing else")
+    check: bool = Field(default=False, description="verify the model; goes with no other field")
 
     @model_validator(mode="after")
     def _counts(self) -> Self:
         if self.check:
             if self.model_fields_set != {"check"}:
-                raise ValueError("check goes alone")
+                raise ValueError("check goes with no other field")
             return self
         total = len(self.input_paths) + len(self.images) + len(self.texts)
         if not 1 <= total <= MAX_FILES:
-            raise ValueError(f"input_paths, images and texts together must be 1 to {MAX_FILES}, not {total}")
+            raise ValueError(f"expected 1 to {MAX_FILES} input_paths, images and texts together, got {total}")
         if self.store and (self.images or self.texts):
-            raise ValueError("store needs input_paths alone: nothing else has an s3:// source to be stored under")
+            raise ValueError("store works with input_paths only: images and texts have no s3:// source")
         return self
 
 
@@ -79,18 +82,18 @@ def respond(body: object, pipeline: Pipeline, deadline: Deadline, request_id: st
         body: the request.
         pipeline: the function's parts.
         deadline: when the answer must be given.
-        request_id: what the invocation is called in the log; what is stored names it as its event.
+        request_id: of the invocation; written as `event_id` of what is stored.
     """
     try:
         request = parse(body)
         if request.check:
-            return contained(lambda: check(pipeline.encoder))
+            return with_typed_errors(lambda: check(pipeline.encoder))
         if request.texts:
             require_text_tower(pipeline.encoder.spec)
     except DropvecError as error:
         return {"status": "error", "error": str(error), "error_code": error.code}
-    # What is not begun in time is told so; what is cut off by the platform takes all the others with it.
-    enough = min(MIN_START_SECONDS, deadline.left() / 2)
+    # A file that is not begun in time gets an error of its own; a time-out of the function would lose all of them.
+    reserve = min(MIN_START_SECONDS, deadline.left() / 2)
     wanted = pipeline.settings.normalize if request.normalize is None else request.normalize
     store = partial(_store_path, pipeline=pipeline, deadline=deadline, request_id=request_id)
     fetch = partial(_fetch_path, pipeline=pipeline, deadline=deadline)
@@ -99,7 +102,7 @@ def respond(body: object, pipeline: Pipeline, deadline: Deadline, request_id: st
         *((image.id, partial(_embed_image, image, pipeline)) for image in request.images),
         *_text_work(request.texts, pipeline),
     ]
-    files = map_concurrently(lambda each: _entry(*each, deadline, enough, normalized=wanted), work)
+    files = map_concurrently(lambda each: _entry(*each, deadline, reserve, normalized=wanted), work)
     output = {
         "files": files,
         "total_files": len(files),
@@ -118,32 +121,34 @@ def parse(body: object) -> Request:
     """Validate a request.
 
     Raises:
-        RequestError: it does not validate; the text names each field and what is wrong with it.
+        RequestError: it does not validate; the text names the fields and what is wrong with each.
     """
     try:
         return Request.model_validate(body)
     except ValidationError as error:
-        faults = [
-            ": ".join(filter(None, [".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")]))
-            for fault in error.errors(include_url=False, include_input=False)[:5]
+        problems = [
+            ": ".join(filter(None, [".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")]))
+            for each in error.errors(include_url=False, include_input=False)[:5]
         ]
         got = f"an object with {sorted(map(str, body))[:8]}" if isinstance(body, dict) else type(body).__name__
-        raise RequestError(f"{'; '.join(faults)} (got {got}; takes input_paths, images, texts, or check)") from None
+        raise RequestError(
+            f"{'; '.join(problems)} (got {got}; expected input_paths, images, texts, or check)"
+        ) from None
 
 
 def _text_work(texts: list[str], pipeline: Pipeline) -> list[tuple[str, Callable[[], Embedding]]]:
-    """The tower is loaded once: what is wrong with it is so for every text, and takes long to find out."""
+    """Load the text tower once for all texts, because that is slow; if it fails, each text gets the error."""
     if not texts:
         return []
     try:
-        tower: TextEncoder | DropvecError = contained(partial(_load_tower, pipeline))
+        tower: TextEncoder | DropvecError = with_typed_errors(partial(_load_tower, pipeline))
     except DropvecError as error:
         tower = error
     return [(text, partial(_embed_text, text, tower)) for text in texts]
 
 
 def _load_tower(pipeline: Pipeline) -> "TextEncoder":
-    from handler.model.text import load_text_tower  # noqa: PLC0415 - a tokenizer is not part of other requests' cold start
+    from handler.model.text import load_text_tower  # noqa: PLC0415 - the tokenizer is imported only for texts
 
     return load_text_tower(pipeline.encoder)
 
@@ -157,7 +162,7 @@ def _embed_text(text: str, tower: "TextEncoder | DropvecError") -> Embedding:
 def _split(path: str) -> tuple[str, str]:
     bucket, _, key = path.removeprefix("s3://").partition("/")
     if not path.startswith("s3://") or not _BUCKET.fullmatch(bucket) or not 1 <= len(key.encode()) <= MAX_KEY_BYTES:
-        raise RequestError(f"{path[:200]!r} is not of the form s3://bucket/key")
+        raise RequestError(f"expected s3://bucket/key, got {path[:200]!r}")
     return bucket, key
 
 
@@ -168,7 +173,7 @@ def _fetch_path(path: str, pipeline: Pipeline, deadline: Deadline) -> ImageEmbed
 def _store_path(path: str, pipeline: Pipeline, deadline: Deadline, request_id: str | None) -> ImageEmbedding:
     outcome = pipeline.process(Job(*_split(path), sequencer=None, event_id=request_id), deadline)
     if outcome.embedding is None:
-        raise outcome.error or RequestError(f"{path} is a folder marker or one of dropvec's own results")
+        raise outcome.error or RequestError(f"{path} is a folder marker or one of dropvec's own results; not stored")
     return outcome.embedding
 
 
@@ -177,16 +182,17 @@ def _embed_image(image: InlineImage, pipeline: Pipeline) -> ImageEmbedding:
         data = base64.b64decode(image.data, validate=True)
     except ValueError:
         raise RejectedError(Rejection.CORRUPT_IMAGE, "the data is not valid base64") from None
+    check_size(len(data), pipeline.settings.max_image_bytes)
     return pipeline.embed_bytes(data, Stopwatch())
 
 
 def _entry(
-    name: str, embed: Callable[[], Embedding], deadline: Deadline, enough: float, *, normalized: bool
+    name: str, embed: Callable[[], Embedding], deadline: Deadline, reserve: float, *, normalized: bool
 ) -> dict[str, Any]:
     try:
-        if deadline.left() <= max(0, enough):
+        if deadline.left() <= max(0, reserve):
             raise RetryableError("too little time is left in this invocation; ask for fewer files at once")
-        found = contained(embed)
+        found = with_typed_errors(embed)
     except DropvecError as error:
         return file_entry(name, error)
     return file_entry(name, found.normalize() if normalized else found)

@@ -1,18 +1,18 @@
-"""The unit of work: one S3 key whose item and result are to be brought up to date."""
+"""The unit of work: one S3 key whose item and result JSON are to be reconciled with its object."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One key to look at.
+    """One key to process.
 
     Attributes:
         bucket: its name.
-        key: as it is, decoded.
-        sequencer: as the event has it; None when it has none.
-        event_id: what the change is called elsewhere: the id of the request to S3 that made it, else of the message or
-            the task that told of it; None where there is none. Two jobs are the same work whatever told of them.
+        key: decoded.
+        sequencer: as in the event; None where it has none.
+        event_id: the id of the S3 request that changed the key, else of the message or task; None where there is none.
+            It does not count when two jobs are compared.
     """
 
     bucket: str

@@ -1,4 +1,4 @@
-"""What CloudWatch counts of an invocation, as lines of the log: its embedded metric format, no call, no agent.
+"""CloudWatch metrics of an invocation as log lines in its embedded metric format: no call, no agent.
 
 Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
@@ -16,10 +16,10 @@ from handler.triggers.answers import Report
 NAMESPACE = "dropvec"
 FUNCTION, CODE = "FunctionName", "ErrorCode"
 
-# A metric's list of values may be no longer.
+# CloudWatch's limit for a metric's list of values.
 MAX_VALUES = 100
 
-# Which laps of `Outcome.timings_ms` each metric is the sum of; `wait` is only part of the total.
+# Each metric is the sum of these laps of `Outcome.timings_ms`; `wait` is only in the total.
 _STAGES = {
     "FetchMs": ("fetch",),
     "DecodeMs": ("decode", "preprocess"),
@@ -27,20 +27,20 @@ _STAGES = {
     "WriteMs": ("write", "commit"),
     "TotalMs": ("total",),
 }
-_PASSING = frozenset(error.code for error in (RetryableError, AccessDeniedError, InternalError))
+_RETRIED = frozenset(error.code for error in (RetryableError, AccessDeniedError, InternalError))
 
 
 @dataclass
 class Counts:
-    """What an invocation did.
+    """Counts of one invocation.
 
     Attributes:
-        embedded: images, and texts, that became vectors.
-        deleted: keys found empty, whose items are tombstones now.
-        unchanged: events that were too late, or told of nothing that is embedded.
-        rejected: refused for good, by code.
-        failed: to come again, by code.
-        timings: by metric, milliseconds of each image that was embedded.
+        embedded: images and texts that became vectors.
+        deleted: keys without an object, whose items are tombstones now.
+        unchanged: superseded and ignored jobs.
+        rejected: permanent errors, by code.
+        failed: errors that are retried, by code.
+        timings: by metric, milliseconds of each embedded image.
     """
 
     embedded: int = 0
@@ -52,13 +52,13 @@ class Counts:
 
 
 def count_reports(reports: Iterable[Report]) -> Counts:
-    """Of a trigger's event."""
+    """Count the outcomes of a trigger's event."""
     counts = Counts()
     for report in reports:
         for outcome in report.outcomes:
             _count(outcome, counts)
         if report.error is not None and all(outcome.error is not report.error for outcome in report.outcomes):
-            counts.failed[report.error.code] += 1  # it could not be read, or not be begun
+            counts.failed[report.error.code] += 1  # it could not be read, or there was no time to begin it
     return counts
 
 
@@ -81,21 +81,21 @@ def _count(outcome: Outcome, counts: Counts) -> None:
 
 
 def count_files(response: Mapping[str, Any]) -> Counts:
-    """Of a direct request's response; one that did not validate is a rejection."""
+    """Count the files of a direct request's response; a request that did not validate is a rejection."""
     counts = Counts()
-    if "cosine" in response:  # a check embeds no image of the user's
+    if "cosine" in response:  # a check embeds no image of the caller's
         return counts
     for entry in response.get("task_output", {}).get("files", [response]):
         code = entry.get("error_code")
         if code is None:
             counts.embedded += 1
         else:
-            (counts.failed if code in _PASSING else counts.rejected)[code] += 1
+            (counts.failed if code in _RETRIED else counts.rejected)[code] += 1
     return counts
 
 
 class Meter:
-    """Makes the lines; knows which invocation is a process's first."""
+    """Makes the log lines; knows which invocation is the first of the process."""
 
     def __init__(self, function: str, clock: Callable[[], float] = time.time) -> None:
         self._function = function
@@ -103,7 +103,7 @@ class Meter:
         self._cold = True
 
     def lines(self, counts: Counts) -> Iterator[dict[str, Any]]:
-        """The lines of one invocation: one of all that it did, and one for each error code."""
+        """The lines of one invocation: one with all counts, and one for each error code."""
         values: dict[str, float | list[float]] = {
             "Images": counts.embedded,
             "Rejected": counts.rejected.total(),

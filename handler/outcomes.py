@@ -1,4 +1,4 @@
-"""What became of a job."""
+"""The outcome of a job."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,13 +21,13 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a job.
+    """The outcome of a job.
 
     Attributes:
         job: the job.
         status: how it ended.
-        error: why, where it was rejected, deleted or has failed.
-        embedding: not normalised, where one was made.
+        error: why it was rejected or failed, or that the object does not exist.
+        embedding: not normalised; None without a vector.
         timings_ms: by stage, and in total.
     """
 

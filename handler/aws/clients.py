@@ -1,12 +1,9 @@
-"""The clients of S3 and DynamoDB, and the retries of their calls.
-
-Only this module retries, because a retry needs to know how much time the invocation has left.
-"""
+"""Clients of S3 and DynamoDB, and the only place that repeats calls: it knows how much time the invocation has left."""
 
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple, TypeVar
 
 from handler.aws.sdk.certificates import require_certificates
@@ -32,7 +29,7 @@ MAX_BACKOFF_SECONDS = 2.0
 CONNECT_SECONDS = 1.0
 READ_SECONDS = 4.0
 
-# Errors that only a changed policy or new credentials resolve: not retried now; the queue redelivers the message.
+# Errors that a policy decides: not retried now; the queue redelivers.
 _DENIED = frozenset(
     {
         "AccessDenied",
@@ -70,54 +67,59 @@ def make_clients() -> Clients:
     return Clients(S3(client, endpoints), DynamoDB(client, endpoints))
 
 
-def attempt(operation: Callable[[], T], deadline: Deadline) -> T:
-    """Run one idempotent AWS call, again after a passing fault: exponential backoff with full jitter.
+def attempt(operation: Callable[[], T], deadline: Deadline, expected: Collection[str] = ()) -> T:
+    """Run one idempotent AWS call, and again after a transient error: exponential backoff with full jitter.
 
-    It is not begun again unless there is time for it to time out; only where a connection that was kept through a
-    freeze is found closed, it is made again at once. A fault that the caller means to handle is a `ServiceError`
-    that `translate` leaves alone (see there).
+    It is repeated only while there is time for one more time-out. A connection that the other side closed while the
+    process was frozen is replaced at once.
+
+    Args:
+        operation: the call.
+        deadline: of the invocation.
+        expected: error codes that the caller handles.
 
     Raises:
-        RetryableError: it failed until the attempts or the time ran out.
-        AccessDeniedError: it is not allowed.
-        ServiceError: any other refusal, for the caller to read.
+        ServiceError: an expected one.
+        AccessDeniedError: access is denied.
+        RetryableError: any other error, or transient ones until the attempts or the time ran out.
     """
     for number in range(1, MAX_ATTEMPTS + 1):
         try:
             return operation()
         except (RetryableError, SdkError) as error:
-            fault = translate(error)
-            if fault is None:
+            if isinstance(error, ServiceError) and error.code in expected:
                 raise
             if isinstance(error, StaleError) and number < MAX_ATTEMPTS:
                 continue
             pause = random.uniform(0, min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2**number))  # noqa: S311 - jitter
-            hopeless = isinstance(fault, AccessDeniedError)
-            if hopeless or number == MAX_ATTEMPTS or pause + READ_SECONDS > deadline.left():
-                raise fault from None
+            if not _is_transient(error) or number == MAX_ATTEMPTS or pause + READ_SECONDS > deadline.left():
+                raise translate(error) from None
             time.sleep(pause)
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def translate(error: RetryableError | SdkError) -> RetryableError | None:
-    """Map an error to ours; None for a refusal (4xx) that means something to the caller.
-
-    Throttling answers are 4xx in DynamoDB and 503 in S3: both are passing faults.
-    """
+def translate(error: RetryableError | SdkError) -> RetryableError:
+    """Turn an error of the SDK into ours, as one line."""
     if isinstance(error, RetryableError):
         return error
-    if not isinstance(error, ServiceError):
-        kind = "the network" if isinstance(error, NetworkError) else "AWS"
-        return RetryableError(" ".join(f"{kind}: {error}".split())[:300])
     text = " ".join(str(error).split())[:300]
-    if error.code in _DENIED or error.code.startswith("KMS."):
-        return AccessDeniedError(text)
-    if error.status >= 500 or error.status == 429 or error.code in _PASSING:
-        return RetryableError(text)
-    return None
+    if not isinstance(error, ServiceError):
+        return RetryableError(f"{'the network' if isinstance(error, NetworkError) else 'AWS'}: {text}"[:300])
+    return AccessDeniedError(text) if _is_denied(error) else RetryableError(text)
 
 
-_PASSING = frozenset(
+def _is_denied(error: ServiceError) -> bool:
+    return error.code in _DENIED or error.code.startswith("KMS.")
+
+
+def _is_transient(error: RetryableError | SdkError) -> bool:
+    """Whether the same call may succeed a second from now. Throttling is a 4xx in DynamoDB and a 503 in S3."""
+    if not isinstance(error, ServiceError):
+        return True
+    return error.status >= 500 or error.status == 429 or error.code in _TRANSIENT
+
+
+_TRANSIENT = frozenset(
     {
         "BadDigest",
         "ConditionalRequestConflict",

@@ -1,4 +1,4 @@
-"""S3 reads: what a key holds now, as bytes and facts, with the limits checked before a byte is read."""
+"""Read what a key holds now: bytes and facts. The size is checked before the bytes are read."""
 
 from dataclasses import dataclass
 
@@ -6,106 +6,97 @@ from handler.aws.clients import attempt, translate
 from handler.aws.sdk.errors import ServiceError
 from handler.aws.sdk.s3 import S3, ObjectResponse
 from handler.errors import MissingObjectError, RejectedError, Rejection, RetryableError
+from handler.sizes import check_size
 from handler.timing import Deadline
 
-# As much is read between two looks at the clock.
+# Read between two looks at the clock.
 _CHUNK_BYTES = 1 << 20
+
+_MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "InvalidBucketName", "KeyTooLongError", "404"})
+_ARCHIVED, _INVALID = "InvalidObjectState", "InvalidRequest"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What a plain GET of a key answered.
+    """The answer to a plain GET of a key.
 
     Attributes:
-        etag: without quotes; None only where S3 refuses to say.
+        etag: without quotes; None only where S3 does not say.
         version_id: None on an unversioned bucket, and for the `null` version, which an overwrite replaces.
-        size: bytes, None only where S3 refuses to say.
-        data: the bytes, or None when the object is refused.
-        refusal: why it is refused for good, or None.
+        size: bytes; None only where S3 does not say.
+        content: the bytes, or why the object is rejected unread.
     """
 
     etag: str | None
     version_id: str | None
     size: int | None
-    data: bytes | None
-    refusal: RejectedError | None
+    content: bytes | RejectedError
 
 
 def read_object(s3: S3, bucket: str, key: str, max_bytes: int, deadline: Deadline) -> StoredObject:
     """Read what the key holds now.
 
     Raises:
-        MissingObjectError: it holds nothing.
+        MissingObjectError: there is no object.
         RetryableError: throttling, faults, time-outs, access denied.
     """
     try:
-        return attempt(lambda: _get(s3, bucket, key, max_bytes, deadline), deadline)
+        return attempt(
+            lambda: _get(s3, bucket, key, max_bytes, deadline), deadline, expected={*_MISSING, _ARCHIVED, _INVALID}
+        )
     except ServiceError as error:
-        return _refused(s3, bucket, key, error, deadline)
+        if error.code in _MISSING:
+            raise MissingObjectError(f"s3://{bucket}/{key} does not exist ({error.code})") from None
+        rejection = _rejection(error)
+    etag, size = _listed(s3, bucket, key, deadline)
+    return StoredObject(etag, version_id=None, size=size, content=rejection)
 
 
 def _get(s3: S3, bucket: str, key: str, max_bytes: int, deadline: Deadline) -> StoredObject:
     with s3.get_object(bucket, key) as answer:
         size = answer.size
         if size is None or answer.etag is None:
-            raise RetryableError("S3's answer came without its length or its ETag")
-        if size > max_bytes:
-            refusal = RejectedError(
-                Rejection.TOO_MANY_BYTES, f"the object has {size} bytes, more than the {max_bytes} allowed"
-            )
-            return _stored(answer, None, refusal)
-        data = _read(answer, deadline)
-    if size == 0:
-        return _stored(answer, None, RejectedError(Rejection.EMPTY_OBJECT, "the object has no bytes"))
-    if len(data) != size:
-        raise RetryableError(f"S3 sent {len(data)} of {size} bytes")
-    return _stored(answer, data, None)
+            raise RetryableError("S3's answer has no length or no ETag")
+        version = None if answer.version_id == "null" else answer.version_id
+        content: bytes | RejectedError
+        try:
+            check_size(size, max_bytes)
+            content = _read(answer, size, deadline)
+        except RejectedError as rejection:
+            content = rejection
+    return StoredObject(answer.etag.strip('"'), version, size, content)
 
 
-def _read(answer: ObjectResponse, deadline: Deadline) -> bytes:
-    """Read it all, unless that takes longer than there is time: a time-out only sees a silence, not a trickle."""
+def _read(answer: ObjectResponse, size: int, deadline: Deadline) -> bytes:
+    """Read all bytes, within the time that is left: a socket's time-out ends a silence, but not a slow download."""
     chunks = []
     for chunk in answer.chunks(_CHUNK_BYTES):
         if deadline.left() <= 0:
             raise RetryableError("S3 sends too slowly for the time that is left")
         chunks.append(chunk)
-    return b"".join(chunks)
+    data = b"".join(chunks)
+    if len(data) != size:
+        raise RetryableError(f"S3 sent {len(data)} of {size} bytes")
+    return data
 
 
-def _stored(answer: ObjectResponse, data: bytes | None, refusal: RejectedError | None) -> StoredObject:
-    version = answer.version_id
-    return StoredObject(
-        etag=(answer.etag or "").strip('"'),
-        version_id=None if version == "null" else version,
-        size=answer.size,
-        data=data,
-        refusal=refusal,
-    )
+def _rejection(error: ServiceError) -> RejectedError:
+    """Why S3 will never return an object's bytes as the object is now.
+
+    Raises:
+        RetryableError: the error has another reason.
+    """
+    if error.code == _ARCHIVED:
+        return RejectedError(Rejection.ARCHIVED_OBJECT, "the object is archived; it is embedded after it is restored")
+    if "ncrypt" in error.message:
+        return RejectedError(Rejection.UNREADABLE_OBJECT, "the object is encrypted with its owner's own key (SSE-C)")
+    raise translate(error) from None
 
 
-def _refused(s3: S3, bucket: str, key: str, error: ServiceError, deadline: Deadline) -> StoredObject:
-    code = error.code
-    if code in {"NoSuchKey", "NoSuchBucket", "InvalidBucketName", "KeyTooLongError", "404"}:
-        raise MissingObjectError(f"s3://{bucket}/{key} holds nothing ({code})") from None
-    if code == "InvalidObjectState":
-        refusal = RejectedError(Rejection.ARCHIVED_OBJECT, "the object is archived; it is embedded once it is restored")
-    elif code == "InvalidRequest" and "ncrypt" in error.message:
-        refusal = RejectedError(
-            Rejection.UNREADABLE_OBJECT, "the object is encrypted with a key of its owner's (SSE-C)"
-        )
-    else:
-        raise RetryableError(str(error)[:300]) from error
-    etag, size = _listed(s3, bucket, key, deadline)
-    return StoredObject(etag=etag, version_id=None, size=size, data=None, refusal=refusal)
-
-
-def _listed(s3: S3, bucket: str, key: str, deadline: Deadline) -> tuple[str | None, int | None]:
-    """ETag and size of an object that may not be read: the listing names both, and the key itself comes first."""
-    try:
-        page = attempt(lambda: s3.list_objects(bucket, key, max_keys=1), deadline)
-    except ServiceError as error:
-        raise RetryableError(str(translate(error) or error)[:300]) from error
+def _listed(s3: S3, bucket: str, key: str, deadline: Deadline) -> tuple[str, int]:
+    """ETag and size of an object that cannot be read: a listing has both, and begins with the key itself."""
+    page = attempt(lambda: s3.list_objects(bucket, key, max_keys=1), deadline)
     for entry in page.entries:
         if entry.key == key:
             return entry.etag.strip('"'), entry.size
-    raise MissingObjectError(f"s3://{bucket}/{key} holds nothing")
+    raise MissingObjectError(f"s3://{bucket}/{key} does not exist")

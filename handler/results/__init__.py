@@ -1,1 +1,1 @@
-"""What is stored of an image: the record, its JSON and item, and the protocol that keeps them in order."""
+"""Stored results: item and JSON of a key, and the protocol that commits them."""

@@ -1,6 +1,5 @@
-"""What is known of one object after it was read: as the JSON of the results bucket and as the DynamoDB item."""
+"""What was found in one object, and its two stored forms: the result JSON in S3 and the item in DynamoDB."""
 
-import hashlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
@@ -10,6 +9,8 @@ import orjson
 
 from handler.errors import DropvecError, RejectedError
 from handler.model.encoder import Vector
+from handler.results.item import DELETED, ERROR, SUCCESS
+from handler.results.keys import source_of
 from handler.settings import EmbeddingDtype
 
 if TYPE_CHECKING:
@@ -19,15 +20,8 @@ if TYPE_CHECKING:
 
     from handler.model.labels import Label
 
-# Longer than a message can wait in a queue and its dead-letter queue together (14 days each): until then a late event
-# must still find the tombstone.
+# A late event must still find the tombstone, and a message can wait 14 days in a queue and 14 in its dead-letter queue.
 TOMBSTONE_LIFE = timedelta(days=30)
-
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
-MAX_KEY_BYTES = 1024
-
-# A version id has 32 characters, a multipart upload's ETag up to 38; then a dash, 8 of the fingerprint and `.json`.
-_LONGEST_NAME = 128
 
 _LITTLE_ENDIAN = {"float32": "<f4", "float16": "<f2"}
 
@@ -53,12 +47,12 @@ class Embedding:
 
 @dataclass(frozen=True, slots=True)
 class ImageEmbedding(Embedding):
-    """A picture's vector, and what is known of the picture.
+    """The vector of an image, and facts about the image.
 
     Attributes:
         width: pixels, as shown.
         height: pixels, as shown.
-        format: as sniffed.
+        format: read from the bytes.
         labels: the nearest of the bundle's labels, best first; None where the bundle has none.
     """
 
@@ -70,7 +64,7 @@ class ImageEmbedding(Embedding):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An object's outcome: an embedding, or why there is none and never will be."""
+    """What was found in an object: an embedding, or why the object is rejected."""
 
     bucket: str
     key: str
@@ -85,7 +79,7 @@ class Record:
 
     @property
     def source(self) -> str:
-        """The table's key: `s3://bucket/key`, the key as it is, not encoded."""
+        """The table's key: `s3://bucket/key`."""
         return source_of(self.bucket, self.key)
 
     @property
@@ -94,17 +88,12 @@ class Record:
         return self.outcome.code if isinstance(self.outcome, RejectedError) else None
 
 
-def source_of(bucket: str, key: str) -> str:
-    """`s3://bucket/key`."""
-    return f"s3://{bucket}/{key}"
-
-
 def file_entry(path: str, outcome: Embedding | DropvecError) -> dict[str, Any]:
     """One entry of a response's `files`; floats in the shortest form that gives the same float32 back.
 
     Args:
         path: `s3://bucket/key`, the caller's own id of an inline image, or a text.
-        outcome: the embedding, or what went wrong; a picture's tells its labels, where there are any.
+        outcome: the embedding, or the error.
     """
     if isinstance(outcome, DropvecError):
         return {
@@ -155,43 +144,29 @@ def result_json(record: Record) -> bytes:
     return orjson.dumps(result, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def result_key(prefix: str, record: Record) -> str:
-    """Where an object's result JSON goes.
-
-    A key so long that this would pass S3's limit is cut, and its SHA-256 put in.
-    """
-    name = f"{record.version_id or record.etag or 'unknown'}-{record.fingerprint[:8]}.json"
-    whole = f"{prefix}{record.bucket}/{record.key}/{name}"
-    if len(whole.encode()) <= MAX_KEY_BYTES:
-        return whole
-    return _cut_prefix(prefix, record.bucket, record.key) + name
+def result_name(record: Record) -> str:
+    """The last part of the JSON's key: which bytes, and which model."""
+    return f"{record.version_id or record.etag or 'unknown'}-{record.fingerprint[:8]}.json"
 
 
-def result_prefixes(prefix: str, bucket: str, key: str) -> list[str]:
-    """What the results of one object may start with; they are the direct children of one of these."""
-    whole = f"{prefix}{bucket}/{key}/"
-    length = len(whole.encode())
-    if length + _LONGEST_NAME <= MAX_KEY_BYTES:
-        return [whole]
-    cut = _cut_prefix(prefix, bucket, key)
-    return [cut] if length >= MAX_KEY_BYTES else [whole, cut]
-
-
-def _cut_prefix(prefix: str, bucket: str, key: str) -> str:
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    room = MAX_KEY_BYTES - _LONGEST_NAME - len(f"{prefix}{bucket}/-{digest}/".encode())
-    return f"{prefix}{bucket}/{key.encode()[: max(0, room)].decode(errors='ignore')}-{digest}/"
+def result_facts(body: bytes) -> tuple[object, ...] | None:
+    """What may differ between two results of one key: error, normalisation and labels. None if it is no result."""
+    try:
+        result = orjson.loads(body)
+        return result["error_code"], (result["embedding"] or {}).get("normalized"), result.get("labels")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def item_of(
     record: Record, sequencer: str | None, result: str, dtype: EmbeddingDtype, now: datetime
 ) -> "dict[str, AttributeValueTypeDef]":
-    """The DynamoDB item of a success or a rejection.
+    """The DynamoDB item of a success or a rejection, in wire form.
 
     Args:
         record: what was found.
         sequencer: normalised, or None.
-        result: `s3://` of the JSON.
+        result: `s3://` address of the JSON.
         dtype: of the stored vector, little-endian.
         now: aware, UTC.
     """
@@ -211,7 +186,7 @@ def item_of(
         item["bytes"] = {"N": str(record.size)}
     if isinstance(record.outcome, RejectedError):
         return item | {
-            "status": {"S": "error"},
+            "status": {"S": ERROR},
             "error_code": {"S": record.outcome.code},
             "error": {"S": str(record.outcome)},
         }
@@ -219,7 +194,7 @@ def item_of(
     if found.labels is not None:
         item["labels"] = labels_attribute(found.labels)
     return item | {
-        "status": {"S": "success"},
+        "status": {"S": SUCCESS},
         "embedding": {"B": found.vector.astype(_LITTLE_ENDIAN[dtype]).tobytes()},
         "embedding_dtype": {"S": dtype},
         "embedding_dim": {"N": str(len(found.vector))},
@@ -231,22 +206,22 @@ def item_of(
 
 
 def labels_attribute(labels: "Iterable[Label]") -> "AttributeValueTypeDef":
-    """Labels as an item has them: a list of maps, best first; equal to what DynamoDB gives back."""
+    """Labels in wire form: a list of maps, best first."""
     return {"L": [{"M": {"label": {"S": label.name}, "score": {"N": _decimal(label.score)}}} for label in labels]}
 
 
 def _decimal(score: float) -> str:
-    """A number to six decimals as DynamoDB keeps it: without exponent, trailing zeros, or a zero's sign."""
+    """A number with six decimals as DynamoDB returns it: no exponent, no trailing zeros, no negative zero."""
     return f"{round(score, 6) + 0.0:.6f}".rstrip("0").rstrip(".")
 
 
 def tombstone_of(
     source: str, sequencer: str | None, event_id: str | None, now: datetime
 ) -> "dict[str, AttributeValueTypeDef]":
-    """The item of a key that holds nothing; DynamoDB removes it when `expires_at` (Unix seconds) has passed."""
+    """The item of a key without an object, in wire form; DynamoDB removes it after `expires_at` (Unix seconds)."""
     item: dict[str, AttributeValueTypeDef] = {
         "source": {"S": source},
-        "status": {"S": "deleted"},
+        "status": {"S": DELETED},
         "updated_at": {"S": _iso(now)},
         "expires_at": {"N": str(int((now + TOMBSTONE_LIFE).timestamp()))},
     }

@@ -1,103 +1,105 @@
-"""Which of two pieces of work on one key is the newer, and the condition under which a write may stand.
+"""The condition on which a write may replace a key's item.
 
-S3 delivers events at least once and in any order. A put or a delete carries a `sequencer`: a hex string that, for one
-key, grows with each change (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html).
-Work that carries none compares and swaps on the item that it read before it read the object.
+S3 delivers events at least once and in any order. A put or a delete carries a `sequencer`: a hex string that grows with
+each change of one key (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html).
+Work without a sequencer compares and swaps: it reads the item, then the object, and writes only if the item is still
+the one that it read.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
-
-    Item = Mapping[str, AttributeValueTypeDef]
-else:
-    Item = Mapping[str, Any]
+from handler.results.item import StoredItem
 
 _WIDTH = 32
 
-# What makes an item the one that was read: no two writes share all of these.
+# Identifies one write of an item: two writes never share all of these.
 _IDENTITY = ("updated_at", "sequencer", "etag", "fingerprint", "status")
 
 
 @dataclass(frozen=True, slots=True)
-class Sequenced:
-    """Work on behalf of an event with a (normalised) sequencer."""
+class BySequencer:
+    """Replace nothing, or the item of an older event.
 
-    sequencer: str
+    Attributes:
+        event: the event's normalised sequencer.
+    """
+
+    event: str
+
+    @property
+    def sequencer(self) -> str:
+        """The item's new sequencer."""
+        return self.event
+
+    @property
+    def seen(self) -> None:
+        """The item was not read."""
 
 
 @dataclass(frozen=True, slots=True)
-class Unsequenced:
-    """Work that compares and swaps: on top of the item that it read before it read the object.
+class CompareAndSwap:
+    """Replace exactly the item that was read before the object.
 
     Attributes:
         seen: that item; None when there was none.
-        floor: the normalised sequencer of the event that it works for, if it has one.
+        event: the event's normalised sequencer, if it has one.
     """
 
-    seen: Item | None
-    floor: str | None = None
+    seen: StoredItem | None
+    event: str | None = None
 
     @property
     def sequencer(self) -> str | None:
-        """What the item keeps or gets, so that older events stay superseded."""
-        return max(text_of(self.seen, "sequencer") or "", self.floor or "") or None
+        """The item's new sequencer: the newest one known, so that older events stay superseded."""
+        known = self.seen.sequencer if self.seen else None
+        return max(known or "", self.event or "") or None
 
 
-Basis = Sequenced | Unsequenced
+WriteCondition = BySequencer | CompareAndSwap
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class Expression:
     """A DynamoDB condition expression with its placeholders."""
 
-    expression: str
+    text: str
     names: dict[str, str]
-    values: "dict[str, AttributeValueTypeDef]"
+    values: dict[str, dict[str, str]]
 
 
 def normalize_sequencer(sequencer: str) -> str:
     """Bring a sequencer into the form in which text order is event order.
 
-    S3 says: pad the shorter with zeros on the right, then compare as text. Trailing zeros carry nothing then, so they
-    are taken off and put on again up to one width for all.
+    S3's rule: pad the shorter one with zeros on the right, then compare as text. So trailing zeros mean nothing; they
+    are removed, and all sequencers padded to one width.
     """
     return sequencer.upper().rstrip("0").ljust(_WIDTH, "0")
 
 
-def text_of(item: Item | None, name: str) -> str | None:
-    """A string attribute of an item, None when it has none."""
-    return item[name].get("S") if item and name in item else None
+def expression_of(condition: WriteCondition) -> Expression:
+    """The condition in DynamoDB's words.
 
-
-def may_replace(basis: Basis) -> Condition:
-    """The condition under which work on this basis may write its outcome.
-
-    An event's write stands over nothing and over older events. Over an item of its own sequencer, or of none, it is
-    refused: which of the two looked at the object later is then settled by comparing and swapping.
+    An event replaces nothing or an older event's item. It never replaces an item of its own sequencer or of none:
+    which of the two read the object later is then decided by comparing and swapping.
     """
-    if isinstance(basis, Unsequenced):
-        return _unchanged(basis.seen)
-    return Condition(
+    if isinstance(condition, CompareAndSwap):
+        return _unchanged(condition.seen)
+    return Expression(
         "attribute_not_exists(#source) OR #sequencer < :sequencer",
         {"#source": "source", "#sequencer": "sequencer"},
-        {":sequencer": {"S": basis.sequencer}},
+        {":sequencer": {"S": condition.event}},
     )
 
 
-def _unchanged(seen: Item | None) -> Condition:
+def _unchanged(seen: StoredItem | None) -> Expression:
     if seen is None:
-        return Condition("attribute_not_exists(#source)", {"#source": "source"}, {})
-    names = {f"#{name}": name for name in _IDENTITY}
-    present = [name for name in _IDENTITY if name in seen]
-    absent = [name for name in _IDENTITY if name not in seen]
-    terms = [f"#{name} = :{name}" for name in present] + [f"attribute_not_exists(#{name})" for name in absent]
-    return Condition(" AND ".join(terms), names, {f":{name}": seen[name] for name in present})
+        return Expression("attribute_not_exists(#source)", {"#source": "source"}, {})
+    known: dict[str, str | None] = {name: getattr(seen, name) for name in _IDENTITY}
+    terms = [f"attribute_not_exists(#{name})" if text is None else f"#{name} = :{name}" for name, text in known.items()]
+    values = {f":{name}": {"S": text} for name, text in known.items() if text is not None}
+    return Expression(" AND ".join(terms), {f"#{name}": name for name in known}, values)
 
 
-def is_superseded(basis: Basis, winner: Item) -> bool:
-    """Whether the item that refused a write stands for a newer event than the write's."""
-    return isinstance(basis, Sequenced) and (text_of(winner, "sequencer") or "") > basis.sequencer
+def is_superseded(condition: WriteCondition, item: StoredItem) -> bool:
+    """Whether the item belongs to a newer event than the one that is being processed."""
+    return isinstance(condition, BySequencer) and (item.sequencer or "") > condition.event

@@ -1,97 +1,64 @@
-"""Results: the immutable JSON in S3, and the item in DynamoDB, which is the commit point."""
+"""The stored results of one function: JSON in the results bucket, items in the table. One method, one step.
 
-from collections.abc import Callable
+In which order the steps go is the protocol's: `handler.results.protocol`.
+"""
+
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar, cast
-
-import orjson
+from typing import TYPE_CHECKING
 
 from handler.aws.clients import Clients, attempt
 from handler.aws.sdk.errors import ServiceError
-from handler.errors import RetryableError
-from handler.jobs import Job
-from handler.results.record import (
-    ImageEmbedding,
-    Record,
-    item_of,
-    labels_attribute,
-    result_json,
-    result_key,
-    result_prefixes,
-    source_of,
-    tombstone_of,
-    utc_now,
-)
-from handler.results.sequencing import Basis, Item, Sequenced, Unsequenced, is_superseded, may_replace, text_of
+from handler.results.item import StoredItem, WireItem, read_item, says_the_same
+from handler.results.keys import result_key, result_prefixes, source_of
+from handler.results.record import Record, item_of, result_facts, result_json, result_name, tombstone_of, utc_now
+from handler.results.sequencing import WriteCondition, expression_of
 from handler.settings import Settings
 from handler.timing import Deadline
 
 if TYPE_CHECKING:
-    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, PutItemInputTypeDef
-
-
-T = TypeVar("T")
-
-
-DELETED = "deleted"
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenResult:
-    """Where a JSON is, and whether there was one already."""
-
-    address: str
-    existed: bool
+    from types_boto3_dynamodb.type_defs import PutItemInputTypeDef
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The item is ours now.
+    """The item was written.
 
     Attributes:
-        result_in_doubt: a clean-up of the tombstone that was there may have taken the JSON since it was written.
+        replaced: whether there was an item before.
     """
 
-    result_in_doubt: bool
+    replaced: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The item stays as it is.
+    """The write's condition was not met.
 
     Attributes:
-        superseded: it stands for a newer event; otherwise it says already what we would have said.
-        changed: it is not the one that was read first; what was found may be out of date.
-        item: the item; None when it is gone.
+        item: the item that is there instead; without any attribute where there is none.
     """
 
-    superseded: bool
-    changed: bool
-    item: Item | None
-
-    @property
-    def deleted(self) -> bool:
-        """Whether it is a tombstone."""
-        return text_of(self.item, "status") == DELETED
-
-    def names(self, result: str) -> bool:
-        """Whether the item names this JSON."""
-        return text_of(self.item, "result") == result
+    item: StoredItem
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Writes of one function; every call is idempotent."""
+    """Reads and writes of one function; every call is idempotent.
+
+    Raises (every method):
+        RetryableError: AWS failed, or access is denied.
+    """
 
     clients: Clients
     settings: Settings
     now: Callable[[], datetime] = utc_now
 
-    def read(self, bucket: str, key: str, deadline: Deadline) -> Item | None:
+    def read(self, bucket: str, key: str, deadline: Deadline) -> StoredItem | None:
         """Read a key's item, strongly consistent; None when there is none."""
-        answer = _call(
+        answer = attempt(
             lambda: self.clients.dynamodb.get_item(
                 TableName=self.settings.table_name,
                 Key={"source": {"S": source_of(bucket, key)}},
@@ -99,186 +66,106 @@ class Store:
             ),
             deadline,
         )
-        return answer.get("Item")
+        item = answer.get("Item")
+        return None if item is None else read_item(item)
 
-    def write_result(self, record: Record, deadline: Deadline) -> WrittenResult:
-        """Write the JSON if there is none yet."""
-        key = result_key(self.settings.results_prefix, record)
-        created = self._put_result(key, result_json(record), deadline, replace=False)
-        return WrittenResult(source_of(self.settings.results_bucket, key), existed=not created)
+    def item_of(self, record: Record, sequencer: str | None) -> WireItem:
+        """The item of a record as it would be written now, with the address of its JSON."""
+        address = source_of(self.settings.results_bucket, self._key_of(record))
+        return item_of(record, sequencer, address, self.settings.embedding_dtype, self.now())
 
-    def settle_result(self, record: Record, deadline: Deadline) -> bool:
-        """Make sure that the JSON is there and says what the committed item says; whether the item still says so.
+    def tombstone_of(self, source: str, sequencer: str | None, event_id: str | None) -> WireItem:
+        """The item of a key without an object as it would be written now."""
+        return tombstone_of(source, sequencer, event_id, self.now())
 
-        One JSON name can stand for two outcomes: an archived object is rejected first, and embedded once it is
-        restored, with one ETag; and a bundle may get other labels. And a clean-up may have taken the JSON between its
-        writing and the commit.
-        """
-        key = result_key(self.settings.results_prefix, record)
-        body = result_json(record)
-        if not self._put_result(key, body, deadline, replace=False):
-            if self._gist(key, deadline) == _gist(body):
-                return True
-            self._put_result(key, body, deadline, replace=True)
-        return says_the_same(self.read(record.bucket, record.key, deadline), record)
-
-    def _put_result(self, key: str, body: bytes, deadline: Deadline, *, replace: bool) -> bool:
-        """Whether it was written; it is not when there is one already and it is not to be replaced."""
-        bucket = self.settings.results_bucket
+    def write_item(self, item: WireItem, condition: WriteCondition, deadline: Deadline) -> Committed | Refused:
+        """Write an item, if the condition is met."""
+        expression = expression_of(condition)
+        request: PutItemInputTypeDef = {
+            "TableName": self.settings.table_name,
+            "Item": item,
+            "ConditionExpression": expression.text,
+            "ExpressionAttributeNames": expression.names,
+            "ReturnValues": "ALL_OLD",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        if expression.values:  # DynamoDB refuses an empty map
+            request["ExpressionAttributeValues"] = expression.values
+        put = partial(self.clients.dynamodb.put_item, **request)
         try:
-            attempt(
-                lambda: self.clients.s3.put_object(bucket, key, body, "application/json", if_absent=not replace),
-                deadline,
-            )
+            answer = attempt(put, deadline, expected={"ConditionalCheckFailedException"})
         except ServiceError as error:
-            if error.code in {"PreconditionFailed", "412"}:
-                return False
-            raise RetryableError(str(error)[:300]) from error
+            return Refused(read_item(error.fields.get("Item", {})))
+        return Committed(replaced="Attributes" in answer)
+
+    def write_result(self, record: Record, deadline: Deadline) -> bool:
+        """Write the JSON of a record if there is none yet; whether it was written."""
+        return self._put_result(self._key_of(record), result_json(record), deadline, if_absent=True)
+
+    def settle_result(self, record: Record, item: StoredItem, deadline: Deadline) -> bool:
+        """Make sure that the JSON of a committed item is there and says what the item says.
+
+        It may be missing: a clean-up that began before the item was committed may have deleted it. It may say something
+        else: an archived object is rejected first and embedded once it is restored, with one ETag; and a bundle may get
+        other labels.
+
+        Returns:
+            Whether the item still says the same, if the JSON had to be written.
+        """
+        key, body = self._key_of(record), result_json(record)
+        if self._facts(key, deadline) == result_facts(body):
+            return True
+        self._put_result(key, body, deadline, if_absent=False)
+        now = self.read(record.bucket, record.key, deadline)
+        return now is not None and says_the_same(now, item)
+
+    def delete_result(self, record: Record, deadline: Deadline) -> bool:
+        """Delete the JSON of a record that lost; whether the key's item, read afterwards, does not name it."""
+        return self._delete(record.bucket, record.key, [self._key_of(record)], deadline)
+
+    def delete_results(self, bucket: str, key: str, deadline: Deadline) -> bool:
+        """Delete every JSON of a key; whether the key's item, read afterwards, names none of them."""
+        results = [
+            result
+            for prefix in result_prefixes(self.settings.results_prefix, bucket, key)
+            for result in self._children(prefix, deadline)
+        ]
+        return self._delete(bucket, key, results, deadline)
+
+    def _key_of(self, record: Record) -> str:
+        return result_key(self.settings.results_prefix, record.bucket, record.key, result_name(record))
+
+    def _put_result(self, key: str, body: bytes, deadline: Deadline, *, if_absent: bool) -> bool:
+        put = partial(self.clients.s3.put_object, self.settings.results_bucket, key, body, "application/json")
+        try:
+            attempt(lambda: put(if_absent=if_absent), deadline, expected={"PreconditionFailed", "412"})
+        except ServiceError:
+            return False
         return True
 
-    def _gist(self, key: str, deadline: Deadline) -> tuple[object, ...] | None:
+    def _facts(self, key: str, deadline: Deadline) -> tuple[object, ...] | None:
         def get() -> bytes:
             with self.clients.s3.get_object(self.settings.results_bucket, key) as answer:
                 return answer.read()
 
         try:
-            return _gist(attempt(get, deadline))
-        except ServiceError as error:
-            if error.code == "NoSuchKey":
-                return None
-            raise RetryableError(str(error)[:300]) from error
+            return result_facts(attempt(get, deadline, expected={"NoSuchKey"}))
+        except ServiceError:
+            return None
 
-    def commit(self, record: Record, result: str, basis: Basis, deadline: Deadline) -> Committed | Refused:
-        """Make the record the item of its key, if nothing newer is."""
-        item = item_of(record, basis.sequencer, result, self.settings.embedding_dtype, self.now())
-        return self._put(item, basis, deadline)
-
-    def bury(self, job: Job, basis: Basis, deadline: Deadline) -> Committed | Refused:
-        """Make a tombstone the item of a key that holds nothing, if nothing newer is there."""
-        item = tombstone_of(source_of(job.bucket, job.key), basis.sequencer, job.event_id, self.now())
-        return self._put(item, basis, deadline)
-
-    def clean(self, bucket: str, key: str, deadline: Deadline) -> bool:
-        """Remove every result of a key; whether its item is still a tombstone afterwards."""
-        for prefix in result_prefixes(self.settings.results_prefix, bucket, key):
-            for child in self._children(prefix, deadline):
-                self._remove(child, deadline)
-        return text_of(self.read(bucket, key, deadline), "status") == DELETED
-
-    def withdraw(self, record: Record, deadline: Deadline) -> bool:
-        """Remove the JSON of a record that lost; whether the item, looked at afterwards, does not name it."""
-        key = result_key(self.settings.results_prefix, record)
-        self._remove(key, deadline)
-        item = self.read(record.bucket, record.key, deadline)
-        return text_of(item, "result") != source_of(self.settings.results_bucket, key)
-
-    def _children(self, prefix: str, deadline: Deadline) -> list[str]:
-        bucket, keys, token = self.settings.results_bucket, list[str](), None
+    def _children(self, prefix: str, deadline: Deadline) -> Iterable[str]:
+        token = None
         while True:
-            ask = partial(self.clients.s3.list_objects, bucket, prefix, delimiter="/", token=token)
-            page = _call(ask, deadline)
-            keys += [entry.key for entry in page.entries]
+            list_page = partial(self.clients.s3.list_objects, self.settings.results_bucket, prefix, delimiter="/")
+            page = attempt(partial(list_page, token=token), deadline)
+            yield from (entry.key for entry in page.entries)
             token = page.next_token
             if token is None:
-                return keys
+                return
 
-    def _remove(self, key: str, deadline: Deadline) -> None:
-        _call(lambda: self.clients.s3.delete_object(self.settings.results_bucket, key), deadline)
-
-    def _put(self, item: "dict[str, AttributeValueTypeDef]", basis: Basis, deadline: Deadline) -> Committed | Refused:
-        tries = 0
-        condition = may_replace(basis)
-        request: PutItemInputTypeDef = {
-            "TableName": self.settings.table_name,
-            "Item": item,
-            "ConditionExpression": condition.expression,
-            "ExpressionAttributeNames": condition.names,
-            "ReturnValues": "ALL_OLD",
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
-        if condition.values:  # DynamoDB refuses an empty map
-            request["ExpressionAttributeValues"] = condition.values
-
-        def put() -> Item | None:
-            nonlocal tries
-            tries += 1
-            return self.clients.dynamodb.put_item(**request).get("Attributes")
-
-        try:
-            replaced = attempt(put, deadline)
-        except ServiceError as error:
-            if error.code != "ConditionalCheckFailedException":
-                raise RetryableError(str(error)[:300]) from error
-            return self._refused(cast("Item | None", error.fields.get("Item")), item, basis, tries, deadline)
-        return Committed(result_in_doubt=text_of(replaced, "status") == DELETED or tries > 1)
-
-    def _refused(
-        self,
-        winner: Item | None,
-        item: "dict[str, AttributeValueTypeDef]",
-        basis: Basis,
-        tries: int,
-        deadline: Deadline,
-    ) -> Committed | Refused:
-        if tries > 1 and winner == item:  # the first try arrived, only its answer did not
-            return Committed(result_in_doubt=True)
-        if winner is None or isinstance(basis, Unsequenced):
-            return Refused(superseded=False, changed=True, item=winner)
-        if is_superseded(basis, winner):
-            return Refused(superseded=True, changed=False, item=winner)
-        same = all(text_of(winner, name) == text_of(item, name) for name in ("etag", "fingerprint"))
-        repeated = same and (text_of(winner, "status") == DELETED) == (text_of(item, "status") == DELETED)
-        if repeated and "sequencer" not in winner:
-            repeated = self._stamp(winner, basis, deadline)
-        return Refused(superseded=False, changed=not repeated, item=winner)
-
-    def _stamp(self, item: Item, basis: Sequenced, deadline: Deadline) -> bool:
-        """Give an item that says the right thing already the sequencer it lacks, so that older events stay behind."""
-        unchanged = may_replace(Unsequenced(item))
-
-        def update() -> None:
-            self.clients.dynamodb.update_item(
-                TableName=self.settings.table_name,
-                Key={"source": item["source"]},
-                UpdateExpression="SET #sequencer = :new",
-                ConditionExpression=unchanged.expression,
-                ExpressionAttributeNames=unchanged.names,
-                ExpressionAttributeValues={**unchanged.values, ":new": {"S": basis.sequencer}},
-            )
-
-        try:
-            attempt(update, deadline)
-        except ServiceError as error:
-            if error.code != "ConditionalCheckFailedException":
-                raise RetryableError(str(error)[:300]) from error
-            return False
-        return True
-
-
-def _call(operation: Callable[[], T], deadline: Deadline) -> T:
-    """`attempt`, where no refusal means anything but that a later delivery may fare better."""
-    try:
-        return attempt(operation, deadline)
-    except ServiceError as error:
-        raise RetryableError(str(error)[:300]) from error
-
-
-def says_the_same(item: Item | None, record: Record) -> bool:
-    """Whether an item says of its object what the JSON of a record says, as far as one name can stand for either."""
-    found = record.outcome
-    wanted: tuple[object, ...] = (record.etag, record.error_code, None, None)
-    if isinstance(found, ImageEmbedding):
-        labels = None if found.labels is None else labels_attribute(found.labels)
-        wanted = (record.etag, None, {"BOOL": found.normalized}, labels)
-    if item is None or text_of(item, "status") == DELETED:
-        return False
-    return wanted == (text_of(item, "etag"), text_of(item, "error_code"), item.get("normalized"), item.get("labels"))
-
-
-def _gist(body: bytes) -> tuple[object, ...] | None:
-    """What two results of one name may differ in: the error, whether the vector is normalised, and the labels."""
-    try:
-        result = orjson.loads(body)
-        return result["error_code"], (result["embedding"] or {}).get("normalized"), result.get("labels")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None  # whatever lies there is no result
+    def _delete(self, bucket: str, key: str, results: list[str], deadline: Deadline) -> bool:
+        for result in results:
+            attempt(partial(self.clients.s3.delete_object, self.settings.results_bucket, result), deadline)
+        item = self.read(bucket, key, deadline)
+        addresses = {source_of(self.settings.results_bucket, result) for result in results}
+        return item is None or item.result not in addresses

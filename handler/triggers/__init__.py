@@ -1,1 +1,1 @@
-"""What sends events: an event becomes jobs, and their outcomes become the answer that it expects."""
+"""Triggers: an event becomes jobs, and their outcomes become the answer that the sender expects."""

@@ -1,4 +1,4 @@
-"""What became of an event's messages -> what its trigger wants to hear."""
+"""Outcomes of an event's messages -> the answer that its trigger expects."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,18 +7,18 @@ from handler.errors import DropvecError, UnknownEventError
 from handler.outcomes import Outcome, Status
 from handler.triggers.events import Message, Trigger, Work
 
-# What S3 Batch Operations keeps of a result in its report.
+# S3 Batch Operations cuts a result in its report here.
 _MAX_RESULT_STRING = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of one message.
+    """The result of one message.
 
     Attributes:
         message: the message.
-        outcomes: one a job, as far as they were tried.
-        error: why it must be sent again; None when it need not be.
+        outcomes: one for each job that was tried.
+        error: why the message must be delivered again; None otherwise.
     """
 
     message: Message
@@ -30,10 +30,10 @@ def answer(work: Work, reports: list[Report]) -> dict[str, Any] | None:
     """Answer a trigger.
 
     Returns:
-        SQS: the messages to keep in the queue. S3 Batch Operations: a result for each task. Otherwise None.
+        SQS: the messages that stay in the queue. S3 Batch Operations: a result for each task. Otherwise None.
 
     Raises:
-        DropvecError: the first one, for a trigger that can only send the whole event again.
+        DropvecError: the first error, for a trigger that can only retry the whole event.
     """
     if work.trigger is Trigger.SQS:
         failed = dict.fromkeys(report.message.id for report in reports if report.error)

@@ -1,4 +1,4 @@
-"""Any event dict -> the work in it. The only place that knows event shapes and decodes keys.
+"""Any event -> the jobs in it. The only module that knows event shapes and decodes keys.
 
 An event says that a key changed, not what it holds: a job is a bucket, a key and, where the event carries one, the
 sequencer that orders it. Keys are URL-encoded in S3 notifications and S3 Batch Operations (`+` is a space) and raw in
@@ -21,13 +21,16 @@ from urllib.parse import unquote_plus
 from handler.errors import UnknownEventError
 from handler.jobs import Job
 
-TAKEN = (
-    "S3 notifications (version 2.x), EventBridge events of S3, both also inside SQS or SNS, S3 Batch Operations (1.0, "
-    "2.0), and direct requests with input_paths, images, texts or check"
+EXPECTED = (
+    "S3 notifications (version 2.x), EventBridge events of S3 or their detail, both also inside SQS or SNS, S3 Batch "
+    "Operations (1.0, 2.0), or direct requests with input_paths, images, texts or check"
 )
 
-# An SNS event that Lambda has set aside, put back into the queue, is the deepest that AWS builds: body, Lambda's
-# envelope, SNS event, its record, message, notification, record.
+# Any of these makes an event a direct request.
+_REQUEST_FIELDS = frozenset({"input_paths", "images", "texts", "check"})
+
+# The deepest event that AWS makes is one of SNS that Lambda sent to a dead-letter queue and that was moved back: body,
+# Lambda's envelope, SNS event, its record, message, notification, record.
 _MAX_DEPTH = 6
 
 _HEX = frozenset("0123456789abcdefABCDEF")
@@ -37,7 +40,7 @@ _MAX_ID = 128
 
 
 class Trigger(StrEnum):
-    """Who sends the event, and so how it is answered."""
+    """The sender of an event; it decides how the event is answered."""
 
     S3 = "s3"
     EVENTBRIDGE = "eventbridge"
@@ -48,13 +51,13 @@ class Trigger(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """The smallest part of an event that its sender can send again by itself.
+    """The smallest part of an event that its sender can deliver again by itself.
 
     Attributes:
-        id: the sender's name for it; empty where only the whole event can be sent again.
-        jobs: the work in it; none for a test event.
-        error: why some of it, or all, could not be read.
-        group: what must stay in order; only of FIFO queues (in others a group is a tenant, without an order).
+        id: the sender's id; empty where only the whole event can be delivered again.
+        jobs: none for a test event.
+        error: why all of it, or a part, could not be read.
+        group: messages of one group stay in order; only of FIFO queues (elsewhere a group is a tenant, without order).
     """
 
     id: str
@@ -70,8 +73,8 @@ class Work:
     Attributes:
         trigger: who sent it.
         messages: in their order.
-        invocation_id: of S3 Batch Operations, wanted back.
-        schema_version: of S3 Batch Operations, wanted back.
+        invocation_id: of S3 Batch Operations; part of the answer.
+        schema_version: of S3 Batch Operations; part of the answer.
     """
 
     trigger: Trigger
@@ -82,26 +85,31 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Direct:
-    """An event without a trigger's marks: a direct request, still to be validated."""
+    """A direct request, not validated yet."""
 
     body: object
 
 
 def read_event(event: object) -> Work | Direct:
-    """Tell an event by its shape. What cannot be read in a trigger's event is an error in its message."""
-    if not isinstance(event, Mapping):
-        return Direct(event)
-    records = _records(event)
-    if "invocationSchemaVersion" in event:
-        return _batch_work(event)
+    """Recognise an event by its shape; what cannot be read is an error in its message.
+
+    An unknown shape is never a direct request: an asynchronous sender takes every answer for success, so it must be
+    raised. A bare list is a batch that an EventBridge Pipe passes on.
+    """
+    if isinstance(event, list):
+        event = {"Records": event}
+    fields: Mapping[str, Any] = event if isinstance(event, Mapping) else {}
+    records = _records(fields)
+    if "invocationSchemaVersion" in fields:
+        return _batch_work(fields)
     if records and all(_source(record) == "aws:sqs" for record in records):
         return Work(Trigger.SQS, tuple(_sqs_message(record) for record in records))
-    if "detail-type" in event:
+    if "detail-type" in fields or _is_detail(fields):
         return Work(Trigger.EVENTBRIDGE, (_message("", [event]),))
-    if "Records" in event or _is_test(event):
-        sns = any(_source(record) == "aws:sns" for record in records)
-        return Work(Trigger.SNS if sns else Trigger.S3, (_message("", [event]),))
-    return Direct(event)
+    if "Records" not in fields and not _REQUEST_FIELDS.isdisjoint(fields):
+        return Direct(event)
+    sns = any(_source(record) == "aws:sns" for record in records)
+    return Work(Trigger.SNS if sns else Trigger.S3, (_message("", [event]),))
 
 
 def _sqs_message(record: Mapping[str, Any]) -> Message:
@@ -128,23 +136,23 @@ def _batch_message(task: object, version: str) -> Message:
     try:
         bucket = _text(fields.get("s3Bucket") or str(fields.get("s3BucketArn", "")).rpartition(":")[2])
         if version.partition(".")[0] not in {"1", "2"}:
-            raise ValueError(version)  # noqa: TRY301 - told to the sender like the task's other faults
+            raise ValueError(version)  # noqa: TRY301 - reported like the task's other errors
         return Message(name, (Job(bucket, _decoded(fields.get("s3Key")), None, _id(name)),))
     except ValueError as error:
-        return Message(name, (), UnknownEventError(f"got a task that cannot be read ({_why(error)})"))
+        return Message(name, (), UnknownEventError(f"malformed task ({_why(error)})"))
 
 
 def _message(name: str, parts: Iterable[object], group: str | None = None) -> Message:
-    """Read every part; a part that cannot be read does not cost its neighbours."""
+    """Read every part; a part that cannot be read never affects the others."""
     jobs: list[Job] = []
-    fault: UnknownEventError | None = None
+    first_error: UnknownEventError | None = None
     for depth, part in _leaves(parts, 0):
         try:
             jobs += _jobs(part, depth)
         except UnknownEventError as error:
-            fault = fault or error
+            first_error = first_error or error
     named = tuple(job if job.event_id else replace(job, event_id=_id(name)) for job in jobs)
-    return Message(name, named, fault, group)
+    return Message(name, named, first_error, group)
 
 
 def _leaves(parts: Iterable[object], depth: int) -> Iterable[tuple[int, object]]:
@@ -169,10 +177,10 @@ def _opened(part: object) -> list[object] | None:
 
 def _inside(part: Mapping[str, Any]) -> list[object] | None:
     if "Records" in part:
-        return list(_records(part)) if isinstance(part["Records"], list) else None
+        return _records(part) or None
     if isinstance(part.get("requestContext"), Mapping) and "requestPayload" in part:
-        return [part["requestPayload"]]  # an event that Lambda has set aside, put back into the queue
-    notification = part.get("Sns", part)  # the envelope is bare in a queue, and a record's `Sns` in a function's event
+        return [part["requestPayload"]]  # an event that Lambda sent to a dead-letter queue
+    notification = part.get("Sns", part)  # bare in a queue, in a record's `Sns` in a function's event
     if isinstance(notification, Mapping) and isinstance(notification.get("Message"), str):
         return [notification["Message"]]
     return None
@@ -180,39 +188,51 @@ def _inside(part: Mapping[str, Any]) -> list[object] | None:
 
 def _jobs(part: object, depth: int) -> list[Job]:
     if not isinstance(part, Mapping) or depth > _MAX_DEPTH:
-        raise UnknownEventError(f"got {_shown(part)}; dropvec takes {TAKEN}")
+        raise _unsupported(_shown(part))
     if _is_test(part):
         return []
     if "detail-type" in part:
         return [_eventbridge_job(part)]
+    if _is_detail(part):
+        return [_detail_job(part)]
     if _source(part) == "aws:s3":
         return [_s3_job(part)]
-    raise UnknownEventError(f"got {_name(part)}; dropvec takes {TAKEN}")
+    raise _unsupported(_name(part))
+
+
+def _unsupported(shown: str) -> UnknownEventError:
+    return UnknownEventError(f"unsupported event: {shown}; expected {EXPECTED}")
 
 
 def _s3_job(record: Mapping[str, Any]) -> Job:
     version = record.get("eventVersion")
     if not isinstance(version, str) or version.partition(".")[0] != "2":
-        raise UnknownEventError(f"got an S3 notification of version {_shown(version)}; dropvec takes 2.x")
+        raise UnknownEventError(f"unsupported version of an S3 notification: {_shown(version)}; expected 2.x")
     try:
         entity = record["s3"]
-        thing = entity["object"]
-        sequencer, event_id = _sequencer(thing.get("sequencer")), _request_id(record.get("responseElements"))
-        return Job(_text(entity["bucket"]["name"]), _decoded(thing["key"]), sequencer, event_id)
+        item = entity["object"]
+        sequencer, event_id = _sequencer(item.get("sequencer")), _request_id(record.get("responseElements"))
+        return Job(_text(entity["bucket"]["name"]), _decoded(item["key"]), sequencer, event_id)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UnknownEventError(f"got an S3 record that cannot be read ({_why(error)})") from None
+        raise UnknownEventError(f"malformed S3 record ({_why(error)})") from None
 
 
 def _eventbridge_job(event: Mapping[str, Any]) -> Job:
-    if event.get("source") != "aws.s3":
-        raise UnknownEventError(f"got {_name(event)}; dropvec takes {TAKEN}")
+    detail = event.get("detail")
+    if event.get("source") != "aws.s3" or not isinstance(detail, Mapping):
+        raise _unsupported(_name(event))
+    job = _detail_job(detail)
+    return job if job.event_id else replace(job, event_id=_id(event.get("id")))
+
+
+def _detail_job(detail: Mapping[str, Any]) -> Job:
+    """The job of an EventBridge event's detail, also where a rule's `InputPath` passes nothing else."""
     try:
-        detail = event["detail"]
-        thing = detail["object"]
-        sequencer, event_id = _sequencer(thing.get("sequencer")), _request_id(detail) or _id(event.get("id"))
-        return Job(_text(detail["bucket"]["name"]), _text(thing["key"]), sequencer, event_id)
+        item = detail["object"]
+        bucket, key = _text(detail["bucket"]["name"]), _text(item["key"])
+        return Job(bucket, key, _sequencer(item.get("sequencer")), _request_id(detail))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UnknownEventError(f"got {_name(event)} that cannot be read ({_why(error)})") from None
+        raise UnknownEventError(f"malformed detail of an EventBridge event ({_why(error)})") from None
 
 
 def _decoded(key: object) -> str:
@@ -222,7 +242,7 @@ def _decoded(key: object) -> str:
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError(_shown(value))
-    value.encode()  # half a surrogate pair is JSON, but no text that a service would take
+    value.encode()  # half a surrogate pair is valid JSON, but not valid Unicode
     return value
 
 
@@ -230,20 +250,20 @@ def _sequencer(value: object) -> str | None:
     if not value:
         return None
     sequencer = _text(value)
-    if not _HEX.issuperset(sequencer):  # would outrank every later event of its key
+    if not _HEX.issuperset(sequencer):  # it would be newer than every later event of its key
         raise ValueError(_shown(value))
     return sequencer
 
 
 def _request_id(fields: object) -> str | None:
-    """S3's id of the request that changed the key, as the caller of that request was told it, too."""
+    """S3's id of the request that changed the key; S3 returned it to that request's sender, too."""
     if not isinstance(fields, Mapping):
         return None
     return _id(fields.get("x-amz-request-id") or fields.get("request-id"))
 
 
 def _id(value: object) -> str | None:
-    """An id that can be written anywhere; a stranger's odd one is none, and no reason to refuse his event."""
+    """An id that is safe to store and log; any other id is ignored, the event is not."""
     return value if isinstance(value, str) and 0 < len(value) <= _MAX_ID and value.isprintable() else None
 
 
@@ -263,6 +283,10 @@ def _is_test(event: Mapping[str, Any]) -> bool:
     return event.get("Event") == "s3:TestEvent"
 
 
+def _is_detail(event: Mapping[str, Any]) -> bool:
+    return isinstance(event.get("bucket"), Mapping) and isinstance(event.get("object"), Mapping)
+
+
 def _name(event: Mapping[str, Any]) -> str:
     if "detail-type" in event:
         return f"an event {_shown(event['detail-type'])} of {_shown(event.get('source'))}"
@@ -272,7 +296,7 @@ def _name(event: Mapping[str, Any]) -> str:
 
 
 def _shown(value: object) -> str:
-    """A stranger's value as part of one printable line, however long or deep it is."""
+    """A foreign value as part of one printable line, however long or deep it is."""
     return type(value).__name__ if isinstance(value, Mapping | list) else repr(value)[:80]
 
 

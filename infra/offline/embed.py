@@ -9,13 +9,14 @@ from typing import Any
 
 import orjson
 
+from handler.embed import embed_image, with_typed_errors
 from handler.errors import DropvecError, MissingObjectError
 from handler.model.encoder import Encoder, Vector, load_encoder
 from handler.model.self_check import cosine_of
 from handler.model.text import TextEncoder, load_text_tower
-from handler.pipeline import check_length, contained, embed_image
 from handler.results.record import Embedding, file_entry
 from handler.settings import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
+from handler.sizes import check_size
 from handler.timing import Stopwatch
 from infra.bake.reuse import bundle_for
 from infra.common.errors import OperatorError
@@ -106,15 +107,15 @@ class Local:
     def _text(self, text: str) -> Embedding | DropvecError:
         encoder = self.texts
         try:
-            return Embedding(contained(lambda: encoder.embed([text])[0]), normalized=False)
+            return Embedding(with_typed_errors(lambda: encoder.embed([text])[0]), normalized=False)
         except DropvecError as error:
             return error
 
     def _picture(self, path: Path) -> Embedding | DropvecError:
         try:
             data = path.read_bytes()
-            check_length(data, MAX_IMAGE_BYTES)
-            return contained(lambda: embed_image(self.encoder, data, MAX_IMAGE_PIXELS, Stopwatch()))
+            check_size(len(data), MAX_IMAGE_BYTES)
+            return with_typed_errors(lambda: embed_image(self.encoder, data, MAX_IMAGE_PIXELS, Stopwatch()))
         except DropvecError as error:
             return error
         except OSError as error:

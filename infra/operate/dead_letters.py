@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from handler.results.record import source_of
+from handler.results.keys import source_of
 from handler.triggers.events import Work, read_event
 from infra.common.errors import OperatorError
 from infra.common.progress import Meter, meter

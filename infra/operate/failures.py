@@ -8,7 +8,7 @@ from itertools import islice
 
 import orjson
 
-from handler.results.sequencing import text_of
+from handler.results.item import text_of
 from infra.common.progress import meter
 from infra.common.text import printable
 from infra.operate.account import Account

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from handler.results.sequencing import text_of
+from handler.results.item import text_of
 from infra.common.progress import duration, meter, size
 from infra.operate.account import Account
 from infra.operate.prices import PRICES

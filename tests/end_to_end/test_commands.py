@@ -197,7 +197,7 @@ def test_invoke_finds_what_is_running(up: Up, tmp_path: Path) -> None:
     done = up.commands.run("invoke", tmp_path / "event.json")
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["task_output"]["files"][0]["status"]) == (0, "error")
-    done = up.commands.run("invoke", "-", said='{"nonsense": 1}')
+    done = up.commands.run("invoke", "-", said='{"texts": 1}')
     assert (done.returncode, json.loads(done.stdout)["error_code"]) == (0, "invalid_request")
     (tmp_path / "bad.json").write_text("{")
     assert_one_line(up.commands.run("invoke", tmp_path / "bad.json"), r"bad\.json is not JSON")

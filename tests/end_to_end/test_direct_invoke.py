@@ -49,18 +49,26 @@ def test_store_on_request(stack: Stack) -> None:
     assert item(stack, "direct/stored.jpg")["status"] == "success"
 
 
-@pytest.mark.parametrize("nonsense", [{}, {"hello": "world"}, [1, 2], "text", {"input_paths": "s3://b/k"}])
-def test_nonsense_is_told_so(stack: Stack, nonsense: object) -> None:
-    response, failed = invoke(stack, nonsense)
+@pytest.mark.parametrize("invalid", [{"input_paths": "s3://b/k"}, {"texts": []}, {"check": True, "store": True}])
+def test_invalid_request_is_answered_with_the_reason(stack: Stack, invalid: object) -> None:
+    response, failed = invoke(stack, invalid)
     assert not failed
     assert (response["status"], response["error_code"]) == ("error", "invalid_request")
     assert "Traceback" not in response["error"]
 
 
+@pytest.mark.parametrize("unknown", [{}, {"hello": "world"}, [1, 2], "text"])
+def test_unknown_shape_fails_so_that_an_asynchronous_invocation_is_retried(stack: Stack, unknown: object) -> None:
+    response, failed = invoke(stack, unknown)
+    assert failed
+    assert response["errorType"] == "UnknownEventError"
+    assert response["errorMessage"].startswith("unsupported event: ")
+
+
 def test_another_service_s_event_fails_without_a_trace(stack: Stack) -> None:
     response, failed = invoke(stack, {"Records": [{"eventSource": "aws:kinesis"}]})
     assert failed
-    assert "got a record of aws:kinesis; dropvec takes" in response["errorMessage"]
+    assert "unsupported event: a record of aws:kinesis; expected S3" in response["errorMessage"]
 
 
 @pytest.mark.parametrize(

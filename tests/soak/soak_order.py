@@ -1,4 +1,4 @@
-"""Long runs of the order model: many cases over all processors, with progress and a count at the end.
+"""Long runs of the order model: many cases on all processors, with progress and a count at the end.
 
 python -m tests.soak.soak_order [--cases 20000] [--seed N]
 """
@@ -20,22 +20,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 import handler.aws.clients
 from handler.model.encoder import load_encoder
-from handler.settings import read_settings
 from tests.support.bundles import write_tiny_bundle
-from tests.support.loopback_aws import fresh_state, loopback_aws
-from tests.support.order_model import RESULTS, TABLE, prepare
+from tests.support.order_model import make_machine
 
 PORTION = 100
 STEPS = 25
 
 
 def run_portion(number: int, cases: int) -> str:
-    """Run some cases in a new in-process AWS; what diverged, or nothing."""
+    """Run some cases; the trace of the first divergence, or nothing."""
     handler.aws.clients.FIRST_BACKOFF_SECONDS = 0
-    with loopback_aws() as server, fresh_state(server) as aws, tempfile.TemporaryDirectory() as folder:
-        encoder = load_encoder(write_tiny_bundle(Path(folder) / "tiny"))
-        machine = prepare(aws, encoder, read_settings({"RESULTS_BUCKET": RESULTS, "TABLE_NAME": TABLE}))
-        how = settings(
+    with tempfile.TemporaryDirectory() as folder:
+        machine = make_machine(load_encoder(write_tiny_bundle(Path(folder) / "tiny")))
+        options = settings(
             max_examples=cases,
             stateful_step_count=STEPS,
             deadline=None,
@@ -44,8 +41,8 @@ def run_portion(number: int, cases: int) -> str:
             suppress_health_check=list(HealthCheck),
         )
         try:
-            run_state_machine_as_test(seed(number)(machine), settings=how)
-        except Exception:  # noqa: BLE001 - whatever it is, it is a divergence to be told
+            run_state_machine_as_test(seed(number)(machine), settings=options)
+        except Exception:  # noqa: BLE001 - any exception is a divergence to report
             return traceback.format_exc()
     return ""
 
@@ -69,8 +66,8 @@ def main() -> int:
             bar.advance(task, PORTION)
             if done % 10 == 0 and not console.is_terminal:
                 console.print(f"{done * PORTION} of {parsed.cases} cases, {len(found)} divergences")
-    told = [*found, f"{len(portions) * PORTION} cases from seed {parsed.seed}: {len(found)} divergences"]
-    sys.stdout.write("\n".join(told) + "\n")
+    report = [*found, f"{len(portions) * PORTION} cases from seed {parsed.seed}: {len(found)} divergences"]
+    sys.stdout.write("\n".join(report) + "\n")
     return 1 if found else 0
 
 

@@ -10,6 +10,7 @@ from handler.metrics import Meter
 from handler.model.encoder import load_encoder
 from handler.outcomes import Outcome
 from handler.pipeline import Pipeline
+from handler.results.keys import source_of
 from handler.results.store import Store
 from handler.settings import read_settings
 from handler.timing import Deadline, LambdaContext
@@ -49,8 +50,10 @@ class World:
         return self.pipeline.process(Job(bucket, key, sequencer), Deadline(30))
 
     def item(self, key: str) -> dict[str, Any]:
-        found = self.pipeline.store.read(UPLOADS, key, Deadline(30))
-        return {name: next(iter(value.values())) for name, value in (found or {}).items()}
+        answer = self.state.clients.dynamodb.get_item(
+            TableName=TABLE, Key={"source": {"S": source_of(UPLOADS, key)}}, ConsistentRead=True
+        )
+        return {name: next(iter(value.values())) for name, value in answer.get("Item", {}).items()}
 
     def results(self) -> list[str]:
         return [entry["Key"] for entry in self.state.operator.s3.list_objects_v2(Bucket=RESULTS).get("Contents", [])]

@@ -124,8 +124,8 @@ def test_an_upload_imports_no_other_either(world: World, tiny_bundle: Path) -> N
     assert world.item("a b.png")["status"] == "success"
 
 
-def test_unknown_event_is_raised_with_what_was_got_and_what_is_taken(tiny_bundle: Path) -> None:
+def test_unknown_event_is_raised_with_what_was_received_and_what_is_expected(tiny_bundle: Path) -> None:
     code = f"{IMPORT}; handler.app.handler({{'Records': [{{'eventSource': 'aws:kinesis'}}]}})"
     finished = run(code, **settings(tiny_bundle))
     assert finished.returncode != 0
-    assert "got a record of aws:kinesis; dropvec takes" in finished.stderr.splitlines()[-1]
+    assert "unsupported event: a record of aws:kinesis; expected S3" in finished.stderr.splitlines()[-1]

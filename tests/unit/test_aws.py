@@ -1,4 +1,4 @@
-"""Damaged responses, which a proxy may cause, and slow calls: each is a retryable error."""
+"""Damaged answers, as a proxy may send them, and slow calls: each is a transient error."""
 
 import socket
 import threading
@@ -29,7 +29,7 @@ def test_an_object_without_its_length_is_requested_again(world: World) -> None:
     assert len(calls) == 2
 
 
-def test_a_truncated_object_is_requested_again(world: World) -> None:
+def test_half_an_object_is_read_again(world: World) -> None:
     world.put("a", PHOTO)
     headers = {"etag": '"a"', "connection": "close", "content-length": str(len(PHOTO))}
     with world.state.server.answering_first("GetObject", Response(200, headers, PHOTO[:99])) as calls:
@@ -37,7 +37,7 @@ def test_a_truncated_object_is_requested_again(world: World) -> None:
     assert len(calls) == 2
 
 
-def test_a_truncated_item_is_requested_again(world: World) -> None:
+def test_half_an_item_is_read_again(world: World) -> None:
     world.put("a", PHOTO)
     with world.state.server.answering_first("GetItem", Response(200, {}, b'{"Item": {"sou')) as calls:
         assert world.process("a", None).status is Status.SUCCESS
@@ -52,14 +52,14 @@ def failing(calls: list[int]) -> Callable[[], None]:
     return call
 
 
-def test_the_number_of_attempts_is_limited() -> None:
+def test_a_transient_error_is_retried_a_few_times() -> None:
     calls: list[int] = []
     with pytest.raises(RetryableError, match="not now"):
         attempt(failing(calls), Deadline(60))
     assert len(calls) == MAX_ATTEMPTS
 
 
-def test_without_time_for_another_timeout_there_is_one_attempt() -> None:
+def test_without_time_for_another_time_out_nothing_is_retried() -> None:
     calls: list[int] = []
     with pytest.raises(RetryableError, match="not now"):
         attempt(failing(calls), Deadline(READ_SECONDS))
@@ -71,14 +71,14 @@ def test_a_message_is_started_only_with_time_for_a_timeout() -> None:
 
 
 @contextmanager
-def server(respond: Callable[[socket.socket], None]) -> Iterator[S3]:
-    """An S3 client, connected to a server that responds to one call."""
+def server(answer: Callable[[socket.socket], None]) -> Iterator[S3]:
+    """An S3 client of a server that answers its only call with `answer`."""
 
     def serve() -> None:
         connection, _ = listening.accept()
         with connection:
             connection.recv(65536)
-            respond(connection)
+            answer(connection)
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=serve)
@@ -123,7 +123,7 @@ def test_a_slow_body_ends_at_the_deadline() -> None:
         assert time.monotonic() - start < 6
 
 
-def test_a_damaged_object_is_requested_again(world: World) -> None:
+def test_bytes_that_changed_on_the_way_are_read_again(world: World) -> None:
     world.put("a", PHOTO)
     headers = {"etag": '"a"', "x-amz-checksum-crc32": "AAAAAA=="}
     with world.state.server.answering_first("GetObject", Response(200, headers, bytes(len(PHOTO)))) as calls:

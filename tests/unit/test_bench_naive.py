@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from handler.embed import embed_image
 from handler.model.encoder import load_encoder
 from handler.model.self_check import cosine_of
-from handler.pipeline import embed_image
 from handler.timing import Stopwatch
 from tests.support.pictures import encoded, picture
 

@@ -1,4 +1,4 @@
-"""The costs of an image and of a cold start, measured without a clock: calls, write units, threads, memory."""
+"""What an image and a cold start may cost, counted in calls, bytes and modules instead of time."""
 
 import subprocess
 import sys

@@ -121,7 +121,7 @@ def test_without_time_left_files_come_back_as_unavailable(world: World) -> None:
     assert response["task_output"]["files"][0]["error_code"] == "unavailable"
 
 
-def test_what_cannot_be_begun_in_time_is_told_so_and_the_rest_is_answered(world: World) -> None:
+def test_files_without_time_are_unavailable_and_the_rest_is_answered(world: World) -> None:
     seconds = iter(range(1000))
     files = respond({"images": [INLINE] * 40}, world.pipeline, Deadline(30, clock=lambda: next(seconds)))[
         "task_output"

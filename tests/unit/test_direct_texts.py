@@ -69,9 +69,7 @@ def test_texts_come_after_images_and_may_stay_as_they_are(speaking: World) -> No
     assert all(file["embedding"]["normalized"] is False for file in files["task_output"]["files"])
 
 
-def test_a_response_with_texts_tells_whose_texts_they_compare_with(
-    speaking: World, text_bundle: tuple[Path, TextEncoder]
-) -> None:
+def test_a_response_with_texts_names_the_text_tower(speaking: World, text_bundle: tuple[Path, TextEncoder]) -> None:
     tower = text_bundle[1].spec.fingerprint
     output = ask(speaking, texts=["cat"], images=[INLINE])["task_output"]
     assert (output["fingerprint"], output["text_fingerprint"]) == (speaking.pipeline.encoder.spec.fingerprint, tower)
@@ -173,7 +171,7 @@ def test_the_same_labels_again_change_nothing(speaking: World, sequencer: str | 
     assert speaking.result(speaking.results()[0]) == before, "not even the timings"
 
 
-def test_labels_that_a_repeat_finds_gone_are_told_in_both_places(
+def test_labels_that_a_repeat_no_longer_finds_go_from_item_and_json(
     aws: State, text_bundle: tuple[Path, TextEncoder], tmp_path: Path
 ) -> None:
     before = build_world(text_bundle[0], aws)
@@ -204,9 +202,7 @@ def test_scores_are_written_as_dynamodb_gives_them_back(score: float, kept: str)
     assert labels_attribute([Label("cat", score)]) == {"L": [{"M": {"label": {"S": "cat"}, "score": {"N": kept}}}]}
 
 
-def test_a_check_tells_the_cosine_the_fingerprint_and_the_versions(
-    aws: State, tiny_bundle: Path, tmp_path: Path
-) -> None:
+def test_a_check_returns_cosine_fingerprint_and_versions(aws: State, tiny_bundle: Path, tmp_path: Path) -> None:
     bundle = copytree(tiny_bundle, tmp_path / "bundle")
     spec = json.loads((bundle / "model.json").read_bytes())
     world = build_world(bundle, aws)
@@ -253,5 +249,5 @@ def test_a_package_without_metadata_has_an_unknown_version(
 
 
 @pytest.mark.parametrize("extra", [{"images": [INLINE]}, {"store": True}, {"normalize": True}])
-def test_a_check_goes_alone(world: World, extra: dict[str, Any]) -> None:
+def test_a_check_goes_with_no_other_field(world: World, extra: dict[str, Any]) -> None:
     assert ask(world, check=True, **extra)["error_code"] == "invalid_request"

@@ -1,4 +1,4 @@
-"""What CloudWatch is told; and by what name a change is found again, in the JSON, the item and the log."""
+"""Metrics for CloudWatch, and the id by which a change is found in the JSON, the item and the log."""
 
 import json
 from collections.abc import Iterator
@@ -45,8 +45,8 @@ def printed(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def told(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The metrics among the lines, by name; each as CloudWatch's specification wants it."""
+def metrics_of(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The metrics among the lines, by name; each must follow CloudWatch's specification."""
     found = []
     for line in lines:
         if "_aws" in line:
@@ -72,7 +72,7 @@ def test_a_batch_is_one_line_and_one_more_for_each_code(
     world.put("folder/", b"")
     answer = serve(queue(*bodies, "nonsense"), Context(), world.pipeline)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m5"}]}
-    all_, *codes = told(printed(capsys))
+    all_, *codes = metrics_of(printed(capsys))
     assert {name: all_[name] for name in COUNTS} == {
         "Images": 2, "Rejected": 1, "Failed": 1, "Deleted": 1, "Unchanged": 1, "ColdStarts": 1,
     }  # fmt: skip
@@ -85,19 +85,19 @@ def test_a_batch_is_one_line_and_one_more_for_each_code(
     ]
 
 
-def test_what_raises_is_counted_before(serve: Serve, world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(Exception, match="got an S3 notification"):
+def test_an_event_that_raises_is_counted_first(serve: Serve, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Exception, match="unsupported version of an S3 notification"):
         serve({"Records": [record("a.png", eventVersion="3.0")]}, Context(), world.pipeline)
-    assert [line["Failed"] for line in told(printed(capsys))] == [1, 1]
+    assert [line["Failed"] for line in metrics_of(printed(capsys))] == [1, 1]
 
 
 def test_a_direct_request_counts_its_files(serve: Serve, world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.put("a.png", PHOTO)
     paths = [f"s3://{UPLOADS}/a.png", f"s3://{UPLOADS}/none.png"]
     serve({"input_paths": paths}, Context(), world.pipeline)
-    serve({"nonsense": 1}, Context(), world.pipeline)
+    serve({"texts": 1}, Context(), world.pipeline)
     serve({"check": True}, Context(), world.pipeline)
-    lines = told(printed(capsys))
+    lines = metrics_of(printed(capsys))
     assert [(line.get("Images"), line.get("Rejected"), line.get("ErrorCode")) for line in lines] == [
         (1, 1, None),
         (None, 1, "not_found"),
@@ -119,16 +119,16 @@ def test_only_the_first_invocation_is_a_cold_start() -> None:
     assert [next(meter.lines(count_reports([])))["ColdStarts"] for _ in range(3)] == [1, 0, 0]
 
 
-def test_nothing_is_told_where_it_is_not_wanted(serve: Serve, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_metrics_can_be_turned_off(serve: Serve, world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.put("a.png", PHOTO)
     quiet = replace(world.pipeline, settings=replace(world.pipeline.settings, metrics=False))
     serve(queue({"Records": [record("a.png")]}), Context(), quiet)
     lines = printed(capsys)
     assert [line["outcome"] for line in lines] == ["success"]
-    assert told(lines) == []
+    assert metrics_of(lines) == []
 
 
-ENDINGS = {
+ERRORS = {
     Status.SUCCESS: None,
     Status.REJECTED: RejectedError(Rejection.CORRUPT_IMAGE, "damaged"),
     Status.FAILED: AccessDeniedError("no"),
@@ -138,34 +138,34 @@ ENDINGS = {
 }
 
 
-def outcomes(endings: list[Status]) -> Iterator[Outcome]:
-    for number, ending in enumerate(endings):
+def outcomes(statuses: list[Status]) -> Iterator[Outcome]:
+    for number, status in enumerate(statuses):
         laps = {"fetch": 1.0, "decode": 2.0, "preprocess": 3.0, "embed": 4.0, "write": 5.0, "commit": 6.0}
-        yield Outcome(Job("b", str(number), None), ending, ENDINGS[ending], None, laps | {"total": float(number)})
+        yield Outcome(Job("b", str(number), None), status, ERRORS[status], None, laps | {"total": float(number)})
 
 
 @given(st.lists(st.sampled_from(list(Status)), max_size=450))
-def test_nothing_is_counted_twice_or_left_out(endings: list[Status]) -> None:
-    found = tuple(outcomes(endings))
+def test_nothing_is_counted_twice_or_left_out(statuses: list[Status]) -> None:
+    found = tuple(outcomes(statuses))
     error = next((one.error for one in found if one.status is Status.FAILED), None)
     report = Report(Message("m", tuple(one.job for one in found)), found, error)
     lines = list(Meter("f").lines(count_reports([report])))
-    assert told(lines)
+    assert metrics_of(lines)
     of_all = [line for line in lines if metrics.CODE not in line]
     values = [line.get("TotalMs", []) for line in of_all]
     assert all(len(each) <= MAX_VALUES for each in values)
-    successes = [float(n) for n, ending in enumerate(endings) if ending is Status.SUCCESS]
+    successes = [float(n) for n, status in enumerate(statuses) if status is Status.SUCCESS]
     assert [value for each in values for value in each] == successes
     assert {v for line in of_all for v in line.get("DecodeMs", [])} <= {5.0}
     assert {v for line in of_all for v in line.get("WriteMs", [])} <= {11.0}
     counted = ["Images", "Rejected", "Failed", "Deleted", "Unchanged"]
-    assert sum(of_all[0][name] for name in counted) == len(endings)
+    assert sum(of_all[0][name] for name in counted) == len(statuses)
     by_code = {line[metrics.CODE]: line for line in lines if metrics.CODE in line}
-    assert by_code.get("corrupt_image", {}).get("Rejected", 0) == endings.count(Status.REJECTED)
-    assert by_code.get("access_denied", {}).get("Failed", 0) == endings.count(Status.FAILED)
+    assert by_code.get("corrupt_image", {}).get("Rejected", 0) == statuses.count(Status.REJECTED)
+    assert by_code.get("access_denied", {}).get("Failed", 0) == statuses.count(Status.FAILED)
 
 
-# By what name a change is found again.
+# The id by which a change is found again.
 
 PUT_BY = {"responseElements": {"x-amz-request-id": "C3D13FE58DE4C810"}}
 EVENTBRIDGE = {
@@ -205,12 +205,12 @@ def test_event_json_item_and_log_name_the_same_change(
     assert logged == ([] if "input_paths" in event else [(name, "r-1")])
 
 
-def test_a_tombstone_names_the_deletion(serve: Serve, world: World) -> None:
+def test_a_tombstone_has_the_id_of_its_deletion(serve: Serve, world: World) -> None:
     serve({"Records": [record("a.png", **PUT_BY)]}, Context(), world.pipeline)
     assert (world.item("a.png")["status"], world.item("a.png")["event_id"]) == ("deleted", "C3D13FE58DE4C810")
 
 
-def test_a_change_without_a_name_is_embedded_all_the_same(serve: Serve, world: World) -> None:
+def test_a_change_without_an_id_is_embedded(serve: Serve, world: World) -> None:
     world.put("a.png", PHOTO)
     serve({"Records": [record("a.png")]}, Context(), world.pipeline)
     assert world.item("a.png")["status"] == "success"

@@ -1,4 +1,4 @@
-"""What S3 will not give: recorded where that is for good, handed back where somebody may change it."""
+"""Objects that S3 does not return: a permanent reason is recorded, any other is retried."""
 
 import pytest
 
@@ -10,8 +10,8 @@ from tests.unit.conftest import World
 PHOTO = encoded(picture())
 
 
-# What S3 says, with status 400 or 403, of objects that it will not give.
-KEPT = {
+# Errors of S3, with status 400 or 403, for objects that it does not return.
+REFUSED = {
     "InvalidRequest": (
         "The object was stored using a form of Server Side Encryption. The correct parameters must be provided.",
         "unreadable_object",
@@ -22,9 +22,9 @@ KEPT = {
 }
 
 
-@pytest.mark.parametrize("code", KEPT)
-def test_object_that_s3_keeps_to_itself(world: World, code: str) -> None:
-    message, told = KEPT[code]
+@pytest.mark.parametrize("code", REFUSED)
+def test_object_that_s3_does_not_return(world: World, code: str) -> None:
+    message, expected = REFUSED[code]
     etag = world.put("a", PHOTO)
 
     def refuse(request: Request) -> Response | None:
@@ -34,9 +34,9 @@ def test_object_that_s3_keeps_to_itself(world: World, code: str) -> None:
     with world.state.server.answering(refuse):
         outcome = world.process("a")
     assert outcome.error is not None
-    assert outcome.error.code == told
+    assert outcome.error.code == expected
     if outcome.error.retryable:
         assert (outcome.status, world.item("a")) == (Status.FAILED, {})
     else:
         item = world.item("a")
-        assert (item["error_code"], item["etag"], item["bytes"]) == (told, etag, str(len(PHOTO)))
+        assert (item["error_code"], item["etag"], item["bytes"]) == (expected, etag, str(len(PHOTO)))

@@ -64,7 +64,7 @@ def test_vector_is_the_model_s_own(world: World, tiny_bundle: Path) -> None:
     assert np.allclose(stored, raw / np.linalg.norm(raw), atol=1e-7)
 
 
-def test_settings_decide_form_and_place(aws: State, tiny_bundle: Path) -> None:
+def test_settings_decide_dtype_and_prefix(aws: State, tiny_bundle: Path) -> None:
     world = build_world(tiny_bundle, aws, NORMALIZE="false", EMBEDDING_DTYPE="float16", RESULTS_PREFIX="v1/")
     world.put("a", PHOTO)
     world.process("a")
@@ -104,7 +104,7 @@ def test_folder_marker_and_own_results_are_ignored(world: World) -> None:
     assert world.results() == ["uploads/a.json"]
 
 
-def test_folder_marker_in_a_picture_s_place_is_told(world: World) -> None:
+def test_folder_marker_that_replaces_an_image_is_recorded(world: World) -> None:
     world.put("folder/", PHOTO)
     assert world.process("folder/", "01").status is Status.SUCCESS
     etag = world.put("folder/", b"")
@@ -145,14 +145,14 @@ def test_newer_event_wins_and_older_is_superseded(world: World) -> None:
     assert world.item("a")["etag"] == etag
 
 
-def test_event_is_a_hint_and_the_key_is_the_truth(world: World) -> None:
+def test_the_current_object_is_embedded_whatever_the_event_says(world: World) -> None:
     world.put("a", PHOTO)
     etag = world.put("a", OTHER)
     world.process("a", "01")
     assert world.item("a")["etag"] == etag
 
 
-def test_deletion_leaves_a_tombstone_and_takes_only_its_own_results(world: World) -> None:
+def test_deletion_writes_a_tombstone_and_deletes_only_its_own_results(world: World) -> None:
     for key in ("a", "a/b"):
         world.put(key, PHOTO)
         world.process(key, "01")
@@ -165,7 +165,7 @@ def test_deletion_leaves_a_tombstone_and_takes_only_its_own_results(world: World
     assert [key.rsplit("/", 1)[0] for key in world.results()] == ["uploads/a/b"]
 
 
-def test_late_put_does_not_raise_the_dead(world: World) -> None:
+def test_late_put_does_not_replace_a_tombstone(world: World) -> None:
     world.put("a", PHOTO)
     world.delete("a")
     world.process("a", "02")
@@ -184,7 +184,7 @@ def test_same_bytes_again_after_deletion(world: World) -> None:
     assert len(world.results()) == 1
 
 
-def test_without_sequencer_the_item_keeps_the_one_it_has(world: World) -> None:
+def test_without_a_sequencer_the_item_keeps_its_own(world: World) -> None:
     world.put("a", PHOTO)
     world.process("a", "05")
     etag = world.put("a", OTHER)
@@ -194,7 +194,7 @@ def test_without_sequencer_the_item_keeps_the_one_it_has(world: World) -> None:
     assert world.process("a", "04").status is Status.SUPERSEDED
 
 
-def test_event_after_backfill_stamps_its_sequencer(world: World) -> None:
+def test_event_after_backfill_adds_its_sequencer(world: World) -> None:
     world.put("a", PHOTO)
     world.process("a", None)
     assert "sequencer" not in world.item("a")
@@ -202,7 +202,7 @@ def test_event_after_backfill_stamps_its_sequencer(world: World) -> None:
     assert world.item("a")["sequencer"] == normalize_sequencer("05")
 
 
-def test_missing_key_without_item_leaves_nothing(world: World) -> None:
+def test_missing_key_without_item_writes_nothing(world: World) -> None:
     assert world.process("never", None).status is Status.DELETED
     assert world.item("never") == {}
 
@@ -221,7 +221,7 @@ def test_long_key_is_cut_and_found_again(world: World) -> None:
     assert len(world.results()) == 1
 
 
-def test_fault_of_the_store_is_handed_back(world: World) -> None:
+def test_error_of_the_table_is_retryable(world: World) -> None:
     world.put("a", PHOTO)
     world.state.operator.dynamodb.delete_table(TableName="vectors")
     outcome = world.process("a")
@@ -259,8 +259,8 @@ def test_superseded_leaves_no_json_behind(world: World) -> None:
     assert world.results() == before
 
 
-def test_a_repeat_that_read_early_does_not_undo_what_was_read_later(world: World) -> None:
-    """Event 01 comes again and reads; then the key is emptied, and work without a sequencer finds that."""
+def test_a_repeat_that_read_early_does_not_replace_what_was_read_later(world: World) -> None:
+    """Event 01 is delivered again and read; then the object is deleted, and work without a sequencer finds that."""
     world.put("a", PHOTO)
     world.process("a", "01")
     left = ["once"]
@@ -279,7 +279,7 @@ def test_a_repeat_that_read_early_does_not_undo_what_was_read_later(world: World
     assert (world.item("a")["status"], world.results()) == ("deleted", [])
 
 
-def test_a_foreign_object_in_the_json_s_place_is_replaced(world: World) -> None:
+def test_a_foreign_object_under_the_key_of_the_json_is_replaced(world: World) -> None:
     world.put("a", PHOTO)
     world.process("a", "01")
     (key,) = world.results()

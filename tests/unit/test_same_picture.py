@@ -9,8 +9,8 @@ import pillow_heif
 import pytest
 from PIL import Image
 
+from handler.embed import embed_image
 from handler.model.encoder import Encoder, Vector, load_encoder
-from handler.pipeline import embed_image
 from handler.timing import Stopwatch
 from infra.bake.reuse import bundle_for
 from infra.local.images import samples

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from handler.results.record import source_of
-from handler.results.sequencing import text_of
+from handler.results.item import text_of
+from handler.results.keys import source_of
 from infra.common.errors import OperatorError
 from infra.operate.account import Account
 from infra.operate.backfill.objects import Found, Slice

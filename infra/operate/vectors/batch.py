@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from handler.results.sequencing import text_of
+from handler.results.item import text_of
 from infra.operate.scan import WireItem
 
 ATTRIBUTES = ("source", "etag", "model", "fingerprint", "embedding", "embedding_dtype", "embedding_dim", "normalized")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from handler.results.sequencing import text_of
+from handler.results.item import text_of
 from infra.common.errors import OperatorError
 from infra.common.files import whole_file
 from infra.common.paths import shown

@@ -3,12 +3,13 @@
 from functools import partial
 
 from handler import app
+from handler.embed import embed_image
 from handler.images.decode import decode
 from handler.images.preprocess import Tensor, to_tensor
 from handler.metrics import Meter
 from handler.model.encoder import Vector
 from handler.model.spec import ModelSpec
-from handler.pipeline import Pipeline, embed_image
+from handler.pipeline import Pipeline
 from handler.timing import Stopwatch
 
 MAX_PIXELS = 100_000_000
