@@ -19,11 +19,12 @@ from infra.bake.manifest import Manifest, Pixels
 from infra.bake.manifest_file import find_manifest, read_manifest
 from infra.bake.output_dir import check_place, move, scratch, unwritable
 from infra.bake.prepare import prepare
-from infra.bake.sources import CACHE, Files, fetch
+from infra.bake.sources import Files, fetch
 from infra.bake.text import add_text
 from infra.bake.verify import prove, vector_of_the_model
 from infra.common.errors import OperatorError
 from infra.common.hashing import file_sha256
+from infra.common.paths import CACHE
 
 GRAPH_FILE = "image.onnx"
 

@@ -10,7 +10,7 @@ from handler.model.prepared import check_size
 from handler.model.spec import SPEC_FILE, load_spec
 from infra.common.errors import OperatorError
 from infra.common.hashing import file_sha256
-from infra.common.paths import MODELS, SHIPPED, shown
+from infra.common.paths import MODELS, MANIFESTS, shown
 
 
 def bundle_for(model: str) -> Path:
@@ -55,7 +55,7 @@ def _check_fresh(bundle: Path, model: str) -> None:
     Raises:
         BundleError: it would not.
     """
-    manifest = SHIPPED / f"{model}.toml"
+    manifest = MANIFESTS / f"{model}.toml"
     fields = orjson.loads((bundle / SPEC_FILE).read_bytes())
     made = fields.get("manifest_sha256"), fields.get("prepared_by")
     if not manifest.is_file() or made != (file_sha256(manifest), ort.__version__):

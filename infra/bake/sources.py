@@ -13,8 +13,8 @@ from infra.bake.manifest import Manifest, SourceFile, files_of
 from infra.common import wheels
 from infra.common.errors import OperatorError
 from infra.common.hashing import file_sha256
+from infra.common.paths import CACHE
 
-CACHE = Path(__file__).parents[2] / "build" / "cache"
 MIRROR_VARIABLE = "DROPVEC_MIRROR"
 
 

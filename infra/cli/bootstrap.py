@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from infra.common.paths import ROOT
 NEEDED = ("onnx", "ministack", "rich")
 # These get along with less, where the image is built and before it is.
 NEEDED_BY = {"bake": ("httpx", "onnx", "onnxruntime", "rich"), "image": ()}

@@ -14,16 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.common.errors import OperatorError
+from infra.common.paths import DOCKERFILE, MANIFESTS, ROOT
 from infra.container.pip_settings import Settings, pip_settings
 
-ROOT = Path(__file__).resolve().parents[2]
-DOCKERFILE = ROOT / "infra" / "Dockerfile"
-MANIFESTS = ROOT / "infra" / "manifests"
-
-# Where the build sees what a person's own model is made of; `.dockerignore` lets it in.
+# Files of the user's own model are copied here, because `.dockerignore` includes this folder in the build context.
 CONTEXT = ROOT / "build" / "image" / "context"
 
-# As container builders call them.
+# Lambda's names of architectures -> those of container builders.
 _PLATFORMS = {"x86_64": "amd64", "arm64": "arm64"}
 
 _ENGINES: Mapping[str, tuple[str, ...]] = {
