@@ -9,7 +9,7 @@ from pathlib import Path
 from infra.common.paths import ROOT
 NEEDED = ("onnx", "ministack", "rich")
 # These get along with less, where the image is built and before it is.
-NEEDED_BY = {"bake": ("httpx", "onnx", "onnxruntime", "rich"), "image": ()}
+NEEDED_BY = {"bake": ("httpx", "onnx", "onnxruntime", "pydantic", "rich"), "image": ()}
 
 
 def ensure_packages() -> None:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from infra.bake.sources import CACHE
+from infra.common.paths import CACHE
 from infra.common import wheels
 from infra.common.paths import ROOT
 from tests.image.engine import FOLDER, exists, run

@@ -191,8 +191,8 @@ def test_a_file_of_labels_has_one_a_line(tmp_path: Path, content: str, names: tu
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("", "holds no label"),
-        (" \n\n", "holds no label"),
+        ("", "has no labels"),
+        (" \n\n", "has no labels"),
         (b"caf\xe9", "not UTF-8 (byte 3)"),
         ("cat\n" + "x" * 201, "line 2 has 201 characters"),
     ],
