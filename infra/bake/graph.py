@@ -82,7 +82,9 @@ def _check_names(model: onnx.ModelProto, image: ImageTower, path: Path) -> None:
     inputs = [value.name for value in model.graph.input if value.name not in constants]
     outputs = [value.name for value in model.graph.output]
     if inputs != [image.input]:
-        raise OperatorError(f"{path.name} has the inputs {', '.join(inputs)}, not {image.input!r}; correct [image] input")
+        raise OperatorError(
+            f"{path.name} has the inputs {', '.join(inputs)}, not {image.input!r}; correct [image] input"
+        )
     if image.output not in outputs:
         raise OperatorError(
             f"{path.name} has the outputs {', '.join(outputs)}, not {image.output!r}; correct [image] output"

@@ -94,7 +94,9 @@ def _check_source(manifest: Manifest) -> None:
 def _check_file(manifest: Manifest, file: SourceFile) -> None:
     parts = PurePosixPath(file.path).parts
     if not file.name or (manifest.source.kind != "file" and (".." in parts or parts[0] == "/")):
-        raise OperatorError(f"{manifest.path}: the path {file.path!r} is not valid; it should name a file of the source")
+        raise OperatorError(
+            f"{manifest.path}: the path {file.path!r} is not valid; it should name a file of the source"
+        )
     if "://" in file.path and manifest.source.kind != "url":
         raise OperatorError(f"{manifest.path}: the path {file.path!r} is a URL, which needs a [source] of kind 'url'")
     if manifest.source.kind == "pypi" and not file.sha256:

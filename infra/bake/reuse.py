@@ -10,7 +10,7 @@ from handler.model.prepared import check_size
 from handler.model.spec import SPEC_FILE, load_spec
 from infra.common.errors import OperatorError
 from infra.common.hashing import file_sha256
-from infra.common.paths import MODELS, MANIFESTS, shown
+from infra.common.paths import MANIFESTS, MODELS, shown
 
 
 def bundle_for(model: str) -> Path:

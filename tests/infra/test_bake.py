@@ -17,10 +17,10 @@ from infra.bake import bake
 from infra.bake.bundle import Options
 from infra.bake.graph import build_graph
 from infra.bake.manifest_file import read_manifest
-from infra.common.paths import CACHE
 from infra.bake.torchfile import read_state_dict
 from infra.common.errors import OperatorError
-from tests.support.manifests import MODELS, changed_manifest
+from infra.common.paths import CACHE, MANIFESTS
+from tests.support.manifests import changed_manifest
 from tests.support.pictures import card, picture
 from tests.support.torch_writer import View, torch_file
 
@@ -45,7 +45,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_the_vector_equals_that_of_another_implementation(bundle: Path) -> None:
     encoder = load_encoder(bundle)
     vector = encoder.embed(to_tensor(card(), encoder.spec.preprocess))
-    reference = np.array(json.loads((MODELS / f"{MODEL}.vector.json").read_bytes()))
+    reference = np.array(json.loads((MANIFESTS / f"{MODEL}.vector.json").read_bytes()))
     assert vector.shape == reference.shape == (1280,)
     assert np.abs(vector - reference).max() < 1e-4
     assert np.allclose(vector, encoder.spec.canonical_vector, atol=1e-5)
@@ -163,7 +163,7 @@ def test_other_weights_are_one_line(bundle: Path, tmp_path: Path, tensor: str, s
     path = tmp_path / "weights.pth"
     path.write_bytes(torch_file(views, {name: np.array(array).reshape(-1) for name, array in weights.items()}))
     with pytest.raises(OperatorError, match="does not contain the weights") as error:
-        build_graph(read_manifest(MODELS / f"{MODEL}.toml").image, path)
+        build_graph(read_manifest(MANIFESTS / f"{MODEL}.toml").image, path)
     assert "\n" not in str(error.value)
 
 

@@ -6,10 +6,11 @@ import pytest
 
 from infra.bake.manifest_file import find_manifest, read_manifest
 from infra.common.errors import OperatorError
-from tests.support.manifests import MODELS, changed_manifest
+from infra.common.paths import MANIFESTS
+from tests.support.manifests import changed_manifest
 
 
-@pytest.mark.parametrize("path", sorted(MODELS.glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(MANIFESTS.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_shipped_manifest_is_valid_and_named_like_its_file(path: Path) -> None:
     assert find_manifest(path.stem) == path
     assert read_manifest(path).name == path.stem

@@ -200,9 +200,7 @@ def test_texts_and_labels(folder: Path, texts: Path) -> None:
         lambda own: (own / "tokenizer.json").write_text((own / "tokenizer.json").read_text() + "\n"),
     ],
 )
-def test_another_text_tower_changes_only_the_text_fingerprint(
-    folder: Path, texts: Path, change: Change
-) -> None:
+def test_another_text_tower_changes_only_the_text_fingerprint(folder: Path, texts: Path, change: Change) -> None:
     for path in texts.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / "own.toml").write_text(MANIFEST + TEXT)
@@ -223,8 +221,14 @@ def test_labels_need_a_text_tower(folder: Path) -> None:
 # Models with errors.
 
 WRONG: dict[str, tuple[Change, str]] = {
-    "another input": (lambda own: save(encoder(takes="image"), own / "vision.onnx"), "has the inputs image, not 'pixel_values'"),
-    "another output": (lambda own: save(encoder(gives="out"), own / "vision.onnx"), "has the outputs out, not 'image_embeds'"),
+    "another input": (
+        lambda own: save(encoder(takes="image"), own / "vision.onnx"),
+        "has the inputs image, not 'pixel_values'",
+    ),
+    "another output": (
+        lambda own: save(encoder(gives="out"), own / "vision.onnx"),
+        "has the outputs out, not 'image_embeds'",
+    ),
     "another length": (lambda own: save(encoder(dim=41), own / "vision.onnx"), "[N, 40]"),
     "another size": (lambda own: save(encoder(shape=["n", 3, 64, 64]), own / "vision.onnx"), "[N, 3, 32, 32]"),
     "NaNs": (lambda own: save(encoder(gain=float("nan")), own / "vision.onnx"), "no usable vector"),
@@ -266,9 +270,7 @@ def test_an_error_in_a_model_is_one_line(folder: Path, name: str) -> None:
         (lambda own: (own / "tokenizer.json").write_text("<html>"), "is not a tokenizer"),
     ],
 )
-def test_an_error_in_a_text_tower_is_one_line(
-    folder: Path, texts: Path, change: Change, says: str
-) -> None:
+def test_an_error_in_a_text_tower_is_one_line(folder: Path, texts: Path, change: Change, says: str) -> None:
     for path in texts.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / "own.toml").write_text(MANIFEST + TEXT)
@@ -308,7 +310,7 @@ def test_every_prepared_graph_has_weights_of_small_products_on_the_left(folder: 
 def test_a_model_larger_than_2_gb_is_one_line(folder: Path) -> None:
     with (folder / "vision.onnx").open("r+b") as file:
         file.truncate((1 << 31) + 1)  # a sparse file
-    assert "more than 2 GB" in refused(folder)
+    assert "larger than 2 GB" in refused(folder)
 
 
 def test_leftovers_of_a_killed_bake_are_deleted_by_the_next(folder: Path) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from infra.bake.download.partial_file import PartialFile
 from infra.bake.download.transfer import Remote, download
 from infra.common.errors import OperatorError
-from tests.support.downloads import CONTENT, QUICK, OTHER, ROOT, child, names, pinned, refused, sha256, unpinned
+from infra.common.paths import ROOT
+from tests.support.downloads import CONTENT, OTHER, QUICK, child, names, pinned, refused, sha256, unpinned
 from tests.support.file_server import Answer, FileServer
 from tests.support.processes import eventually
 

@@ -20,7 +20,8 @@ from rich.console import Console
 
 from infra.bake.download.transfer import Remote, download
 from infra.common.errors import OperatorError
-from tests.support.downloads import CONTENT, QUICK, ROOT, child, names, pinned, refused, sha256
+from infra.common.paths import ROOT
+from tests.support.downloads import CONTENT, QUICK, child, names, pinned, refused, sha256
 from tests.support.file_server import Answer, FileServer
 
 pytestmark = pytest.mark.usefixtures("no_proxies")
@@ -72,9 +73,7 @@ def test_the_environments_proxy_is_used(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "SSL_CERT_FILE"])
-def test_invalid_settings_of_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_invalid_settings_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "gopher://nothing/there")
     line = refused(Remote("https://models.example/m", None, None), tmp_path / "m.onnx")
     assert line.startswith("the environment's proxy or certificate settings do not work")
@@ -82,7 +81,9 @@ def test_invalid_settings_of_the_environment(
 
 def test_no_server_listens(tmp_path: Path, unused_port: int) -> None:
     line = refused(Remote(f"http://127.0.0.1:{unused_port}/m", None, None), tmp_path / "m.onnx")
-    assert "no connection (Connection refused), and 3 attempts in a row received no new bytes; check the network" in line
+    assert (
+        "no connection (Connection refused), and 3 attempts in a row received no new bytes; check the network" in line
+    )
     assert names(tmp_path) == []
 
 

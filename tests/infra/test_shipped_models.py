@@ -12,14 +12,15 @@ from handler.model.encoder import load_encoder
 from handler.model.self_check import check
 from handler.model.text import load_text_tower
 from infra.bake import Options, bake
+from infra.common.paths import MANIFESTS
 from tests.support.clip_tokenizer import write_tokenizer
 from tests.support.file_server import FileServer
-from tests.support.manifests import MODELS, changed_manifest
+from tests.support.manifests import changed_manifest
 from tests.support.onnx_models import encoder
 from tests.support.towers import make_tower
 
 URLS = [
-    path.stem for path in sorted(MODELS.glob("*.toml")) if tomllib.loads(path.read_text())["source"]["kind"] == "url"
+    path.stem for path in sorted(MANIFESTS.glob("*.toml")) if tomllib.loads(path.read_text())["source"]["kind"] == "url"
 ]
 
 
@@ -49,7 +50,7 @@ def test_the_shipped_models() -> None:
 
 @pytest.mark.parametrize("name", URLS)
 def test_it_bakes(name: str, tmp_path: Path, no_proxies: None) -> None:
-    table = tomllib.loads((MODELS / f"{name}.toml").read_text())
+    table = tomllib.loads((MANIFESTS / f"{name}.toml").read_text())
     files = substitutes(table, tmp_path)
     path = changed_manifest(tmp_path / "models", name=name)
     text = re.sub(r"(?m)^bytes = .*$", "", path.read_text())

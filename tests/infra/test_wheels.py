@@ -72,9 +72,9 @@ def test_another_file_than_the_pinned_one_is_refused(index: Path, tmp_path: Path
     assert not list((tmp_path / "into").iterdir())
 
 
-def test_a_file_that_the_wheel_has_not(index: Path, tmp_path: Path) -> None:
+def test_a_file_that_the_wheel_does_not_have(index: Path, tmp_path: Path) -> None:
     publish(index, {OTHER: CONTENT[OTHER]})
-    with pytest.raises(OperatorError, match=r"has no things/data/photo\.png"):
+    with pytest.raises(OperatorError, match=r"has no file things/data/photo\.png"):
         fetch("things==1.0", PINS, tmp_path / "into")
 
 

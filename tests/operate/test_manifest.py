@@ -58,7 +58,10 @@ def test_where_nothing_is_to_be_embedded_there_is_no_manifest(account: Account, 
 
 def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OperatorError, match=r"cannot write .*folder: Is a directory"), atomic_write(tmp_path / "folder"):
+    with (
+        pytest.raises(OperatorError, match=r"cannot write .*folder: Is a directory"),
+        atomic_write(tmp_path / "folder"),
+    ):
         pass
     with pytest.raises(RuntimeError), atomic_write(tmp_path / "half.csv"):
         raise RuntimeError

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.bake.download.transfer import RetryPolicy, Remote, download
+from infra.bake.download.transfer import Remote, RetryPolicy, download
 from infra.common.errors import OperatorError
 from tests.support.file_server import FileServer
 
-ROOT = Path(__file__).parents[2]
 CONTENT = random.Random(4).randbytes(200_000)
 OTHER = random.Random(5).randbytes(200_000)
 QUICK = RetryPolicy(attempts=3, pause=0.001, longest_pause=0.05, connect=5, silence=5)

@@ -118,7 +118,9 @@ def disk_errors_as_operator_errors(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise OperatorError(f"no room for {target} ({error.strerror}); free some disk space and try again") from None
+            raise OperatorError(
+                f"no room for {target} ({error.strerror}); free some disk space and try again"
+            ) from None
         raise OperatorError(
             f"cannot write {target} ({error.strerror}); make its folder writable, or choose another one"
         ) from None
