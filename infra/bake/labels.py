@@ -60,7 +60,8 @@ def check_template(template: str) -> None:
     """
     if PLACEHOLDER not in template:
         raise OperatorError(
-            f"--label-template {template!r} has no placeholder {PLACEHOLDER} for the label; write it as in 'a photo of a {{}}'"
+            f"--label-template {template!r} has no placeholder {PLACEHOLDER} for the label; write it like "
+            "'a photo of a {}'"
         )
 
 

@@ -30,8 +30,8 @@ class SourceFile:
     """One file of a source.
 
     Attributes:
-        path: inside the wheel, relative to `base`, or relative to the manifest's folder; if `kind` is `url`, it may be a
-            complete URL.
+        path: inside the wheel, relative to `base`, or relative to the manifest's folder; may be a complete URL if
+            `kind` is `url`.
         sha256: hex; empty if it is not pinned.
         bytes: the size; 0 if it is unknown.
     """

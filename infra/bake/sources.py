@@ -56,7 +56,7 @@ def fetch(
         console: where progress is shown; None for no output.
 
     Raises:
-        OperatorError: a file cannot be fetched, has another hash than the pinned one, or is neither pinned nor accepted.
+        OperatorError: a file cannot be fetched, does not have the pinned hash, or is neither pinned nor accepted.
     """
     wanted = files_of(manifest)
     if manifest.source.kind == "pypi":
@@ -80,7 +80,8 @@ def _local(manifest: Manifest, wanted: list[SourceFile]) -> Files:
             raise OperatorError(f"{manifest.path} names {path}, which cannot be read ({error.strerror})") from None
         if file.sha256 not in {"", sha256}:
             raise OperatorError(
-                f"{path} has sha256 {sha256}, but {manifest.path} pins {file.sha256}; replace the file or correct the pin"
+                f"{path} has sha256 {sha256}, but {manifest.path} pins {file.sha256}; "
+                "replace the file or correct the pin"
             )
         found.paths[file.path], found.sha256[file.path] = path, sha256
     return found

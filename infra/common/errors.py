@@ -2,7 +2,7 @@
 
 
 class OperatorError(Exception):
-    """What is wrong and what to do about it, in one line. The command prints it without a traceback and exits with 1."""
+    """What is wrong and what to do, in one line. The command prints it without a traceback and exits with 1."""
 
 
 def first_line(error: BaseException, limit: int = 300) -> str:

@@ -1,1 +1,1 @@
-"""Build the container image: `build` starts the build, and `infra/Dockerfile` runs the other programs by their paths."""
+"""Build the container image: `build` starts the build; `infra/Dockerfile` runs other programs by their paths."""

@@ -27,8 +27,8 @@ def report(bundle: Path) -> dict[str, Any]:
     """Run the self-check and all graphs.
 
     Returns:
-        `cpu` and `flags`; `check`: the result of `self_check`; and `graphs`: for the original model (`portable`) and for
-        every prepared graph, the cosine of its vector and the original model's, or an error.
+        `cpu` and `flags`; `check`: the result of `self_check`; and `graphs`: for the original model (`portable`) and
+        for every prepared graph, the cosine of its vector and the original model's, or an error.
     """
     names = [PORTABLE, *(prepared.name for prepared in load_spec(bundle).prepared)]
     return {

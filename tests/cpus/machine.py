@@ -23,8 +23,8 @@ from {first.__name__} import main
 main({{bundle!r}})
 """
 
-# To save the emulator's time: no messages, no mitigations, one processor. Bochs's Skylake-X and Linux disagree about the
-# size of the compacted XSAVE area, because of which Linux would disable AVX.
+# To save the emulator's time: no messages, no mitigations, one processor. Bochs's Skylake-X and Linux disagree about
+# the size of the compacted XSAVE area, because of which Linux would disable AVX.
 _COMMAND_LINE = "console=ttyS0 quiet loglevel=3 clearcpuid=xsavec,xsaves nosmp nokaslr mitigations=off panic=-1"
 _BOOT = f"""DEFAULT linux
 LABEL linux

@@ -19,8 +19,7 @@ from infra.common.paths import HANDLER, ROOT
 from tests.bench.parts.cold import OURS, PROBE, probe
 from tests.bench.process import cores, run
 from tests.bench.ratios import Ratio, paired_ratio
-from tests.bench.setting import Setting
-from tests.bench.sources import EMBEDDED, STANDIN_MAKER
+from tests.bench.setting import EMBEDDED, STANDIN_MAKER, Setting
 from tests.image.base import base_image
 from tests.image.engine import EngineError, build_image, podman, release
 from tests.image.function import function

@@ -148,7 +148,7 @@ def test_every_locked_package_has_a_wheel_for_each_architecture(machine: str, lo
 
 
 def pip_for(machine: str, lock: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Install a lock file as Python 3.13 on Linux would, without its markers, which pip evaluates for its own Python."""
+    """Install a lock file as for Python 3.13 on Linux; markers are removed, because pip evaluates them for itself."""
     plain = [line for line in lines_of(lock) if "python_full_version < '3.12'" not in line]
     wanted = folder / "wanted.txt"
     wanted.write_text("\n".join(line.partition(" ; ")[0] + hashes(line) for line in plain), "utf-8")

@@ -144,7 +144,7 @@ def test_tls_with_a_server_that_has_none(tmp_path: Path) -> None:
 
 
 def on_a_tiny_disk(folder: Path, command: list[str]) -> list[str]:
-    """Run the command with a 64 KiB disk mounted at the folder or, where mounting is not allowed, a limit on file sizes."""
+    """Run the command with a 64 KiB disk at the folder or, where mounting is not allowed, a limit on file sizes."""
     apart = ["unshare", "--mount", "--map-root-user"]
     if shutil.which("unshare") and subprocess.run([*apart, "true"], capture_output=True, check=False).returncode == 0:
         return [*apart, "sh", "-c", 'mount -t tmpfs -o size=64k none "$0" && exec "$@"', str(folder), *command]

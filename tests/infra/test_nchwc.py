@@ -126,7 +126,7 @@ def test_the_graph_for_blocks_of_16_equals_what_onnxruntime_writes(name: str, tm
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_graph_for_blocks_of_8_survives_the_round_trip(name: str, tmp_path: Path) -> None:
-    # Larger blocks have more padding, which cannot be distinguished from channels afterwards, so compare the round trip.
+    # Larger blocks have more padding, which looks like channels afterwards, so compare the round trip.
     written = both(MODELS[name], tmp_path)
     channels = prepare.channels(written[block_size_here()])
     narrow = nchwc.reblock(written[16], 16, 8, channels)
