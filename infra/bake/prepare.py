@@ -23,8 +23,8 @@ from handler.model.prepared import (
     CANARY_INPUT,
     CANARY_OUTPUT,
     base_options,
-    canary_pixels,
     canary_matches,
+    canary_pixels,
     prepared_options,
     sample_sha256,
 )
