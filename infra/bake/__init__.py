@@ -1,4 +1,4 @@
-"""Model bundles: from a manifest to a directory that the function can load, proven."""
+"""Bake model bundles: from a manifest to a verified directory that the function can load."""
 
 from infra.bake.bundle import Options, bake
 from infra.bake.manifest_file import find_manifest

@@ -1,4 +1,4 @@
-"""Manifest -> source files -> graph -> prepared graphs -> model.json -> proof -> bundle."""
+"""Manifest -> source files -> graph -> prepared graphs -> model.json -> verification -> bundle."""
 
 import json
 from collections.abc import Collection
@@ -17,29 +17,30 @@ from infra.bake.labels import DEFAULT_TEMPLATE, bake_labels, check_template, rea
 from infra.bake.licence import LICENCE_FILE, write_licence
 from infra.bake.manifest import Manifest, Pixels
 from infra.bake.manifest_file import find_manifest, read_manifest
-from infra.bake.output_dir import check_place, move, scratch, unwritable
+from infra.bake.output_dir import cannot_write, check_output_dir, move, scratch
 from infra.bake.prepare import prepare
-from infra.bake.sources import CACHE, Files, fetch
+from infra.bake.sources import Files, fetch
 from infra.bake.text import add_text
-from infra.bake.verify import prove, vector_of_the_model
+from infra.bake.verify import model_vector, verify
 from infra.common.errors import OperatorError
 from infra.common.hashing import file_sha256
+from infra.common.paths import CACHE
 
 GRAPH_FILE = "image.onnx"
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a person may ask of a bake.
+    """Options of a bake.
 
     Attributes:
-        accepted: SHA-256, hex, of files that the manifest could not pin.
-        mirror: asked instead of the hosts of the manifest.
-        text: whether the bundle keeps the model's text tower, if it has one.
-        labels: a file of labels that every result is to be compared with.
-        label_template: the text that is embedded for a label, with `{}` in its place.
-        progress: whether to print a line a step.
-        cache: where files are kept that come from elsewhere.
+        accepted: SHA-256, hex, of files that are not pinned in the manifest and that the user accepts.
+        mirror: replaces the hosts of the manifest.
+        text: whether the bundle includes the model's text tower, if it has one.
+        labels: a file of labels that every image is compared with.
+        label_template: the text that is embedded for a label, with the placeholder `{}` for it.
+        progress: whether to print a line for each step.
+        cache: where downloaded files are kept.
     """
 
     accepted: Collection[str] = ()
@@ -56,14 +57,14 @@ def bake(name_or_path: str, out: Path, options: Options | None = None) -> Path:
 
     Args:
         name_or_path: a shipped manifest's name, or a path to one.
-        out: the bundle's directory; a bundle that is there is replaced, in one step and only by a proven one.
-        options: None: nothing is accepted, no mirror, a line a step.
+        out: the bundle's directory; an existing bundle is replaced atomically, and only by a verified one.
+        options: None for the defaults.
 
     Returns:
-        `out`, resolved.
+        `out` as an absolute path.
 
     Raises:
-        OperatorError: one line that says what is wrong and what to do; nothing half-made stays.
+        OperatorError: the bake failed; `out` is unchanged.
     """
     options = options or Options()
     manifest, out = read_manifest(find_manifest(name_or_path)), out.resolve()
@@ -72,7 +73,7 @@ def bake(name_or_path: str, out: Path, options: Options | None = None) -> Path:
     if not (options.text or names):
         manifest = replace(manifest, text=None)
     say = _Say(manifest.name, loud=options.progress)
-    check_place(out)
+    check_output_dir(out)
     say(f"fetching from {manifest.source.requirement or options.mirror or manifest.source.base or manifest.folder}")
     console = Console(stderr=True) if options.progress else None
     files = fetch(manifest, options.accepted, options.mirror, options.cache, console)
@@ -84,10 +85,10 @@ def bake(name_or_path: str, out: Path, options: Options | None = None) -> Path:
             if manifest.text is not None:
                 encoder = add_text(manifest, manifest.text, files, made)
                 _keep_text(encoder, made, names, options)
-                say(_told(encoder, names, options))
+                say(_text_summary(encoder, names, options))
             move(made, out)
     except OSError as error:
-        raise unwritable(out, error) from None
+        raise cannot_write(out, error) from None
     return out
 
 
@@ -102,7 +103,7 @@ class _Say:
 
 
 def _make(manifest: Manifest, files: Files, bundle: Path, say: _Say) -> None:
-    """Write every file of a bundle, each step proved against the one before."""
+    """Write the image tower, the licence and `model.json` of a bundle, and verify them."""
     write_licence(manifest, files, bundle, say)
     say("building the graph")
     graph, output = build_graph(manifest.image, files.path(manifest.image.file))
@@ -113,27 +114,29 @@ def _make(manifest: Manifest, files: Files, bundle: Path, say: _Say) -> None:
         "content_sha256": content,
         "output_name": output,
     }
-    unproved = {"canonical_vector": [0.0] * manifest.embedding_dim, "prepared": [], "canary_output": []}
-    _write_spec(bundle, spec | unproved | {"prepared_by": ""})
-    vector = vector_of_the_model(manifest, bundle)
+    unknown_yet = {"canonical_vector": [0.0] * manifest.embedding_dim, "prepared": [], "canary_output": []}
+    _write_spec(bundle, spec | unknown_yet | {"prepared_by": ""})
+    vector = model_vector(manifest, bundle)
     spec["canonical_vector"] = [float(f"{value:.9g}") for value in vector]
-    say("preparing it for fast loading")
+    say("preparing the graph for fast loading")
     prepared = prepare(graph, load_spec(bundle), vector, bundle)
     _write_spec(bundle, spec | prepared.fields())
     say(prepared.note or f"prepared: {', '.join(entry.name for entry in prepared.prepared)}")
-    prove(manifest, bundle, vector, say)
+    verify(manifest, bundle, vector, say)
 
 
 def _label_names(manifest: Manifest, options: Options) -> tuple[str, ...]:
     if options.labels is None:
         return ()
     if manifest.text is None:
-        raise OperatorError(f"{manifest.name} has no text tower, so it can have no labels; choose a model that has one")
+        raise OperatorError(
+            f"{manifest.name} has no text tower, which --labels needs; leave --labels out, or choose another model"
+        )
     return read_labels(options.labels)
 
 
 def _keep_text(encoder: TextEncoder, bundle: Path, names: tuple[str, ...], options: Options) -> None:
-    """Write the labels, and the text tower into `model.json`, or take it out again where only its labels are wanted."""
+    """Add the labels and the text tower to `model.json`; delete the text tower if only the labels are wanted."""
     spec = json.loads((bundle / SPEC_FILE).read_bytes())
     if names:
         spec["labels"] = asdict(bake_labels(names, encoder, bundle, options.label_template))
@@ -145,7 +148,7 @@ def _keep_text(encoder: TextEncoder, bundle: Path, names: tuple[str, ...], optio
     _write_spec(bundle, spec)
 
 
-def _told(encoder: TextEncoder, names: tuple[str, ...], options: Options) -> str:
+def _text_summary(encoder: TextEncoder, names: tuple[str, ...], options: Options) -> str:
     kept = f"text tower: {encoder.spec.context_length} tokens" if options.text else "text tower: left out"
     return f"{kept}, {len(names)} labels"
 

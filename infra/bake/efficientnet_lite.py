@@ -4,8 +4,8 @@ The architecture is Tan and Le's EfficientNet (arXiv 1905.11946) in its Lite var
 (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite): no squeeze-and-excitation, ReLU6
 instead of swish, stem and head of fixed width. Everything but the strides can be read off the weights' shapes. Batch
 normalisation (epsilon 1e-3) is folded into the convolution before it: w' = w g / sqrt(v + e) and
-b' = b - m g / sqrt(v + e). Padding is TensorFlow's "SAME": the output has ceil(n / stride) rows, and of an odd amount
-of padding the smaller half comes first.
+b' = b - m g / sqrt(v + e). Padding is TensorFlow's "SAME": the output has ceil(n / stride) rows, and if the padding is
+odd, the smaller half comes first.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ INPUT_SIZE = 224
 FEATURES = 1280
 EPSILON = 1e-3
 
-# Of the depthwise convolution of each of the 16 blocks.
+# Strides of the depthwise convolutions of the 16 blocks.
 STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1)
 
 Weights = Mapping[str, npt.NDArray[Any]]
@@ -31,7 +31,7 @@ Weights = Mapping[str, npt.NDArray[Any]]
 
 @dataclass
 class _Graph:
-    """A chain of nodes in the making."""
+    """Builds a graph, node by node."""
 
     weights: Weights
     nodes: list[onnx.NodeProto] = field(default_factory=list)
@@ -46,7 +46,7 @@ class _Graph:
         return name
 
     def convolution(self, source: str, conv: str, norm: str, size: int, stride: int = 1) -> tuple[str, int]:
-        """Add a convolution with its batch normalisation folded in; also the side of what comes out."""
+        """Add a convolution with its batch normalisation folded in; returns its output's name and side."""
         weight = self.weights[f"{conv}.weight"].astype(np.float64)
         gain = self.weights[f"{norm}.weight"] / np.sqrt(
             self.weights[f"{norm}.running_var"].astype(np.float64) + EPSILON
@@ -81,7 +81,7 @@ def build(weights: Weights) -> bytes:
     """Build the graph: `image` float32 [N, 3, 224, 224] to `features` float32 [N, 1280].
 
     Args:
-        weights: the port's state dict; its classifier is left out.
+        weights: the port's state dict; its classifier is not used.
 
     Raises:
         KeyError: a weight is missing.
@@ -100,7 +100,7 @@ def build(weights: Weights) -> bytes:
 
 
 def _block(graph: _Graph, name: str, source: str, size: int, stride: int) -> tuple[str, int]:
-    """One inverted residual: expand, depthwise, project; around it a shortcut where the shapes allow."""
+    """Add an inverted residual block: expand, depthwise, project, and a shortcut if the shapes allow it."""
     flow = source
     expands = f"{name}._expand_conv.weight" in graph.weights
     if expands:

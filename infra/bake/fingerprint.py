@@ -1,4 +1,4 @@
-"""The part of the fingerprint that needs the graph itself; `handler.model.fingerprint` has the rest."""
+"""The hash of a graph's content, a part of the fingerprint; `handler.model.fingerprint` adds the rest."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ import onnx
 
 
 def content_hash(graph: bytes) -> str:
-    """Hash a graph's operators and weights, but not who wrote the file, when, or with which version of the library."""
+    """Hash a graph's operators and weights, but not its metadata, such as the producer's name and version."""
     model = onnx.load_from_string(graph)
     digest = hashlib.sha256()
     for opset in sorted(model.opset_import, key=lambda item: item.domain):
@@ -18,7 +18,7 @@ def content_hash(graph: bytes) -> str:
     for tensor in sorted(model.graph.initializer, key=lambda item: item.name):
         digest.update(f"{tensor.name!r} {tensor.data_type} {list(tensor.dims)}\n".encode())
         digest.update(onnx.numpy_helper.to_array(tensor).tobytes())
-    # Where some exporters put weights too.
+    # Some exporters store weights here.
     for other in (*sorted(model.functions, key=lambda item: item.name), *model.graph.sparse_initializer):
         digest.update(other.SerializeToString(deterministic=True))
     for value in (*model.graph.input, *model.graph.output):

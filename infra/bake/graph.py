@@ -1,4 +1,4 @@
-"""Source files -> the model's graph: one ONNX file, as its makers mean it, before anything is prepared for speed."""
+"""Source files -> the model's graph: one ONNX file, before any optimisation."""
 
 from pathlib import Path
 
@@ -9,34 +9,34 @@ from onnx import helper, numpy_helper
 from infra.bake import efficientnet_lite
 from infra.bake.manifest import ImageTower
 from infra.bake.torchfile import TorchFileError, read_state_dict
-from infra.common.errors import OperatorError
+from infra.common.errors import OperatorError, first_line
 
-# A graph with its weights is one message of protobuf, which is shorter than this.
-_MOST_BYTES = (1 << 31) - 1
+# A graph with its weights is one protobuf message; this is protobuf's limit.
+_MAX_BYTES = (1 << 31) - 1
 
 _FIRST_TOKEN = "dropvec_first_token"  # noqa: S105 - a tensor's name
 
 
 def build_graph(image: ImageTower, path: Path) -> tuple[bytes, str]:
-    """Make the graph that a manifest asks for.
+    """Make the graph of a manifest's image tower.
 
     Args:
-        image: what the manifest says of it.
+        image: the section [image] of the manifest.
         path: the source file.
 
     Returns:
-        An ONNX file without external data, and the name of the output that gives (N, D) vectors.
+        An ONNX file without external data, and the name of its output with vectors (N, D).
 
     Raises:
-        OperatorError: the file does not hold it.
+        OperatorError: the source file is damaged or does not match the manifest.
     """
     if image.builder == "efficientnet-lite0":
         return _build_lite0(path), image.output
-    model, outside = _read(path)
+    model, has_external_data = _read(path)
     _check_names(model, image, path)
     if image.take == "first_token":
         return _with_first_token(model, image.output), _FIRST_TOKEN
-    data: bytes = model.SerializeToString(deterministic=True) if outside else path.read_bytes()
+    data: bytes = model.SerializeToString(deterministic=True) if has_external_data else path.read_bytes()
     return data, image.output
 
 
@@ -44,34 +44,33 @@ def _build_lite0(path: Path) -> bytes:
     try:
         return efficientnet_lite.build(read_state_dict(path))
     except TorchFileError as error:
-        raise OperatorError(f"{error}; remove it and bake again") from None
+        raise OperatorError(f"{error}; delete the file and bake again") from None
     except (LookupError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        reason = str(error).splitlines()[0]
-        raise OperatorError(f"{path.name} does not hold the weights of efficientnet-lite0: {reason}") from None
+        reason = first_line(error)
+        raise OperatorError(f"{path.name} does not contain the weights of efficientnet-lite0: {reason}") from None
 
 
 def _read(path: Path) -> tuple[onnx.ModelProto, bool]:
-    """A model with its weights, and whether some of them lay outside of the file."""
-    if path.stat().st_size > _MOST_BYTES:
-        raise OperatorError(f"{path.name} has more than 2 GB, which no ONNX file can hold with its weights inside")
+    """Read a model with its weights; also returns whether some of them are external data."""
+    if path.stat().st_size > _MAX_BYTES:
+        raise OperatorError(f"{path.name} is larger than 2 GB, the limit of an ONNX file with its weights inside")
     try:
         model = onnx.load(path, load_external_data=False)
-    except Exception as error:  # noqa: BLE001 - what is no protobuf raises a type of whichever library reads it
-        raise OperatorError(f"{path.name} is not an ONNX file ({str(error).partition(chr(10))[0]})") from None
-    outside = any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer)
+    except Exception as error:  # noqa: BLE001 - the type depends on the protobuf library
+        raise OperatorError(f"{path.name} is not an ONNX file ({first_line(error)})") from None
+    has_external_data = any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer)
     if not model.graph.node:
-        raise OperatorError(f"{path.name} is not an ONNX file: it holds no graph")
-    if outside:
-        if sum(_length(tensor) for tensor in model.graph.initializer) > _MOST_BYTES:
-            raise OperatorError(f"{path.name} has more than 2 GB of weights; a bundle's graph holds less")
+        raise OperatorError(f"{path.name} is not an ONNX file: it contains no graph")
+    if has_external_data:
+        if sum(_length(tensor) for tensor in model.graph.initializer) > _MAX_BYTES:
+            raise OperatorError(f"{path.name} has more than 2 GB of weights, the limit of a bundle's graph")
         try:
             onnx.load_external_data_for_model(model, str(path.parent))
         except (OSError, ValueError, onnx.checker.ValidationError) as error:
-            reason = str(error).splitlines()[0]
             raise OperatorError(
-                f"{path.name} keeps weights in another file ({reason}); name it in [[image.data]]"
+                f"{path.name} has weights in another file ({first_line(error)}); name it in [[image.data]]"
             ) from None
-    return model, outside
+    return model, has_external_data
 
 
 def _length(tensor: onnx.TensorProto) -> int:
@@ -83,13 +82,17 @@ def _check_names(model: onnx.ModelProto, image: ImageTower, path: Path) -> None:
     inputs = [value.name for value in model.graph.input if value.name not in constants]
     outputs = [value.name for value in model.graph.output]
     if inputs != [image.input]:
-        raise OperatorError(f"{path.name} takes {', '.join(inputs)}, not {image.input!r}: mend [image] input")
+        raise OperatorError(
+            f"{path.name} has the inputs {', '.join(inputs)}, not {image.input!r}; correct [image] input"
+        )
     if image.output not in outputs:
-        raise OperatorError(f"{path.name} gives {', '.join(outputs)}, not {image.output!r}: mend [image] output")
+        raise OperatorError(
+            f"{path.name} has the outputs {', '.join(outputs)}, not {image.output!r}; correct [image] output"
+        )
 
 
 def _with_first_token(model: onnx.ModelProto, output: str) -> bytes:
-    """Add an output (N, D): the first row of a (N, T, D) one."""
+    """Add an output (N, D) with the first token of the output (N, T, D)."""
     index = numpy_helper.from_array(np.array(0, dtype=np.int64), f"{_FIRST_TOKEN}_index")
     model.graph.initializer.append(index)
     model.graph.node.append(helper.make_node("Gather", [output, index.name], [_FIRST_TOKEN], name=_FIRST_TOKEN, axis=1))

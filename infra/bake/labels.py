@@ -17,21 +17,21 @@ from infra.common.errors import OperatorError
 
 NAMES_FILE, VECTORS_FILE = "labels.json", "labels.npy"
 
-# The label as it stands. "a photo of a {}" suits names of things and is what CLIP's authors measured with, but makes
-# nonsense of "sunset on a beach" or "screenshot"; so whoever wants it says so.
+# The label alone. "a photo of a {}" suits names of things, and CLIP's authors measured with it, but it makes no sense
+# for "sunset on a beach" or "screenshot", so it is not the default.
 DEFAULT_TEMPLATE = "{}"
-PLACE = "{}"
+PLACEHOLDER = "{}"
 MAX_LABEL_LENGTH = 200
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
     """Read a file of labels: UTF-8, one a line, in order.
 
-    White space around a label is dropped, and so are blank lines; a label that comes again counts once, where it first
-    stood. Nothing is a comment: `#` begins a label as any other character does.
+    White space around a label, blank lines and repeated labels are dropped. There are no comments: `#` is a character
+    of a label.
 
     Raises:
-        OperatorError: the file cannot be read, is not UTF-8, has no label, or a line that is too long for one.
+        OperatorError: the file cannot be read, is not UTF-8, has no label, or has a line that is too long.
     """
     try:
         text = path.read_text("utf-8-sig")
@@ -43,23 +43,25 @@ def read_labels(path: Path) -> tuple[str, ...]:
     for number, line in enumerate(lines, start=1):
         if len(line) > MAX_LABEL_LENGTH:
             raise OperatorError(
-                f"{path} line {number} has {len(line)} characters, a label has {MAX_LABEL_LENGTH} at most; one a line"
+                f"{path}, line {number}: the label has {len(line)} characters, more than {MAX_LABEL_LENGTH}; "
+                "write one label a line"
             )
     labels = tuple(dict.fromkeys(line for line in lines if line))
     if not labels:
-        raise OperatorError(f"{path} holds no label; write one a line")
+        raise OperatorError(f"{path} has no labels; write one a line")
     return labels
 
 
 def check_template(template: str) -> None:
-    """Look whether a template has a place for the label.
+    """Check that a template has the placeholder `{}`.
 
     Raises:
-        OperatorError: it has none.
+        OperatorError: it does not.
     """
-    if PLACE not in template:
+    if PLACEHOLDER not in template:
         raise OperatorError(
-            f"--label-template {template!r} has no {PLACE} for the label to go, as in 'a photo of a {{}}'"
+            f"--label-template {template!r} has no placeholder {PLACEHOLDER} for the label; write it like "
+            "'a photo of a {}'"
         )
 
 
@@ -71,18 +73,18 @@ def bake_labels(
     Args:
         names: the labels.
         encoder: the bundle's own text encoder.
-        bundle: a directory that nobody loads yet.
-        template: the text to embed, with `{}` where the label goes.
+        bundle: the directory of a bundle that is being made.
+        template: the text to embed, with the placeholder `{}` for the label.
 
     Returns:
-        The files that were written, for `model.json` to vouch for.
+        The files that were written, for `model.json`.
 
     Raises:
-        OperatorError: the template has no place for the label, or a label has no direction.
+        OperatorError: the template has no placeholder, or a label's vector is zero.
         OSError: the directory cannot be written.
     """
     check_template(template)
-    units = [_unit(encoder, name, template.replace(PLACE, name)) for name in names]
+    units = [_unit(encoder, name, template.replace(PLACEHOLDER, name)) for name in names]
     return _write(names, np.stack(units).astype(np.float32), template, bundle)
 
 
@@ -93,7 +95,7 @@ def _unit(encoder: TextEncoder, name: str, text: str) -> npt.NDArray[np.float64]
         raise OperatorError(f"the label {name!r} cannot be embedded: {error}") from None
     length = float(np.linalg.norm(vector))
     if length == 0:
-        raise OperatorError(f"the text tower makes a vector of zeros of the label {name!r}")
+        raise OperatorError(f"the text tower gives a zero vector for the label {name!r}; remove the label")
     unit: npt.NDArray[np.float64] = vector / length
     return unit
 

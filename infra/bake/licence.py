@@ -1,4 +1,4 @@
-"""The weights' licence: shown to whoever bakes, and copied into the bundle."""
+"""The weights' licence: show it to the user, and copy it into the bundle."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,11 @@ _LINES_SHOWN = 12
 
 
 def write_licence(manifest: Manifest, files: Files, bundle: Path, say: Callable[[str], None]) -> None:
-    """Copy the licence: as it came with the weights, then the full text that the manifest adds; and show it."""
+    """Write the licence file: the one that came with the weights, then the text that the manifest adds; and show it.
+
+    Raises:
+        OperatorError: a licence file cannot be read, or is empty.
+    """
     licence = manifest.licence
     paths = [files.path(licence.file)] if licence.file else []
     paths += [manifest.folder / licence.text] if licence.text else []
@@ -22,11 +26,11 @@ def write_licence(manifest: Manifest, files: Files, bundle: Path, say: Callable[
     except OSError as error:
         raise OperatorError(f"{manifest.path}: [licence] {error.filename}: {error.strerror}") from None
     if not parts[0].strip():
-        raise OperatorError(f"the licence {paths[0]} is empty; name the one that the weights have")
+        raise OperatorError(f"the licence {paths[0]} is empty; name the weights' licence in [licence]")
     (bundle / LICENCE_FILE).write_bytes(b"\n\n".join(parts))
     say(f"licence {licence.spdx}" + (f": {licence.summary}" if licence.summary else ""))
     lines = [line for line in parts[0].decode("utf-8", "replace").splitlines() if line.strip()]
     for line in lines[:_LINES_SHOWN]:
         say(f"  | {line.rstrip()}")
     if len(lines) > _LINES_SHOWN:
-        say(f"  | … {len(lines) - _LINES_SHOWN} more lines, in {LICENCE_FILE} of the bundle")
+        say(f"  | … {len(lines) - _LINES_SHOWN} more lines in {LICENCE_FILE} of the bundle")

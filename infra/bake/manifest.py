@@ -1,57 +1,79 @@
-"""A model's manifest: where its weights come from and how it wants its pixels. `manifest_file` reads it from TOML."""
+"""A model's manifest: where its weights come from, and how its pixels are prepared.
 
-from dataclasses import dataclass, field
+pydantic validates each value; `manifest_file` reads the TOML and checks what depends on several values.
+"""
+
 from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, Strict
+from pydantic.dataclasses import dataclass
+
+from handler.images.preprocess import INTERPOLATIONS
+
+_ONLY_KNOWN_KEYS = ConfigDict(extra="forbid")
+
+Integer = Annotated[int, Strict()]
+Positive = Annotated[int, Strict(), Field(gt=0)]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+PositiveNumber = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
 
 
-@dataclass(frozen=True)
+def _check_interpolation(name: str) -> str:
+    if name not in INTERPOLATIONS:
+        raise ValueError(f"it should be one of {', '.join(INTERPOLATIONS)}")
+    return name
+
+
+@dataclass(frozen=True, config=_ONLY_KNOWN_KEYS)
 class SourceFile:
     """One file of a source.
 
     Attributes:
-        path: inside the wheel, below `base`, or below the manifest's folder; or a whole URL, where `kind` is `url`.
-        sha256: hex; empty where nobody could check it yet.
-        bytes: its size; 0 where that is not known.
+        path: inside the wheel, relative to `base`, or relative to the manifest's folder; may be a complete URL if
+            `kind` is `url`.
+        sha256: hex; empty if it is not pinned.
+        bytes: the size; 0 if it is unknown.
     """
 
     path: str
-    sha256: str = ""
-    bytes: int = 0
+    sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    bytes: Annotated[int, Strict(), Field(ge=0)] = 0
 
     @property
     def name(self) -> str:
-        """The file's own name."""
+        """The file name without folders."""
         return PurePosixPath(self.path).name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_ONLY_KNOWN_KEYS)
 class Source:
     """Where the files come from.
 
     Attributes:
-        kind: `pypi` (a wheel on the package index), `url`, or `file` (below the manifest's folder).
-        requirement: of `pypi`: exact pin of the package.
-        base: of `url`: what the files' paths are put behind.
-        url: where people read about it.
-        revision: which state of it.
+        kind: `pypi` (a wheel on the package index), `url`, or `file` (in the manifest's folder).
+        requirement: for `pypi`: exact pin of the package.
+        base: for `url`: prefix of the files' paths.
+        url: a web page about the model.
+        revision: the version of the source.
     """
 
-    kind: str
+    kind: Literal["pypi", "url", "file"]
     requirement: str = ""
     base: str = ""
     url: str = ""
     revision: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_ONLY_KNOWN_KEYS)
 class Licence:
-    """The weights' licence, which goes along into the bundle.
+    """The weights' licence, which is copied into the bundle.
 
     Attributes:
         spdx: its SPDX identifier.
-        file: as it comes with the weights; None where it does not.
-        summary: in a few words, what a user must know before anything else.
-        text: the licence's full text beside the manifest, for a source that holds a mere notice, or none at all.
+        file: the licence file of the source; None if the source has none.
+        summary: the most important condition, in a few words.
+        text: a file beside the manifest with the full text, for a source with only a notice or no licence file.
     """
 
     spdx: str
@@ -60,86 +82,86 @@ class Licence:
     text: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_ONLY_KNOWN_KEYS)
 class ImageTower:
     """The image encoder.
 
     Attributes:
-        file: an ONNX file, or what `builder` makes one from.
-        input: the tensor that takes pixels, float32 (N, 3, S, S).
-        output: the tensor that gives vectors.
-        take: `all` where the output is (N, D), `first_token` where it is (N, T, D) and the vector is its first row.
-        builder: `onnx`, or the name of what builds the graph.
-        data: files of weights that the ONNX file refers to.
+        file: an ONNX file, or the input of `builder`.
+        input: name of the input for pixels, float32 (N, 3, S, S).
+        output: name of the output with vectors.
+        take: `all` for an output (N, D); `first_token` for an output (N, T, D) whose first token is the vector.
+        builder: `onnx`, or the name of the code that builds the graph.
+        data: external data files of the ONNX file.
     """
 
     file: SourceFile
     input: str
     output: str
-    take: str = "all"
-    builder: str = "onnx"
-    data: list[SourceFile] = field(default_factory=list)
+    take: Literal["all", "first_token"] = "all"
+    builder: Literal["onnx", "efficientnet-lite0"] = "onnx"
+    data: list[SourceFile] = Field(default_factory=list)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_ONLY_KNOWN_KEYS)
 class TextTower:
     """The text encoder.
 
     Attributes:
         file: an ONNX file.
-        tokenizer: the `tokenizers` library's JSON.
-        input: the tensor that takes token ids, (N, context_length).
-        output: the tensor that gives vectors, float32 (N, D).
-        context_length: tokens of a text, its start and end among them.
-        pad_id: what fills the rest.
+        tokenizer: a JSON file of the `tokenizers` library.
+        input: name of the input for token ids, (N, context_length).
+        output: name of the output with vectors, float32 (N, D).
+        context_length: number of tokens, including the start and end tokens and the padding.
+        pad_id: token id of the padding.
     """
 
     file: SourceFile
     tokenizer: SourceFile
     input: str
     output: str
-    context_length: int
-    pad_id: int
+    context_length: Positive
+    pad_id: Integer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_ONLY_KNOWN_KEYS)
 class Pixels:
-    """How the model wants its pixels; see `handler.images.preprocess.Preprocess`."""
+    """How pixels become a tensor; see `handler.images.preprocess.Preprocess`."""
 
-    input_size: int
-    resize_mode: str
-    interpolation: str
-    crop: str
-    channel_order: str
-    divisor: float
-    mean: list[float]
-    std: list[float]
-    resize_size: int = 0  # as input_size
+    input_size: Positive
+    resize_mode: Literal["shortest_side"]
+    interpolation: Annotated[str, AfterValidator(_check_interpolation)]
+    crop: Literal["center"]
+    channel_order: Literal["rgb", "bgr"]
+    divisor: PositiveNumber
+    mean: Annotated[list[Number], Field(min_length=3, max_length=3)]
+    std: Annotated[list[PositiveNumber], Field(min_length=3, max_length=3)]
+    resize_size: Integer = 0  # 0: the same as input_size
 
     @property
     def shortest(self) -> int:
-        """What the shortest side becomes, pixels."""
+        """The length of the shortest side after resizing, pixels."""
         return self.resize_size or self.input_size
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_ONLY_KNOWN_KEYS)
 class Canonical:
-    """The proof by somebody else.
+    """A reference from another implementation.
 
     Attributes:
-        reference: a JSON file beside the manifest: the test card's vector, made by another implementation.
+        reference: a JSON file beside the manifest with the test card's vector, computed by another implementation.
     """
 
     reference: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_ONLY_KNOWN_KEYS)
 class Manifest:
-    """A whole manifest, and the file it was read from."""
+    """A complete manifest, and the path of its file."""
 
     path: Path
-    name: str
-    embedding_dim: int
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]  # part of paths and of result keys
+    embedding_dim: Positive
     source: Source
     image: ImageTower
     licence: Licence
@@ -149,7 +171,7 @@ class Manifest:
 
     @property
     def folder(self) -> Path:
-        """Where files beside the manifest are."""
+        """The folder of the manifest and the files beside it."""
         return self.path.parent
 
 

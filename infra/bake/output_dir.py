@@ -1,4 +1,4 @@
-"""Where a bundle goes: made beside its place, and put there in one step."""
+"""The output directory of a bake: the bundle is made beside it and moved there atomically."""
 
 import errno
 import fcntl
@@ -18,30 +18,30 @@ _SCRATCH = ".bake-"
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-def check_place(out: Path) -> None:
-    """Look, before any work is done, whether a bundle can go there.
+def check_output_dir(out: Path) -> None:
+    """Check, before any work is done, that a bundle can be written to a directory.
 
     Raises:
-        OperatorError: something else is there, or the folder cannot be written.
+        OperatorError: the directory has other content, or cannot be written.
     """
     try:
         free = not out.exists() or _is_bundle(out) or not any(out.iterdir())
     except OSError:
         free = False
-    # The working directory cannot be swapped for another one.
+    # The working directory cannot be replaced.
     if not free or out == Path.cwd():
-        raise OperatorError(f"{out} is there and is not a bundle; choose another --out, or remove it first")
+        raise OperatorError(f"{out} already exists and is not a bundle; choose another --out, or remove it first")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out.parent).close()
     except OSError as error:
-        raise unwritable(out, error) from None
+        raise cannot_write(out, error) from None
 
 
 @contextmanager
 def scratch(out: Path) -> Iterator[Path]:
-    """A folder on the disk of `out`, gone afterwards; those of bakes that were killed go too."""
-    _sweep(out.parent)
+    """A temporary folder on the same disk as `out`; also deletes those of bakes that were killed."""
+    _delete_leftovers(out.parent)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=_SCRATCH) as folder:
         lock = os.open(folder, os.O_RDONLY)
         try:
@@ -52,11 +52,11 @@ def scratch(out: Path) -> Iterator[Path]:
 
 
 def move(made: Path, out: Path) -> None:
-    """Put a bundle in its place; what was there is gone only when the new one stands."""
+    """Move a bundle to `out`; an existing bundle there is kept if this fails."""
     old = made.parent / "replaced"
     lock = os.open(out.parent, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # against another bake of the same place
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another bake may write the same directory
         with uninterrupted():
             if out.exists():
                 out.rename(old)
@@ -70,14 +70,14 @@ def move(made: Path, out: Path) -> None:
         os.close(lock)
 
 
-def unwritable(out: Path, error: OSError) -> OperatorError:
-    """What to say of an error on the way to `out`."""
+def cannot_write(out: Path, error: OSError) -> OperatorError:
+    """Convert an error of writing `out`."""
     advice = "make room, or choose another --out" if error.errno in _NO_ROOM else "choose another --out"
     return OperatorError(f"cannot write {out} ({error.strerror}); {advice}")
 
 
 def _is_bundle(folder: Path) -> bool:
-    # The name alone proves nothing: a TensorFlow.js model has a model.json too, and would be deleted.
+    # Check the content too: a TensorFlow.js model also has a model.json, and must not be deleted.
     try:
         spec = json.loads((folder / SPEC_FILE).read_bytes())
     except (OSError, ValueError):
@@ -85,8 +85,8 @@ def _is_bundle(folder: Path) -> bool:
     return isinstance(spec, dict) and {"format", "fingerprint"} <= spec.keys()
 
 
-def _sweep(parent: Path) -> None:
-    """Remove what killed bakes have left: folders that nobody holds a lock on."""
+def _delete_leftovers(parent: Path) -> None:
+    """Delete the temporary folders of bakes that were killed: those that no process has locked."""
     for folder in parent.glob(f"{_SCRATCH}*"):
         try:
             lock = os.open(folder, os.O_RDONLY)
@@ -96,6 +96,6 @@ def _sweep(parent: Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
         except OSError:
-            pass  # its bake is at work
+            pass  # locked by a running bake
         finally:
             os.close(lock)

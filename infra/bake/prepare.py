@@ -1,7 +1,7 @@
-"""A model -> graphs that load in an instant, one for each width of blocks, with their canaries.
+"""A model -> prepared graphs, which load fast: one for each block size, with its canary.
 
-See `handler.model.prepared` for why, `infra.bake.nchwc` for how the graph is made that this CPU cannot make, and
-`infra.bake.matmul` for what onnxruntime does not do by itself.
+`handler.model.prepared` explains why, `infra.bake.nchwc` converts a graph to the block size that this CPU does not
+have, and `infra.bake.matmul` adds an optimisation that onnxruntime does not have.
 """
 
 import re
@@ -31,26 +31,25 @@ from handler.model.prepared import (
 from handler.model.self_check import MIN_COSINE, cosine_of
 from handler.model.spec import BundleFile, ModelSpec, PreparedGraph
 from handler.model.test_card import draw_test_card
-from infra.bake import matmul as products
-from infra.bake import nchwc as blocks
+from infra.bake import matmul, nchwc
 from infra.bake.canary import STEM_CHANNELS, canary
-from infra.common.errors import OperatorError
+from infra.common.errors import OperatorError, first_line
 from infra.common.hashing import file_sha256
 
 _QUANTISED = re.compile("Quant|QLinear|Integer|QAttention|QGemm")
 
-# Weights below this stay in the graph; those above lie in the file of weights, each where a cache line begins.
+# Weights of at least this size move to the weights file, each aligned to a cache line; smaller ones stay in the graph.
 _EXTERNAL_BYTES, _ALIGNMENT = 1024, 64
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What was prepared.
+    """The result of `prepare`.
 
     Attributes:
-        prepared: the widest blocks first.
-        canary_output: what a canary gives where it fits.
-        note: why there is no graph for CPUs of the other width; empty when there is one, or none is needed.
+        prepared: the prepared graphs, the largest block size first.
+        canary_output: the output of a canary on a CPU that it fits.
+        note: why there is no graph for the other block size; empty if there is one, or if none is needed.
     """
 
     prepared: tuple[PreparedGraph, ...]
@@ -58,7 +57,7 @@ class Preparation:
     note: str
 
     def fields(self) -> dict[str, object]:
-        """As `model.json` has it."""
+        """Fields of `model.json`."""
         return {
             "prepared_by": ort.__version__,
             "prepared": [asdict(entry) for entry in self.prepared],
@@ -67,68 +66,68 @@ class Preparation:
 
 
 def prepare(graph: bytes, spec: ModelSpec, expected: Vector, bundle: Path) -> Preparation:
-    """Write prepared graphs of a model into a bundle, each one proved.
+    """Write prepared graphs of a model into a bundle, and verify each.
 
-    The graph that this CPU can run is run. The one that it cannot is brought back to this CPU's width of blocks, and
-    that is run: whatever went wrong on the way there shows on the way back.
+    The graph for this CPU is verified by running it. The graph for the other block size cannot run here, so it is
+    converted back to this CPU's block size and the result is run: a wrong conversion changes the vector.
 
     Args:
         graph: the model, as an ONNX file without external data.
-        spec: the bundle's, as far as it is known.
-        expected: what the model makes of the test card.
-        bundle: the directory.
+        spec: the bundle's spec, without the fields of the prepared graphs.
+        expected: the model's vector of the test card.
+        bundle: the bundle's directory.
 
     Raises:
-        OperatorError: onnxruntime does not optimise the model, or makes another one of it.
+        OperatorError: onnxruntime cannot optimise the model, or the optimised graph gives another vector.
     """
     try:
         return _prepare(graph, spec, expected, bundle)
     except OSError:
         raise
-    except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen unrelated types, also where a disk is full
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen unrelated types, also if the disk is full
         raise OperatorError(
-            f"{spec.name} cannot be prepared ({reason}); is there room on the disk, and does onnxruntime run the model?"
+            f"{spec.name} cannot be prepared ({first_line(error)}); check that the disk has room and that onnxruntime "
+            "can run the model"
         ) from None
 
 
 def _prepare(graph: bytes, spec: ModelSpec, expected: Vector, bundle: Path) -> Preparation:
     plain = canary()
-    song = _song(plain, base_options(1))
-    model = _narrowed(graph, spec)
+    expected_output = _canary_output(plain, base_options(1))
+    model = _with_fixed_shape(graph, spec)
     quantised = sorted({node.op_type for node in model.graph.node if _QUANTISED.search(node.op_type)})
-    if quantised:  # what onnxruntime makes of these depends on the CPU in more ways than a canary knows
-        return Preparation((), song, f"not prepared: it is quantised ({', '.join(quantised)})")
+    if quantised:  # their optimised form depends on properties of the CPU that the canary does not test
+        return Preparation((), expected_output, f"not prepared: it is quantised ({', '.join(quantised)})")
     ready = _with_weights_first(optimised(model, bundle))
-    _prove(ready, spec, expected)
-    if not blocks.is_blocked(ready):
-        return Preparation((_written(ready, None, "optimised", bundle),), song, "")
-    bird = optimised(plain, bundle)
-    if not canary_matches(_song(bird, prepared_options(1)), song):
-        raise ValueError("the canary that onnxruntime has just made here does not sing here")
-    here = block_size(bird)
-    made = {here: (ready, bird)}
+    _verify(ready, spec, expected)
+    if not nchwc.is_blocked(ready):
+        return Preparation((_write(ready, None, "optimised", bundle),), expected_output, "")
+    blocked_canary = optimised(plain, bundle)
+    if not canary_matches(_canary_output(blocked_canary, prepared_options(1)), expected_output):
+        raise ValueError("the canary's output changed when onnxruntime optimised it for this CPU")
+    here = block_size(blocked_canary)
+    made = {here: (ready, blocked_canary)}
     note = ""
-    for other in set(blocks.SIZES) - {here}:
+    for other in set(nchwc.SIZES) - {here}:
         try:
-            made[other] = _reblocked(ready, here, other), _reblocked(bird, here, other)
-            _prove(blocks.reblock(made[other][0], other, here, channels(ready)), spec, expected)
-        except (blocks.BlocksError, ProofError) as error:
+            made[other] = _reblocked(ready, here, other), _reblocked(blocked_canary, here, other)
+            _verify(nchwc.reblock(made[other][0], other, here, channels(ready)), spec, expected)
+        except (nchwc.BlockSizeError, WrongGraphError) as error:
             made.pop(other, None)
-            note = f"no graph for blocks of {other} ({error}): such CPUs load the model itself"
-    prepared = [_written(*made[width], f"blocks-{width}", bundle) for width in sorted(made, reverse=True)]
-    return Preparation(tuple(prepared), song, note)
+            note = f"no graph for blocks of {other} ({error}): CPUs with this block size load the original model"
+    prepared = [_write(*made[size], f"blocks-{size}", bundle) for size in sorted(made, reverse=True)]
+    return Preparation(tuple(prepared), expected_output, note)
 
 
-class ProofError(Exception):
-    """A graph does not give the model's vector; the text says how."""
+class WrongGraphError(Exception):
+    """A graph does not run or gives another vector than the model; the text says which."""
 
 
-def _prove(model: onnx.ModelProto, spec: ModelSpec, expected: Vector) -> None:
-    """Run a graph on the test card.
+def _verify(model: onnx.ModelProto, spec: ModelSpec, expected: Vector) -> None:
+    """Run a graph on the test card, and compare its vector with the model's.
 
     Raises:
-        ProofError: it does not run, or gives another vector than the model.
+        WrongGraphError: it does not run, or gives another vector than the model.
     """
     tensor = to_tensor(Image.fromarray(draw_test_card()), spec.preprocess)
     try:
@@ -137,44 +136,44 @@ def _prove(model: onnx.ModelProto, spec: ModelSpec, expected: Vector) -> None:
         )
         vector = session.run([spec.output_name], {spec.input_name: tensor})[0][0]
     except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen unrelated types
-        raise ProofError(f"it does not run: {str(error).splitlines()[0][:200]}") from None
+        raise WrongGraphError(f"it does not run: {first_line(error, 200)}") from None
     cosine = cosine_of(vector, expected)
     if not cosine >= MIN_COSINE:
-        raise ProofError(f"it gives another vector of the test card, cosine {cosine:.6f}")
+        raise WrongGraphError(f"it gives another vector of the test card, cosine {cosine:.6f}")
 
 
-def _narrowed(graph: bytes, spec: ModelSpec) -> onnx.ModelProto:
-    """The model with one input, one output, and every number of the input's shape but the batch's."""
+def _with_fixed_shape(graph: bytes, spec: ModelSpec) -> onnx.ModelProto:
+    """The model with only the input and the output of the spec, and an input shape that is fixed except the batch."""
     model = onnx.load_from_string(graph)
-    taken, given = onnx.ValueInfoProto(), onnx.ValueInfoProto()
-    taken.CopyFrom(next(value for value in model.graph.input if value.name == spec.input_name))
-    given.CopyFrom(next(value for value in model.graph.output if value.name == spec.output_name))
+    pixels, vectors = onnx.ValueInfoProto(), onnx.ValueInfoProto()
+    pixels.CopyFrom(next(value for value in model.graph.input if value.name == spec.input_name))
+    vectors.CopyFrom(next(value for value in model.graph.output if value.name == spec.output_name))
     size = spec.preprocess.input_size
-    for dimension, number in zip(taken.type.tensor_type.shape.dim[1:], (3, size, size), strict=True):
+    for dimension, number in zip(pixels.type.tensor_type.shape.dim[1:], (3, size, size), strict=True):
         dimension.dim_value = number
-    # Old exports name their weights among the inputs.
-    for values, kept in ((model.graph.input, taken), (model.graph.output, given)):
+    # Old exports also list their weights as inputs.
+    for values, kept in ((model.graph.input, pixels), (model.graph.output, vectors)):
         del values[:]
         values.append(kept)
     return model
 
 
-def optimised(model: onnx.ModelProto, near: Path | None = None) -> onnx.ModelProto:
-    """What onnxruntime makes of a model for the CPU at hand; by way of a file in the folder `near`, or anywhere."""
-    with tempfile.TemporaryDirectory(prefix=".optimised-", dir=near) as folder:
-        path = Path(folder) / "optimised.onnx"
+def optimised(model: onnx.ModelProto, folder: Path | None = None) -> onnx.ModelProto:
+    """Optimise a model with onnxruntime for this CPU; `folder` holds a temporary file (None: the system's folder)."""
+    with tempfile.TemporaryDirectory(prefix=".optimised-", dir=folder) as scratch:
+        path = Path(scratch) / "optimised.onnx"
         options = base_options(1)
         options.optimized_model_filepath = str(path)
         ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        return _in_order(onnx.load(path))
+        return _reproducible(onnx.load(path))
 
 
 def _with_weights_first(model: onnx.ModelProto) -> onnx.ModelProto:
-    return _in_order(products.weights_first(model, _shapes(model, products.multiplied(model))))
+    return _reproducible(matmul.weights_first(model, _shapes(model, matmul.multiplied(model))))
 
 
-def _in_order(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph, the same bytes every time: onnxruntime names what it adds as its hash tables happen to lie."""
+def _reproducible(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Rename nodes and sort weights, so that every run gives the same bytes: onnxruntime's order is random."""
     for number, node in enumerate(model.graph.node):
         node.name = f"{node.op_type}_{number}"
     weights = sorted(model.graph.initializer, key=lambda tensor: tensor.name)
@@ -183,54 +182,55 @@ def _in_order(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def block_size(bird: onnx.ModelProto) -> int:
-    """The width of the blocks in a canary: its stem's filters are padded to a multiple of it."""
-    weights = {tensor.name: tensor for tensor in bird.graph.initializer}
-    stem = next(node for node in bird.graph.node if node.op_type == "Conv" and node.input[0] == CANARY_INPUT)
-    return min(blocks.SIZES) if weights[stem.input[1]].dims[0] == STEM_CHANNELS else max(blocks.SIZES)
+def block_size(optimised_canary: onnx.ModelProto) -> int:
+    """The block size of an optimised canary: its stem's filters are padded to a multiple of it."""
+    graph = optimised_canary.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    stem = next(node for node in graph.node if node.op_type == "Conv" and node.input[0] == CANARY_INPUT)
+    return min(nchwc.SIZES) if weights[stem.input[1]].dims[0] == STEM_CHANNELS else max(nchwc.SIZES)
 
 
 def _reblocked(model: onnx.ModelProto, size: int, target: int) -> onnx.ModelProto:
-    return blocks.reblock(model, size, target, channels(model))
+    return nchwc.reblock(model, size, target, channels(model))
 
 
 def channels(model: onnx.ModelProto) -> Mapping[str, int]:
-    """How many channels the tensors have that enter blocks."""
-    last = blocks.entering_last(model)
-    wanted = blocks.entering(model)
+    """The number of channels of each tensor that is converted to blocks."""
+    last = nchwc.entering_last(model)
+    wanted = nchwc.entering(model)
     shapes = _shapes(model, wanted)
     return {name: shapes[name][-1 if name in last else 1] for name in wanted}
 
 
 def _shapes(model: onnx.ModelProto, wanted: Iterable[str]) -> Mapping[str, tuple[int, ...]]:
-    """Shapes of tensors for a batch of one, from a run: shape inference does not know what onnxruntime adds."""
-    seen = onnx.ModelProto()
-    seen.CopyFrom(model)
-    (taken,) = seen.graph.input
-    shape = tuple(dimension.dim_value or 1 for dimension in taken.type.tensor_type.shape.dim)
-    given = {value.name for value in seen.graph.output}
-    for name in sorted(set(wanted) - {taken.name} - given):
-        seen.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    session = ort.InferenceSession(seen.SerializeToString(), prepared_options(1), providers=["CPUExecutionProvider"])
+    """Shapes of tensors for a batch of one, from a run: shape inference does not know onnxruntime's own operators."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    (pixels,) = copy.graph.input
+    shape = tuple(dimension.dim_value or 1 for dimension in pixels.type.tensor_type.shape.dim)
+    outputs = {value.name for value in copy.graph.output}
+    for name in sorted(set(wanted) - {pixels.name} - outputs):
+        copy.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    session = ort.InferenceSession(copy.SerializeToString(), prepared_options(1), providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_outputs()]
-    found = session.run(names, {taken.name: np.zeros(shape, np.float32)})
-    return {taken.name: shape, **{name: value.shape for name, value in zip(names, found, strict=True)}}
+    values = session.run(names, {pixels.name: np.zeros(shape, np.float32)})
+    return {pixels.name: shape, **{name: value.shape for name, value in zip(names, values, strict=True)}}
 
 
-def _song(bird: onnx.ModelProto, options: ort.SessionOptions) -> npt.NDArray[np.float32]:
-    session = ort.InferenceSession(bird.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    song: npt.NDArray[np.float32] = session.run([CANARY_OUTPUT], {CANARY_INPUT: canary_pixels()})[0][0]
-    return song
+def _canary_output(model: onnx.ModelProto, options: ort.SessionOptions) -> npt.NDArray[np.float32]:
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    output: npt.NDArray[np.float32] = session.run([CANARY_OUTPUT], {CANARY_INPUT: canary_pixels()})[0][0]
+    return output
 
 
-def _written(model: onnx.ModelProto, bird: onnx.ModelProto | None, name: str, bundle: Path) -> PreparedGraph:
+def _write(model: onnx.ModelProto, canary_graph: onnx.ModelProto | None, name: str, bundle: Path) -> PreparedGraph:
     weights = bundle / f"{name}.weights"
-    weights.write_bytes(_moved_out(model, weights.name))
+    weights.write_bytes(_externalise(model, weights.name))
     return PreparedGraph(
         name=name,
         graph=_file(bundle / f"{name}.onnx", model),
         weights=BundleFile(weights.name, weights.stat().st_size, sample_sha256(weights)),
-        canary=None if bird is None else _file(bundle / f"{name}.canary.onnx", bird),
+        canary=None if canary_graph is None else _file(bundle / f"{name}.canary.onnx", canary_graph),
     )
 
 
@@ -239,18 +239,18 @@ def _file(path: Path, model: onnx.ModelProto) -> BundleFile:
     return BundleFile(path.name, path.stat().st_size, file_sha256(path))
 
 
-def _moved_out(model: onnx.ModelProto, location: str) -> bytes:
-    """Take the large weights out of a graph; gives the bytes of the file that it now refers to."""
+def _externalise(model: onnx.ModelProto, location: str) -> bytes:
+    """Move the large weights of a graph to external data; returns the bytes of the file `location`."""
     data = bytearray()
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor).tobytes()
         if len(values) < _EXTERNAL_BYTES:
             continue
         data += bytes(-len(data) % _ALIGNMENT)
-        outside = {"location": location, "offset": len(data), "length": len(values)}
+        reference = {"location": location, "offset": len(data), "length": len(values)}
         tensor.CopyFrom(onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims))
         tensor.data_location = onnx.TensorProto.EXTERNAL
-        for key, value in outside.items():
+        for key, value in reference.items():
             tensor.external_data.add(key=key, value=str(value))
         data += values
     return bytes(data)

@@ -1,4 +1,4 @@
-"""Which model bundle the local function gets: baked once, then reused."""
+"""The bundle for a local command: an existing one, or one that is baked once and then reused."""
 
 from pathlib import Path
 
@@ -10,18 +10,18 @@ from handler.model.prepared import check_size
 from handler.model.spec import SPEC_FILE, load_spec
 from infra.common.errors import OperatorError
 from infra.common.hashing import file_sha256
-from infra.common.paths import MODELS, SHIPPED, shown
+from infra.common.paths import MANIFESTS, MODELS, shown
 
 
 def bundle_for(model: str) -> Path:
-    """The bundle of a manifest's name, or of a directory that holds one.
+    """The directory of a model's bundle.
 
     Args:
-        model: such as `efficientnet-lite0`, baked into `build/models` when it is not there as it would be baked now;
-            or a path.
+        model: a manifest's name, such as `efficientnet-lite0`, which is baked into `build/models` unless an up-to-date
+            bundle is there; or the path of a bundle.
 
     Raises:
-        OperatorError: there is neither a valid bundle there nor a manifest of that name, or it cannot be baked.
+        OperatorError: the path has no valid bundle, there is no manifest of that name, or the bake failed.
     """
     given = Path(model)
     if given.is_dir():
@@ -35,7 +35,7 @@ def bundle_for(model: str) -> Path:
         _check(baked)
         _check_fresh(baked, model)
     except BundleError:
-        from infra.bake import bake, find_manifest  # noqa: PLC0415 - onnx and httpx are only needed the first time
+        from infra.bake import bake, find_manifest  # noqa: PLC0415 - onnx and httpx are needed only to bake
 
         find_manifest(model)
         print(f"Baking the model {model} into {shown(baked)} (once) ...", flush=True)
@@ -50,13 +50,13 @@ def _check(bundle: Path) -> None:
 
 
 def _check_fresh(bundle: Path, model: str) -> None:
-    """Whether baking it again would make the same: from the same manifest, with the same onnxruntime.
+    """Check that a bundle is up to date: made from the same manifest with the same onnxruntime.
 
     Raises:
-        BundleError: it would not.
+        BundleError: it is not.
     """
-    manifest = SHIPPED / f"{model}.toml"
+    manifest = MANIFESTS / f"{model}.toml"
     fields = orjson.loads((bundle / SPEC_FILE).read_bytes())
     made = fields.get("manifest_sha256"), fields.get("prepared_by")
     if not manifest.is_file() or made != (file_sha256(manifest), ort.__version__):
-        raise BundleError(f"{bundle} was baked from another manifest, or with another onnxruntime")
+        raise BundleError(f"{bundle} was baked from another version of the manifest, or with another onnxruntime")

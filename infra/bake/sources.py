@@ -1,4 +1,4 @@
-"""Manifest -> source files on this machine, each the one that was pinned or accepted."""
+"""Manifest -> source files on this machine, each with the pinned or an accepted hash."""
 
 import hashlib
 import os
@@ -13,18 +13,18 @@ from infra.bake.manifest import Manifest, SourceFile, files_of
 from infra.common import wheels
 from infra.common.errors import OperatorError
 from infra.common.hashing import file_sha256
+from infra.common.paths import CACHE
 
-CACHE = Path(__file__).parents[2] / "build" / "cache"
 MIRROR_VARIABLE = "DROPVEC_MIRROR"
 
 
 @dataclass(frozen=True)
 class Files:
-    """A model's source files.
+    """A model's source files on this machine.
 
     Attributes:
-        paths: by their paths in the manifest.
-        sha256: likewise, hex.
+        paths: path in the manifest to path on this machine.
+        sha256: path in the manifest to SHA-256, hex.
     """
 
     paths: dict[str, Path] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Files:
         return self.paths[file.path]
 
     def hash(self, file: SourceFile) -> str:
-        """Its SHA-256, hex."""
+        """The SHA-256 of a file, hex."""
         return self.sha256[file.path]
 
 
@@ -46,17 +46,17 @@ def fetch(
     cache: Path = CACHE,
     console: Console | None = None,
 ) -> Files:
-    """Get every file that a manifest names.
+    """Fetch every file that a manifest names.
 
     Args:
-        manifest: says where from.
-        accepted: SHA-256, hex, of files that the manifest could not pin and that a person stands for.
-        mirror: asked instead of the hosts of the manifest; None takes that of the environment, if any.
-        cache: where files are kept that come from elsewhere.
-        console: where progress is shown; None: nowhere.
+        manifest: the model's manifest.
+        accepted: SHA-256, hex, of files that are not pinned in the manifest and that the user accepts.
+        mirror: replaces the hosts of the manifest; None for DROPVEC_MIRROR, if it is set.
+        cache: where downloaded files are kept.
+        console: where progress is shown; None for no output.
 
     Raises:
-        OperatorError: a file cannot be had, is another one than was pinned, or is one that nobody stands for yet.
+        OperatorError: a file cannot be fetched, does not have the pinned hash, or is neither pinned nor accepted.
     """
     wanted = files_of(manifest)
     if manifest.source.kind == "pypi":
@@ -66,8 +66,8 @@ def fetch(
     if manifest.source.kind == "file":
         return _local(manifest, wanted)
     folder = cache / manifest.name / hashlib.sha256(manifest.source.base.encode()).hexdigest()[:12]
-    stood_for = {sha256.lower() for sha256 in accepted}
-    return _remote(manifest, folder, stood_for, mirror or os.environ.get(MIRROR_VARIABLE) or None, console)
+    lower_case = {sha256.lower() for sha256 in accepted}
+    return _remote(manifest, folder, lower_case, mirror or os.environ.get(MIRROR_VARIABLE) or None, console)
 
 
 def _local(manifest: Manifest, wanted: list[SourceFile]) -> Files:
@@ -80,7 +80,8 @@ def _local(manifest: Manifest, wanted: list[SourceFile]) -> Files:
             raise OperatorError(f"{manifest.path} names {path}, which cannot be read ({error.strerror})") from None
         if file.sha256 not in {"", sha256}:
             raise OperatorError(
-                f"{path} has sha256 {sha256}, expected {file.sha256}: it is another file than was pinned"
+                f"{path} has sha256 {sha256}, but {manifest.path} pins {file.sha256}; "
+                "replace the file or correct the pin"
             )
         found.paths[file.path], found.sha256[file.path] = path, sha256
     return found
@@ -88,37 +89,37 @@ def _local(manifest: Manifest, wanted: list[SourceFile]) -> Files:
 
 def _remote(manifest: Manifest, folder: Path, accepted: set[str], mirror: str | None, console: Console | None) -> Files:
     base = manifest.source.base.rstrip("/")
-    found, strangers = Files(), []
+    found, unverified = Files(), []
     for file in files_of(manifest):
-        path = folder / _place(file)
-        known = file.sha256 or _accepted_already(path, accepted)
+        path = folder / _cache_name(file)
+        known = file.sha256 or _accepted_sha256(path, accepted)
         url = file.path if "://" in file.path else f"{base}/{file.path}"
         sha256 = download(Remote(url, known or None, file.bytes or None), path, mirror=mirror, console=console)
         if not known and sha256 not in accepted:
-            strangers.append((file, sha256))
+            unverified.append((file, sha256))
         found.paths[file.path], found.sha256[file.path] = path, sha256
-    if strangers:
-        raise _unverified(manifest, strangers)
+    if unverified:
+        raise _unverified_error(manifest, unverified)
     return found
 
 
-def _place(file: SourceFile) -> str:
-    """Where a file goes in the cache: as it lies in its source, so that no two share a place."""
+def _cache_name(file: SourceFile) -> str:
+    """A file's path in the cache, unique among the files of a source."""
     if "://" not in file.path:
         return file.path
     return f"{hashlib.sha256(file.path.encode()).hexdigest()[:12]}/{file.name}"
 
 
-def _accepted_already(path: Path, accepted: set[str]) -> str:
-    """The hash of a file that an earlier run has fetched, when it has been accepted since."""
+def _accepted_sha256(path: Path, accepted: set[str]) -> str:
+    """The hash of a file that an earlier run downloaded, if it is among the accepted ones; empty otherwise."""
     sha256 = file_sha256(path) if accepted and path.is_file() else ""
     return sha256 if sha256 in accepted else ""
 
 
-def _unverified(manifest: Manifest, strangers: list[tuple[SourceFile, str]]) -> OperatorError:
-    told = ", ".join(f"{file.path} has sha256 {sha256}" for file, sha256 in strangers)
-    options = " ".join(f"--accept {sha256}" for _, sha256 in strangers)
+def _unverified_error(manifest: Manifest, files: list[tuple[SourceFile, str]]) -> OperatorError:
+    hashes = ", ".join(f"{file.path} has sha256 {sha256}" for file, sha256 in files)
+    options = " ".join(f"--accept {sha256}" for _, sha256 in files)
     return OperatorError(
-        f"{manifest.name} is unverified: nobody could check these files when its manifest was written, and "
-        f"{told}; if they are the ones that you mean, bake again with {options}"
+        f"{manifest.name} is unverified: its manifest does not pin the hash of every file, and {hashes}; if you trust "
+        f"these files, bake again with {options}"
     )

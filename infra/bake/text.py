@@ -1,4 +1,4 @@
-"""The text tower of a bundle: copied, proved to run, and described."""
+"""The text tower of a bundle: copy it, check that it runs, and describe it."""
 
 import shutil
 from pathlib import Path
@@ -25,7 +25,7 @@ def add_text(manifest: Manifest, tower: TextTower, files: Files, bundle: Path) -
     """Copy a text tower into a bundle, and load it from there.
 
     Raises:
-        OperatorError: it is not what the manifest says, or does not tell one text from another.
+        OperatorError: it does not match the manifest, or gives the same vector for different texts.
     """
     shutil.copyfile(files.path(tower.file), bundle / GRAPH_FILE)
     shutil.copyfile(files.path(tower.tokenizer), bundle / TOKENIZER_FILE)
@@ -33,9 +33,11 @@ def add_text(manifest: Manifest, tower: TextTower, files: Files, bundle: Path) -
         encoder = load_text_encoder(bundle, _spec(tower, bundle), manifest.embedding_dim)
         one, other = encoder.embed(_PROBES)
     except DropvecError as error:
-        raise OperatorError(f"the text tower of {manifest.name} is not as its manifest says: {error}") from None
+        raise OperatorError(f"the text tower of {manifest.name} does not match its manifest: {error}") from None
     if not one.any() or np.allclose(one, other):
-        raise OperatorError(f"the text tower of {manifest.name} makes the same vector of every text")
+        raise OperatorError(
+            f"the text tower of {manifest.name} gives the same vector for every text; check [text] in its manifest"
+        )
     return encoder
 
 
@@ -60,8 +62,8 @@ def _file(path: Path) -> BundleFile:
 
 
 def _inputs(path: Path, name: str) -> tuple[str, str | None]:
-    """The dtype of the graph's token ids, and the name of its mask: some exports of CLIP want one."""
+    """The dtype of the graph's token ids, and the name of its attention mask, which some exports of CLIP require."""
     inputs = {item.name: str(item.type) for item in open_session(path, base_options(1)).get_inputs()}
     if name not in inputs:
-        raise BundleError(f"{path.name} takes {', '.join(inputs)}, not {name!r}: mend [text] input")
+        raise BundleError(f"{path.name} has the inputs {', '.join(inputs)}, not {name!r}; correct [text] input")
     return inputs[name].removeprefix("tensor(").removesuffix(")"), MASK if MASK in inputs else None

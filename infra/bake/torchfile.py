@@ -1,4 +1,4 @@
-"""Reading a state dict out of torch's old file format, without torch and without running what a pickle says.
+"""Read a state dict from torch's old file format, without torch and without executing code of the pickle.
 
 The file (`torch.save` before torch 1.6, `_legacy_save` in torch/serialization.py) is five pickles: a magic number, a
 protocol version, facts about the machine, the state dict with a persistent id in place of each storage, and the list
@@ -55,43 +55,43 @@ def _rebuild_tensor(
     return _View(storage, offset, shape, strides)
 
 
-# All that a state dict needs; to be asked for anything else is to be attacked. A pickle can also write attributes to
-# what it is given (BUILD), and this table outlives it: so all in it is immutable, or made anew for each pickle.
+# The only globals that a state dict needs; a pickle that asks for another one may be an attack. A pickle can also set
+# attributes of these objects (opcode BUILD), so they are immutable or created anew for each pickle.
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     **{("torch", name): dtype for name, dtype in _DTYPES.items()},
 }
 
 
-# The one written in Python: the one in C takes gigabytes when a damaged file names a huge place in its memo.
-class _StateDictUnpickler(pickle._Unpickler):  # noqa: SLF001 - documented in the module's source as its equal
+# The unpickler written in Python: the one in C allocates gigabytes for a damaged file with a huge memo index.
+class _StateDictUnpickler(pickle._Unpickler):  # noqa: SLF001 - the pickle module's source documents it as equivalent
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - the base class's own signature
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return partial(_rebuild_tensor)
         try:
             return _ALLOWED[module, name]
         except KeyError:
-            raise TorchFileError(f"it asks for {module}.{name}, which no state dict needs") from None
+            raise TorchFileError(f"it refers to {module}.{name}, which no state dict needs") from None
 
     def persistent_load(self, pid: Any) -> _Storage:  # noqa: ANN401 - the base class's own signature
         kind, storage_type, key, _location, elements, view = pid
         if kind != "storage" or storage_type not in _DTYPES.values() or view is not None:
-            raise TorchFileError(f"it refers to {kind!r}, not to a plain storage")
+            raise TorchFileError(f"it refers to {kind!r}, expected a plain storage")
         return _Storage(str(key), storage_type, int(elements))
 
 
 def read_state_dict(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Read every tensor of a state dict, as read-only arrays of their own dtype, strided as the tensors were.
+    """Read every tensor of a state dict, as read-only arrays with the dtypes and strides of the tensors.
 
     Raises:
-        TorchFileError: the file is damaged, in another format, or holds more than a state dict.
+        TorchFileError: the file is damaged, in another format, or contains more than a state dict.
     """
     try:
         views, storages = _read(io.BytesIO(path.read_bytes()))
         return {name: _array(view, storages) for name, view in views.items()}
     except TorchFileError as error:
         raise TorchFileError(f"{path.name} is not a state dict in torch's old format: {error}") from None
-    except Exception as error:  # noqa: BLE001 - a damaged pickle raises nearly anything
+    except Exception as error:  # noqa: BLE001 - a damaged pickle raises nearly any exception
         reason = f"{type(error).__name__}: {error}"
         raise TorchFileError(f"{path.name} is not a state dict in torch's old format: {reason}") from None
 
@@ -104,11 +104,11 @@ def _read(file: io.BytesIO) -> tuple[dict[str, _View], dict[str, npt.NDArray[Any
         raise TorchFileError("it was written on a big-endian machine")
     views = _load(file)
     if not isinstance(views, dict) or not all(isinstance(view, _View) for view in views.values()):
-        raise TorchFileError("it holds something else than tensors by name")
+        raise TorchFileError("it does not contain a dict of tensors")
     used = {view.storage for view in views.values()}
     types = {storage.key: storage for storage in used}
     if len(types) != len(used):
-        raise TorchFileError("its tensors disagree about a storage that they share")
+        raise TorchFileError("its tensors declare different types for a storage that they share")
     storages = {key: _storage(file, types[key]) for key in _load(file)}
     return views, storages
 
@@ -120,16 +120,16 @@ def _load(file: io.BytesIO) -> Any:  # noqa: ANN401 - whatever was pickled
 def _storage(file: io.BytesIO, storage: _Storage) -> npt.NDArray[Any]:
     count, elements = file.read(8), storage.elements
     if len(count) == 8 and int.from_bytes(count, "little", signed=True) != elements:
-        raise TorchFileError(f"storage {storage.key} has not the {elements} elements that are announced")
+        raise TorchFileError(f"storage {storage.key} does not have its declared {elements} elements")
     dtype = np.dtype(storage.dtype)
     data = file.read(elements * dtype.itemsize)
     if len(count) != 8 or len(data) != elements * dtype.itemsize:
-        raise TorchFileError("it is cut short")
+        raise TorchFileError("it is truncated")
     return np.frombuffer(data, dtype)
 
 
 def _array(view: _View, storages: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Lay a view over its storage; the convolutions' weights are permuted views, so the strides matter."""
+    """Make the array of a view; the strides matter, because convolution weights are permuted views."""
     elements = storages[view.storage.key]
     inside = all(size >= 0 for size in view.shape) and all(stride >= 0 for stride in view.strides)
     last = view.offset + sum((size - 1) * stride for size, stride in zip(view.shape, view.strides, strict=True))
@@ -138,5 +138,5 @@ def _array(view: _View, storages: dict[str, npt.NDArray[Any]]) -> npt.NDArray[An
     if 0 in view.shape:
         return np.empty(view.shape, elements.dtype)
     strides = tuple(stride * elements.itemsize for stride in view.strides)
-    # No copy: a stride of 0 can make a few bytes look like terabytes.
+    # Not copied: with a stride of 0 a few bytes can appear as terabytes.
     return np.lib.stride_tricks.as_strided(elements[view.offset :], view.shape, strides, writeable=False)

@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from infra.common.paths import ROOT
+
 NEEDED = ("onnx", "ministack", "rich")
 # These get along with less, where the image is built and before it is.
-NEEDED_BY = {"bake": ("httpx", "onnx", "onnxruntime", "rich"), "image": ()}
+NEEDED_BY = {"bake": ("httpx", "onnx", "onnxruntime", "pydantic", "rich"), "image": ()}
 
 
 def ensure_packages() -> None:

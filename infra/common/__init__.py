@@ -1,1 +1,1 @@
-"""What several parts of the operator code share."""
+"""Code that several parts of `infra` share."""

@@ -1,5 +1,11 @@
-"""The one exception of the operator's commands."""
+"""The one exception of the operator's commands, and how it quotes the errors of libraries."""
 
 
 class OperatorError(Exception):
-    """What went wrong and what to do about it, in one line: printed as it is, without a traceback."""
+    """What is wrong and what to do, in one line. The command prints it without a traceback and exits with 1."""
+
+
+def first_line(error: BaseException, limit: int = 300) -> str:
+    """The first line of an error's text, at most `limit` characters; the name of its type if it has no text."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:limit] if lines else type(error).__name__

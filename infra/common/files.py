@@ -1,4 +1,4 @@
-"""A file that appears whole or not at all."""
+"""Writing a file atomically."""
 
 import os
 import tempfile
@@ -12,11 +12,13 @@ from infra.common.paths import shown
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that takes its place when all is written, and is gone when not.
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside `path`, and rename it to `path` when the block ends without an error.
+
+    If the block raises, the temporary file is deleted and a file that was at `path` stays as it was.
 
     Raises:
-        OperatorError: the system does not let it be written.
+        OperatorError: the file cannot be written.
     """
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")

@@ -1,4 +1,4 @@
-"""What the table holds of an image: DynamoDB's form -> plain values; nearest neighbours. Pure."""
+"""Items of the table as plain Python values, and nearest neighbours among them. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,11 +10,11 @@ Item = dict[str, Any]
 Vectors = npt.NDArray[np.float32]
 
 _LITTLE_ENDIAN = {"float32": "<f4", "float16": "<f2"}
-_BLOCK = 1024  # rows compared at a time, so that memory stays small with many images
+_BLOCK = 1024  # rows compared at a time, to limit memory
 
 
 def plain(item: Mapping[str, Mapping[str, Any]]) -> Item:
-    """An item in DynamoDB's wire form as plain values.
+    """Convert an item from DynamoDB's wire form to plain values.
 
     `N` becomes int or float, `BOOL` bool, `S` str; `embedding` becomes a float32 array of (embedding_dim,).
     """
@@ -25,20 +25,20 @@ def plain(item: Mapping[str, Mapping[str, Any]]) -> Item:
     return values
 
 
-def _value(kind: str, value: Any) -> Any:  # noqa: ANN401 - whatever DynamoDB holds
+def _value(kind: str, value: Any) -> Any:  # noqa: ANN401 - any type of DynamoDB
     if kind == "N":
         return float(value) if any(mark in value for mark in ".eE") else int(value)
     return value
 
 
 def nearest(items: Sequence[Item]) -> dict[str, tuple[str, float]]:
-    """Each embedded image's nearest other one among those of the same fingerprint.
+    """Find the nearest neighbour of each embedded image among those with the same fingerprint.
 
     Args:
         items: plain items, some without `embedding`.
 
     Returns:
-        `source` to the other's `source` and their cosine; images that have none to compare with are left out.
+        `source` to the neighbour's `source` and the cosine; images without another one to compare with are left out.
     """
     groups: dict[str, list[Item]] = {}
     for item in items:
@@ -55,7 +55,7 @@ def nearest(items: Sequence[Item]) -> dict[str, tuple[str, float]]:
 
 
 def _closest(vectors: Vectors) -> tuple[npt.NDArray[np.intp], Vectors]:
-    """The index of each row's closest other row, and the cosine to it."""
+    """For each row, the index of the closest other row and the cosine to it."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     units = vectors / np.where(lengths == 0, np.float32(1), lengths)
     closest = np.empty(len(units), dtype=np.intp)

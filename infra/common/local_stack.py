@@ -1,4 +1,4 @@
-"""The stack on the local AWS: the names of its parts, and the file by which other processes find it."""
+"""The stack on the local AWS: the names of its resources, and the file where other processes read them."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -20,7 +20,11 @@ STACK_FILE = UP / "stack.json"
 
 @dataclass(frozen=True)
 class Stack:
-    """A deployed stack: the names of its parts, and clients that reach them."""
+    """A deployed stack: the names of its resources, and clients for them.
+
+    Attributes:
+        swapped: logical names of the functions that run as a zip instead of a container image.
+    """
 
     endpoint: str
     region: str
@@ -33,12 +37,12 @@ class Stack:
     swapped: tuple[str, ...]
 
     def source(self, key: str) -> str:
-        """The table's key for an uploaded object."""
+        """The table key (`source`) of an uploaded object."""
         return f"s3://{self.uploads_bucket}/{key}"
 
     @cached_property
     def s3(self) -> "S3Client":
-        """S3; thread-safe, like every client."""
+        """S3. All clients are thread-safe."""
         client: S3Client = session().client("s3", endpoint_url=self.endpoint, config=CONFIG)
         return client
 
@@ -61,23 +65,23 @@ class Stack:
         return client
 
     def to_json(self) -> str:
-        """For `from_json`, in another process."""
+        """The stack as JSON, for `from_json` in another process."""
         return json.dumps(asdict(self), indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> "Stack":
-        """The stack that `to_json` wrote."""
+        """Read the JSON of `to_json`."""
         fields = json.loads(text)
         return cls(**(fields | {"swapped": tuple(fields["swapped"])}))
 
 
 def running() -> Stack:
-    """The stack of the `up` that runs in this folder.
+    """The stack of the `up` command that is running in this folder.
 
     Raises:
-        OperatorError: none does.
+        OperatorError: none is running.
     """
     try:
         return Stack.from_json(STACK_FILE.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError):
-        raise OperatorError("no local AWS is running: start one in another terminal with `make up`") from None
+        raise OperatorError("no local AWS is running; start one in another terminal with `make up`") from None

@@ -1,4 +1,4 @@
-"""Signals: every polite way to end a command goes through its clean-up, and nothing interrupts that."""
+"""SIGINT, SIGTERM and SIGHUP end a command through its clean-up code, and cannot interrupt the clean-up."""
 
 import signal
 import threading
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_POLITE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP, raised where the program stands, as Python does with Ctrl-C."""
+    """SIGTERM or SIGHUP, raised as an exception in the main thread, as Python raises KeyboardInterrupt for SIGINT."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -23,28 +23,28 @@ def _raise(signum: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def terminations_raised() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into `Terminated`, and SIGINT into `KeyboardInterrupt`, while inside."""
-    kept = {signum: signal.getsignal(signum) for signum in _POLITE}
-    for signum, handler in kept.items():
-        if handler is not signal.SIG_IGN:  # started with nohup: stays deaf to it
+    """Within the block, raise `Terminated` for SIGTERM and SIGHUP, and `KeyboardInterrupt` for SIGINT."""
+    previous = {signum: signal.getsignal(signum) for signum in _SIGNALS}
+    for signum, handler in previous.items():
+        if handler is not signal.SIG_IGN:  # nohup ignores SIGHUP; keep ignoring it
             signal.signal(signum, _raise)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a script's `&` has it ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell script's `&` starts us with SIGINT ignored
     try:
         yield
     finally:
-        for signum, handler in kept.items():
+        for signum, handler in previous.items():
             signal.signal(signum, handler)
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Be deaf to a second Ctrl-C, and to its relatives, while inside."""
+    """Ignore SIGINT, SIGTERM and SIGHUP within the block."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals only ever reach the main thread
+        yield  # Python handles signals in the main thread only
         return
-    kept = {signum: signal.signal(signum, signal.SIG_IGN) for signum in _POLITE}
+    previous = {signum: signal.signal(signum, signal.SIG_IGN) for signum in _SIGNALS}
     try:
         yield
     finally:
-        for signum, handler in kept.items():
+        for signum, handler in previous.items():
             signal.signal(signum, handler)

@@ -1,4 +1,4 @@
-"""Read `infra/template.yaml`, and swap the one thing of it that needs Docker."""
+"""Read `infra/template.yaml`, and replace container-image functions, which need Docker, with zip functions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ _FUNCTION = "AWS::Serverless::Function"
 
 @dataclass(frozen=True)
 class ZipCode:
-    """A function's code as an object in S3, with a `bootstrap` in it."""
+    """A function's code: a zip in S3 with a `bootstrap` program in it."""
 
     bucket: str
     key: str
@@ -21,11 +21,11 @@ class ZipCode:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short tags, such as `!Ref`."""
+    """Loads YAML with CloudFormation's short tags, such as `!Ref`."""
 
 
 def _long_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    """`!GetAtt A.B` -> `{"Fn::GetAtt": ["A", "B"]}`, and so on."""
+    """Convert a short tag to its long form: `!GetAtt A.B` -> `{"Fn::GetAtt": ["A", "B"]}`."""
     value: Any
     if isinstance(node, yaml.ScalarNode):
         value = loader.construct_scalar(node)
@@ -33,7 +33,7 @@ def _long_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
         value = loader.construct_sequence(node, deep=True)
     elif isinstance(node, yaml.MappingNode):
         value = loader.construct_mapping(node, deep=True)
-    else:  # pragma: no cover - YAML has no fourth kind
+    else:  # pragma: no cover - YAML has no fourth kind of node
         raise TypeError(type(node))
     if tag == "GetAtt" and isinstance(value, str):
         value = value.split(".", 1)
@@ -44,23 +44,22 @@ _Loader.add_multi_constructor("!", _long_form)
 
 
 def load(path: Path) -> Template:
-    """Read a YAML template; short tags become long-form intrinsics, so that it can be written as JSON."""
-    # A subclass of SafeLoader: it makes plain values only.
-    template: Template = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - see above
+    """Read a YAML template; short tags become long-form intrinsics, so it can be written as JSON."""
+    template: Template = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
     return template
 
 
 def with_zip_functions(template: Template, code: ZipCode) -> tuple[Template, list[str]]:
-    """Give every container-image function the zip instead; all else stays as it is.
+    """Replace the code of every container-image function with a zip; everything else stays unchanged.
 
     Returns:
-        The new template (the given one is untouched) and the swapped resources' logical names.
+        A new template, and the logical names of the functions that were changed.
     """
     resources = dict(template["Resources"])
     swapped = [name for name, resource in resources.items() if _is_image_function(resource)]
     for name in swapped:
-        kept = {key: value for key, value in resources[name].items() if key != "Metadata"}
-        resources[name] = kept | {"Properties": _zipped(resources[name]["Properties"], code)}
+        rest = {key: value for key, value in resources[name].items() if key != "Metadata"}
+        resources[name] = rest | {"Properties": _zip_properties(resources[name]["Properties"], code)}
     return template | {"Resources": resources}, swapped
 
 
@@ -68,10 +67,10 @@ def _is_image_function(resource: dict[str, Any]) -> bool:
     return bool(resource["Type"] == _FUNCTION and resource["Properties"].get("PackageType") == "Image")
 
 
-def _zipped(properties: dict[str, Any], code: ZipCode) -> dict[str, Any]:
+def _zip_properties(properties: dict[str, Any], code: ZipCode) -> dict[str, Any]:
     image_only = {"PackageType", "ImageUri", "ImageConfig"}
-    kept = {key: value for key, value in properties.items() if key not in image_only}
-    return kept | {
+    rest = {key: value for key, value in properties.items() if key not in image_only}
+    return rest | {
         "Runtime": "provided.al2023",
         "Handler": code.handler,
         "CodeUri": {"Bucket": code.bucket, "Key": code.key},

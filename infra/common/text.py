@@ -2,5 +2,5 @@
 
 
 def printable(name: str) -> str:
-    """A file's name with all that could move a terminal's cursor replaced."""
-    return "".join(character if character.isprintable() else "�" for character in name)
+    """A file name with every control character replaced, so that it cannot move the terminal's cursor."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)

@@ -1,1 +1,1 @@
-"""Programs of the container image's build: `infra/Dockerfile` runs them, each by its path."""
+"""Build the container image: `build` starts the build; `infra/Dockerfile` runs other programs by their paths."""

@@ -1,4 +1,4 @@
-"""Build the function's container image with whatever builds images here: docker, podman or buildah."""
+"""Build the function's container image with docker, podman or buildah."""
 
 import os
 import platform
@@ -14,42 +14,39 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.common.errors import OperatorError
+from infra.common.paths import DOCKERFILE, MANIFESTS, ROOT
 from infra.container.pip_settings import Settings, pip_settings
 
-ROOT = Path(__file__).resolve().parents[2]
-DOCKERFILE = ROOT / "infra" / "Dockerfile"
-MANIFESTS = ROOT / "infra" / "manifests"
-
-# Where the build sees what a person's own model is made of; `.dockerignore` lets it in.
+# Files of the user's own model are copied here, because `.dockerignore` includes this folder in the build context.
 CONTEXT = ROOT / "build" / "image" / "context"
 
-# As container builders call them.
+# Lambda's names of architectures -> those of container builders.
 _PLATFORMS = {"x86_64": "amd64", "arm64": "arm64"}
 
 _ENGINES: Mapping[str, tuple[str, ...]] = {
-    # Lambda does not take an index of manifests, which is what a build with provenance gives.
+    # With provenance the image is an index of manifests, which Lambda does not accept.
     "docker": ("docker", "buildx", "build", "--load", "--provenance=false"),
     "podman": ("podman", "build", "--layers", "--force-rm"),
     "buildah": ("buildah", "build", "--layers", "--force-rm"),
 }
-# What an engine answers only when it could build.
+# A subcommand that succeeds only if the engine can build.
 _PROBES = {"docker": "version", "podman": "info", "buildah": "info"}
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-_MOST_FILES, _MOST_BYTES = 1000, 8 << 30
+_MAX_FILES, _MAX_BYTES = 1000, 8 << 30
 
 
 @dataclass(frozen=True)
 class Build:
-    """An image that is wanted.
+    """The settings of a build.
 
     Attributes:
-        model: a manifest's name in infra/manifests, the path of a manifest, or a bundle's folder.
+        model: the name of a manifest in infra/manifests, the path of a manifest, or a bundle's directory.
         tag: the image's name, such as `dropvec:latest`.
-        base: the base image; None leaves the Dockerfile's own.
-        architecture: `x86_64` or `arm64`; None is this machine's.
+        base: the base image; None for the default of the Dockerfile.
+        architecture: `x86_64` or `arm64`; None for this machine's.
         bake: options of `python -m infra bake`.
-        labels: a file for its `--labels`.
-        engine: one of docker, podman and buildah; None takes the first that answers.
+        labels: the file for its option `--labels`.
+        engine: docker, podman or buildah; None for the first that works.
     """
 
     model: str
@@ -62,10 +59,10 @@ class Build:
 
 
 def build(wanted: Build) -> None:
-    """Build the image, telling as the engine tells.
+    """Build the image; the engine prints its own progress.
 
     Raises:
-        OperatorError: nothing here can build it, or the build failed.
+        OperatorError: no engine works, or the build failed.
     """
     engine = find_engine(wanted.engine)
     if wanted.architecture:
@@ -78,24 +75,27 @@ def build(wanted: Build) -> None:
         command = build_command(engine, wanted, arguments, _image_labels(wanted.base), secrets)
         done = subprocess.run(command, cwd=ROOT, check=False)
     if done.returncode != 0:
-        raise OperatorError(f"{engine} could not build {wanted.tag}; what it printed last says why")
-    print(f"{wanted.tag} is built, with {wanted.model}. In it, /opt/dropvec.cdx.json lists what it is made of.")
+        raise OperatorError(f"{engine} could not build {wanted.tag}; the reason is in its output above")
+    print(f"Built {wanted.tag} with {wanted.model}. Its software bill of materials is /opt/dropvec.cdx.json.")
 
 
 def find_engine(name: str | None = None) -> str:
-    """An engine that could build now.
+    """Find an engine that works.
+
+    Args:
+        name: the engine to use; None for the first that works.
 
     Raises:
-        OperatorError: there is none, or not the one that was named.
+        OperatorError: no engine works, or the named one does not.
     """
     for engine in [name] if name else _ENGINES:
-        if shutil.which(engine) and _answers(engine):
+        if shutil.which(engine) and _works(engine):
             return engine
     if name:
-        raise OperatorError(f"{name} is not here, or does not answer; see what `{name} {_PROBES[name]}` says")
+        raise OperatorError(f"{name} is not installed or not running; check with `{name} {_PROBES[name]}`")
     raise OperatorError(
-        "an image needs docker, podman or buildah, and none of them answers here: start Docker, or install one "
-        "(Debian and Ubuntu: apt-get install buildah)"
+        "building an image needs docker, podman or buildah, and none of them is installed and running; start Docker, "
+        "or install one (Debian and Ubuntu: apt-get install buildah)"
     )
 
 
@@ -106,14 +106,14 @@ def build_command(
     labels: Mapping[str, str],
     secrets: Mapping[str, Path],
 ) -> list[str]:
-    """The command that builds, to be run in the repository; arguments that are None or empty keep their defaults."""
+    """The build command, to run in the repository; arguments that are None or empty keep their defaults."""
     command = [*_ENGINES[engine], "--file", str(DOCKERFILE.relative_to(ROOT)), "--tag", wanted.tag]
     if wanted.architecture:
         command += ["--platform", f"linux/{_PLATFORMS[wanted.architecture]}"]
     for name, value in arguments.items():
         command += ["--build-arg", f"{name}={value}"] if value else []
     for name in (name for name in _PROXIES if name in os.environ):
-        command += ["--build-arg", name]  # builders know these, and keep them out of the image
+        command += ["--build-arg", name]  # predefined arguments, which builders do not store in the image
     for name, value in labels.items():
         command += ["--label", f"org.opencontainers.image.{name}={value}"]
     for name, path in secrets.items():
@@ -121,30 +121,30 @@ def build_command(
     return [*command, "."]
 
 
-def _answers(engine: str) -> bool:
+def _works(engine: str) -> bool:
     done = subprocess.run([engine, _PROBES[engine]], capture_output=True, check=False)
     return done.returncode == 0
 
 
 def _check_architecture(wanted: str) -> None:
-    """See that programs of an architecture run here; beyond Linux, engines bring an emulator of their own."""
+    """Check that this machine can run programs of an architecture; outside Linux, engines include an emulator."""
     machine = {"aarch64": "arm64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine())
     emulators = Path("/proc/sys/fs/binfmt_misc")
     name = {"arm64": "qemu-aarch64"}.get(wanted, f"qemu-{wanted}")
     if machine == wanted or platform.system() != "Linux" or (emulators / name).exists():
         return
     raise OperatorError(
-        f"this machine is {machine} and runs no {wanted} programs: build on one that does, or let an emulator run them "
+        f"this machine ({machine}) cannot run {wanted} programs; build on one that can, or install an emulator "
         "(docker run --privileged --rm tonistiigi/binfmt --install all)"
     )
 
 
 @contextmanager
 def _staged(model: str) -> Iterator[str]:
-    """A model as the Dockerfile names it; a person's own is put where the build sees it, meanwhile.
+    """The Dockerfile's argument MODEL; the user's own model is copied into the build context within the block.
 
     Raises:
-        OperatorError: it is neither a shipped name, nor a manifest, nor a bundle.
+        OperatorError: it is neither the name of a shipped model, nor a manifest, nor a bundle.
     """
     path = Path(model)
     if (path / "model.json").is_file():
@@ -156,11 +156,12 @@ def _staged(model: str) -> Iterator[str]:
         return
     else:
         raise OperatorError(
-            f"{model} is neither a model of infra/manifests, nor a manifest (.toml), nor a bundle's folder"
+            f"{model} is neither the name of a manifest in infra/manifests, nor a manifest (.toml), nor a bundle's "
+            "directory"
         )
     _check_size(folder)
     with _scratch() as scratch:
-        shutil.copytree(folder, scratch / "model", copy_function=_linked)
+        shutil.copytree(folder, scratch / "model", copy_function=_link_or_copy)
         yield str(Path("/context") / (scratch / "model" / name).relative_to(ROOT))
 
 
@@ -170,7 +171,7 @@ def _staged_labels(labels: Path | None) -> Iterator[list[str]]:
         yield []
         return
     if not labels.is_file():
-        raise OperatorError(f"{labels} is not a file of labels")
+        raise OperatorError(f"the file of labels {labels} does not exist")
     with _scratch() as scratch:
         shutil.copy(labels, scratch / "labels.txt")
         yield ["--labels", str(Path("/context") / (scratch / "labels.txt").relative_to(ROOT))]
@@ -188,12 +189,15 @@ def _check_size(folder: Path) -> None:
     files = total = 0
     for path in folder.rglob("*"):
         files, total = files + 1, total + path.stat().st_size
-        if files > _MOST_FILES or total > _MOST_BYTES:
-            raise OperatorError(f"{folder} holds much more than a model; put the manifest and its files into their own")
+        if files > _MAX_FILES or total > _MAX_BYTES:
+            raise OperatorError(
+                f"{folder} has more than {_MAX_FILES} files or {_MAX_BYTES >> 30} GiB; put the manifest and its files "
+                "into a folder of their own"
+            )
 
 
-def _linked(source: str, target: str) -> None:
-    """Copy a file as another name of it, where the disk allows that."""
+def _link_or_copy(source: str, target: str) -> None:
+    """Create a hard link, or a copy if the file system does not allow that."""
     try:
         os.link(Path(source).resolve(), target)
     except OSError:
@@ -202,7 +206,7 @@ def _linked(source: str, target: str) -> None:
 
 @contextmanager
 def _secrets(settings: Settings) -> Iterator[Mapping[str, Path]]:
-    """How pip finds packages on this machine, as files for the build alone: they never are part of the image."""
+    """Pip's settings on this machine, as secrets of the build: they do not become part of the image."""
     with tempfile.TemporaryDirectory() as folder:
         found: dict[str, Path] = {}
         if settings.certificates:
@@ -215,7 +219,7 @@ def _secrets(settings: Settings) -> Iterator[Mapping[str, Path]]:
 
 
 def _image_labels(base: str | None) -> dict[str, str]:
-    """What the image says of this build: the code's version and commit, and the base image's name."""
+    """Labels of this build: the code's version and commit, and the base image's name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     (default,) = re.findall(r"^ARG BASE_IMAGE=(\S+)$", DOCKERFILE.read_text("utf-8"), re.MULTILINE)
     return {"version": str(project["version"]), "revision": _revision(), "base.name": base or default}

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A model's bundle where the image has it, readable by all and writable by none: model.sh NAME|MANIFEST|BUNDLE OUT OPTIONS
-# OPTIONS are those of `python -m infra bake`, in one argument, quoted as a shell wants them.
+# Bake or copy a model's bundle to OUT, readable by every user and writable by none: model.sh NAME|MANIFEST|BUNDLE OUT OPTIONS
+# OPTIONS are options of `python -m infra bake`, as one shell-quoted argument.
 set -eu
 model=$1
 out=$2

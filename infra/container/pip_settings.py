@@ -1,4 +1,4 @@
-"""How pip reaches its index on this machine: for a build, which has none of the machine's settings."""
+"""pip's index settings on this machine, to pass on to a container build, which does not have them."""
 
 import ast
 import subprocess
@@ -6,38 +6,38 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# Those that say where packages are; the others are the machine's own affair.
+# The settings that a build needs to reach the index.
 _KEPT = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What pip is told.
+    """Settings of pip.
 
     Attributes:
-        kept: by name, what a build needs as well.
-        certificates: the file of the authorities that are trusted; None is pip's own.
+        kept: name to value, of the settings that a build needs.
+        certificates: a file with trusted CA certificates; None for pip's default.
     """
 
     kept: dict[str, str] = field(default_factory=dict)
     certificates: Path | None = None
 
     def file(self, certificates: str) -> str:
-        """A `pip.conf`, with the certificates where the build has them; empty when there is nothing to say."""
+        """The text of a `pip.conf`, with `certificates` as the path inside the build; empty without any settings."""
         kept = self.kept | ({"cert": certificates} if self.certificates else {})
         lines = [f"{name} = {value}" for name, value in sorted(kept.items())]
         return "\n".join(["[global]", *lines, ""]) if lines else ""
 
 
 def pip_settings() -> Settings:
-    """What pip is told here; nothing where it is not installed."""
+    """The settings of pip on this machine; empty if pip is not installed."""
     command = [sys.executable, "-m", "pip", "config", "list"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return parse(done.stdout) if done.returncode == 0 else Settings()
 
 
 def parse(listed: str) -> Settings:
-    """Read what `pip config list` prints; the environment's word counts more than a file's."""
+    """Parse the output of `pip config list`; environment variables take precedence over files."""
     found: dict[str, str] = {}
     for line in sorted(listed.splitlines(), key=lambda line: line.startswith(":env:")):
         name, _, value = line.partition("=")
@@ -50,5 +50,5 @@ def parse(listed: str) -> Settings:
 
 
 def _remote(value: str) -> str:
-    """Without what lies on this machine's disk, which a build does not see."""
+    """A value without `file:` URLs, which a build cannot access."""
     return " ".join(word for word in value.split() if not word.startswith("file:"))

@@ -1,7 +1,6 @@
-"""What the image's function is made of, as CycloneDX: python3 sbom.py PACKAGES BUNDLE PYPROJECT OUT.
+"""Write the image's software bill of materials (CycloneDX): python3 sbom.py PACKAGES BUNDLE PYPROJECT OUT.
 
-The Python packages are cyclonedx-bom's own finding, the model is added to them. What the base image brings is its
-maker's to list.
+It lists the Python packages, which cyclonedx-bom finds, and the model. It does not list the content of the base image.
 """
 
 import json
@@ -18,25 +17,25 @@ _VERSION = "1.6"
 
 
 def main() -> None:
-    """Write the list.
+    """Write the bill of materials.
 
     Raises:
-        ValueError: it does not fit CycloneDX's schema.
+        ValueError: it does not match CycloneDX's schema.
     """
     packages, bundle, project, out = map(Path, sys.argv[1:])
     listed = packages_of(packages, project)
     spec = json.loads((bundle / "model.json").read_bytes())
     listed["components"].append(model_component(spec))
     text = json.dumps(listed, indent=1, sort_keys=True) + "\n"
-    fault = JsonStrictValidator(SchemaVersion.from_version(_VERSION)).validate_str(text)
-    if fault is not None:
-        raise ValueError(f"the list is not CycloneDX {_VERSION}: {fault}")
+    error = JsonStrictValidator(SchemaVersion.from_version(_VERSION)).validate_str(text)
+    if error is not None:
+        raise ValueError(f"the bill of materials is not valid CycloneDX {_VERSION}: {error}")
     out.write_text(text, "utf-8")
     sys.stdout.write(f"{out.name}: {len(listed['components'])} components\n")
 
 
 def packages_of(folder: Path, project: Path) -> dict[str, Any]:
-    """The packages in a folder; cyclonedx-bom asks an interpreter, so this gives it one that sees nothing else."""
+    """The packages in a folder. cyclonedx-bom queries an interpreter, so it gets one that sees this folder only."""
     with tempfile.TemporaryDirectory() as scratch:
         python = Path(scratch) / "python"
         python.write_text(f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} -S -s "$@"\n', "utf-8")
@@ -49,7 +48,7 @@ def packages_of(folder: Path, project: Path) -> dict[str, Any]:
 
 
 def model_component(spec: dict[str, Any]) -> dict[str, Any]:
-    """The component of a bundle, from its `model.json`."""
+    """The component for a bundle's model, given the content of its `model.json`."""
     component: dict[str, Any] = {
         "type": "machine-learning-model",
         "bom-ref": f"model:{spec['name']}",

@@ -8,6 +8,7 @@ import orjson
 from rich.table import Table
 from rich.text import Text
 
+from infra.common.files import atomic_write
 from infra.common.items import Item
 from infra.common.text import printable
 
@@ -19,10 +20,9 @@ _NONE = "—"
 def write_jsonl(items: Sequence[Item], path: Path) -> None:
     """One item a line, as JSON; `embedding` is a list of floats. The file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
     option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
-    part.write_bytes(b"".join(orjson.dumps(item, option=option) for item in items))
-    part.replace(path)
+    with atomic_write(path) as file:
+        file.writelines(orjson.dumps(item, option=option) for item in items)
 
 
 def shown_rows(items: Sequence[Item]) -> list[Item]:

@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.bake.reuse import bundle_for
 from infra.common.errors import OperatorError
+from infra.common.files import atomic_write
 from infra.common.local_session import ACCESS_KEY
 from infra.common.local_stack import STACK_FILE, Stack, running
 from infra.common.paths import UP, shown
@@ -54,10 +55,9 @@ def up(port: int, model: str) -> None:
 
 
 def _publish(stack: Stack) -> None:
-    """Put the file in place whole: whoever waits for it reads it at once."""
-    part = STACK_FILE.with_suffix(".part")
-    part.write_text(stack.to_json(), encoding="utf-8")
-    part.replace(STACK_FILE)
+    """Write the stack's file atomically: other programs wait for it and read it as soon as it exists."""
+    with atomic_write(STACK_FILE) as file:
+        file.write(stack.to_json().encode())
 
 
 def _refuse_a_second_one() -> None:

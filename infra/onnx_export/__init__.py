@@ -1,8 +1,8 @@
 """MobileCLIP from PyTorch weights to ONNX.
 
-The architecture is not ours: open_clip (PyPI `open-clip-torch`, MIT) has the text tower and reads Apple's checkpoints,
-timm (Apache-2.0) has the image tower and its reparameterisation. Apple's repository, apple/ml-mobileclip, names
-open_clip as the other home of its models, and is no package itself. All of it is the dependency group `export`.
+The model code comes from packages: open_clip (PyPI `open-clip-torch`, MIT) has the text tower and reads Apple's
+checkpoints; timm (Apache-2.0) has the image tower and its reparameterisation. Apple's own repository,
+apple/ml-mobileclip, is not a package and refers to open_clip. The dependency group `export` has all packages.
 """
 
 import importlib.util
@@ -19,25 +19,25 @@ __all__ = ["export"]
 
 
 def export(name: str, weights: Path, out: Path, tower_name: str = "image") -> str:
-    """Write one tower of a model as a reparameterised ONNX file, checked against PyTorch before it is put in place.
+    """Write one tower of a model as a reparameterised ONNX file, after comparing it with PyTorch.
 
     Args:
         name: a model of `contract.MODELS`.
-        weights: its checkpoint, Apple's or open_clip's.
-        out: the ONNX file; one that is there is replaced, in one step and only by a checked one.
+        weights: its checkpoint, from Apple or open_clip.
+        out: the ONNX file; an existing file is replaced atomically, and only after the comparison.
         tower_name: `image` or `text`.
 
     Returns:
         One line that describes the file.
 
     Raises:
-        OperatorError: one line that says what is wrong and what to do; nothing half-written stays.
+        OperatorError: the export failed; no file was written.
     """
     model, tower = _find(name, tower_name)
     _require_packages()
-    print(f"{name}: exporting its {tower.name} tower and comparing it with PyTorch, about half a minute")
+    print(f"{name}: exporting the {tower.name} tower and comparing it with PyTorch; this takes about half a minute")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what these packages say of each other is not for the operator
+        warnings.simplefilter("ignore")  # the packages warn about each other; the user cannot do anything about it
         from infra.onnx_export.graph import write_graph  # noqa: PLC0415 - takes seconds, and needs the packages
         from infra.onnx_export.weights import load_tower  # noqa: PLC0415 - likewise
 
@@ -47,11 +47,11 @@ def export(name: str, weights: Path, out: Path, tower_name: str = "image") -> st
 def _find(name: str, tower_name: str) -> tuple[Model, Tower]:
     model = MODELS.get(name)
     if model is None:
-        raise OperatorError(f"{name!r} is not a model that can be exported; there are {', '.join(MODELS)}")
+        raise OperatorError(f"{name!r} cannot be exported; models that can: {', '.join(MODELS)}")
     tower = TOWERS[tower_name]
     if tower not in model.towers:
         raise OperatorError(
-            f"open_clip has no {tower_name} tower of {name}; export its {model.towers[0].name} tower, or another model"
+            f"open_clip has no {tower_name} tower of {name}; export the {model.towers[0].name} tower, or another model"
         )
     return model, tower
 
@@ -60,6 +60,6 @@ def _require_packages() -> None:
     missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
     if missing:
         raise OperatorError(
-            f"export needs packages that are not installed ({', '.join(missing)}); in the project's folder: "
+            f"export needs packages that are not installed ({', '.join(missing)}); in the repository's folder, run: "
             f"{sys.executable} -m pip install --group export --constraint constraints.txt"
         )

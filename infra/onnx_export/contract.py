@@ -1,12 +1,12 @@
-"""What is exported: the models, their towers, and what the ONNX files promise. Imports nothing large."""
+"""The models that can be exported, their towers, and the inputs and outputs of the ONNX files."""
 
 from dataclasses import dataclass
 
-# Gelu is one node from this opset on. onnxruntime has known it since 1.17.
+# The first opset in which Gelu is one node; onnxruntime supports it since 1.17.
 OPSET = 20
 
-# Largest difference from PyTorch, as a part of the largest component of PyTorch's vectors: vectors are compared by
-# their direction, so what counts is the error beside their own size, whatever that is.
+# Largest allowed difference from PyTorch, divided by the largest component of PyTorch's vectors. It is relative because
+# vectors are compared by their direction.
 TOLERANCE = 1e-4
 
 IMAGE_SIZE = 256
@@ -16,17 +16,17 @@ EMBEDDING_DIM = 512
 
 @dataclass(frozen=True)
 class Tower:
-    """One half of a model: [batch, ...] in, float32 [batch, 512] out, not normalised."""
+    """The image or the text encoder: input [batch, ...], output float32 [batch, 512], not normalised."""
 
     name: str
-    attribute: str  # of open_clip's model, and the first part of its tensors' names
+    attribute: str  # its attribute of open_clip's model, and the prefix of its tensors' names
     input_name: str
     output_name: str
 
 
 # float32 [batch, 3, 256, 256], 0 to 1
 IMAGE = Tower("image", "visual", "pixel_values", "image_embeds")
-# int64 [batch, 77]: start token, words, end token (the largest id there is), zeros
+# int64 [batch, 77]: start token, words, end token (the largest id), zeros
 TEXT = Tower("text", "text", "input_ids", "text_embeds")
 TOWERS = {tower.name: tower for tower in (IMAGE, TEXT)}
 
@@ -40,7 +40,7 @@ class Model:
 
 
 MODELS = {
-    # open_clip has the image tower of the first S0 as that of its successor, and not its text tower.
+    # MobileCLIP-S0 and MobileCLIP2-S0 have the same image architecture; open_clip has no text tower of the former.
     "mobileclip-s0": Model("MobileCLIP2-S0", (IMAGE,)),
     "mobileclip-s2": Model("MobileCLIP-S2", (IMAGE, TEXT)),
     "mobileclip2-s2": Model("MobileCLIP2-S2", (IMAGE, TEXT)),

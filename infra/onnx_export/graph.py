@@ -1,6 +1,5 @@
-"""A tower -> an ONNX file, compared with the tower before it is put in place."""
+"""A tower -> an ONNX file, compared with the tower before it replaces `out`."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import onnxruntime as ort
 import torch
 
 from infra.common.errors import OperatorError
+from infra.common.files import atomic_write
 from infra.onnx_export.architecture import reparameterised
 from infra.onnx_export.contract import CONTEXT_LENGTH, IMAGE, IMAGE_SIZE, OPSET, TOLERANCE, Tower
 
@@ -19,20 +19,19 @@ _BATCHES = (1, 3)
 
 
 def write_graph(tower: Tower, module: Any, out: Path) -> str:  # noqa: ANN401 - torch has no types here
-    """Write the reparameterised graph of a tower, given in its training-time form; return a line about the file.
+    """Reparameterise a tower, write its graph to `out`, and return one line that describes the file.
 
     Raises:
-        OperatorError: the file cannot be written, or its vectors are not the tower's.
+        OperatorError: the file cannot be written, or its vectors differ from the tower's.
     """
     if out.is_dir():
         raise OperatorError(f"{out} is a directory; name a file with --out")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as scratch:
-            made = Path(scratch) / "graph.onnx"
-            size = made.write_bytes(_graph(tower, reparameterised(module)).SerializeToString())
-            difference = check_graph(tower, module, made)
-            made.replace(out)
+        with atomic_write(out) as file:
+            size = file.write(_graph(tower, reparameterised(module)).SerializeToString())
+            file.flush()
+            difference = check_graph(tower, module, Path(file.name))
     except OSError as error:
         raise OperatorError(f"cannot write {out} ({error.strerror}); make room, or choose another --out") from None
     return (
@@ -42,23 +41,26 @@ def write_graph(tower: Tower, module: Any, out: Path) -> str:  # noqa: ANN401 - 
 
 
 def check_graph(tower: Tower, module: Any, path: Path) -> float:  # noqa: ANN401 - as above
-    """Compare a graph with its tower on random inputs: the largest difference, per largest component of the tower's.
+    """Compare a graph with its tower on random inputs.
+
+    Returns:
+        The largest difference, divided by the largest component of the tower's vectors.
 
     Raises:
-        OperatorError: it is above the tolerance, or not a number.
+        OperatorError: the difference is above the tolerance, or not a number.
     """
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
     difference = float(np.max([_difference(tower, module, session, given) for given in _random_inputs(tower)]))
     if not difference <= TOLERANCE:
         raise OperatorError(
-            f"the graph's vectors differ from PyTorch's by {difference:.1e} of the largest component, where "
-            f"{TOLERANCE:.0e} is allowed, so it was not kept; check that the packages are those of constraints.txt"
+            f"the graph's vectors differ from PyTorch's by {difference:.1e} of the largest component, more than the "
+            f"{TOLERANCE:.0e} allowed; nothing was written; install the package versions of constraints.txt"
         )
     return difference
 
 
 def _graph(tower: Tower, module: Any) -> onnx.ModelProto:  # noqa: ANN401 - as above
-    given = next(iter(_random_inputs(tower, batches=(2,))))  # torch takes a batch of 1 for a constant
+    given = next(iter(_random_inputs(tower, batches=(2,))))  # torch would export a batch of 1 as a constant
     program = torch.onnx.export(
         module,
         (given,),
@@ -71,12 +73,12 @@ def _graph(tower: Tower, module: Any) -> onnx.ModelProto:  # noqa: ANN401 - as a
         verbose=False,
     )
     graph: onnx.ModelProto = program.model_proto
-    _forget_where_it_was_made(graph)
+    _remove_metadata(graph)
     return graph
 
 
-def _forget_where_it_was_made(model: onnx.ModelProto) -> None:
-    # The exporter notes Python's call stack at every node: paths of this machine, and nothing that a runtime reads.
+def _remove_metadata(model: onnx.ModelProto) -> None:
+    """Remove the call stacks that the exporter adds to each node: they hold paths of this machine."""
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *graph.value_info):
         del part.metadata_props[:]

@@ -1,4 +1,4 @@
-"""The benchmarks: dropvec beside what tutorials do, and beside what people would pick instead.
+"""The benchmarks: dropvec compared with the way of tutorials ("naive"), and with alternatives ("peers").
 
 python -m tests.bench [PART ...] [--quick] [-n RUNS] [--model NAME|DIR] [--publish]
 """
@@ -28,14 +28,12 @@ from tests.bench.machine import described, load
 from tests.bench.parts import cold, peers, throughput, unused
 from tests.bench.peers import NAMES, install
 from tests.bench.process import FailedRunError, cores, python
-from tests.bench.setting import FOLDER, PEERS, Setting
+from tests.bench.setting import EMBEDDED, FOLDER, PEERS, STANDIN_MAKER, Setting
 from tests.bench.world import World, world
 
-STANDIN_MAKER = ROOT.parent / "shared" / "models" / "make_s2_standin.py"
-EMBEDDED = "efficientnet-lite0"
 CHART, PAGE = ROOT / "docs" / "bench.png", ROOT / "docs" / "speed.md"
 
-# What encloses the tables on that page.
+# The lines around the tables on that page.
 BEGIN, END = "<!-- as printed by make bench -->\n", "<!-- end -->\n"
 
 RUNS, QUICK_RUNS = 12, 3
@@ -47,9 +45,9 @@ class Warm:
     """A part that measures inside a warm process.
 
     Attributes:
-        module: in `tests.bench.parts`.
-        endpoint: of `World`; empty for a part that calls nobody.
-        tiny: whether it takes the tiny model, whose inference costs nothing.
+        module: its module in `tests.bench.parts`.
+        endpoint: the endpoint of `World` that it calls; empty for a part that calls none.
+        tiny: whether it uses the tiny model, whose inference takes almost no time.
     """
 
     module: str
@@ -76,11 +74,11 @@ PARTS: Mapping[str, Callable[[Setting], Findings] | Warm] = {
 
 
 def main() -> int:
-    """Run the parts, print their tables, and write results, table and chart; 1 when a part could not be run."""
+    """Run the parts, print their tables, and write results, tables and chart; the exit code is 1 if a part failed."""
     parser = _parser()
     parsed = parser.parse_args()
     if parsed.publish and (parsed.parts or parsed.quick or parsed.model):
-        parser.error("only a whole run is published")
+        parser.error("--publish needs a complete run, without PART, --quick and --model")
     console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
     FOLDER.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
@@ -100,22 +98,35 @@ def main() -> int:
         "parts": parts,
     }
     report.show(console, results)
-    faults = [part["fault"] for part in parts.values() if part["fault"]]
-    _write(results, publish=parsed.publish and not faults)
-    console.print(f"{results['seconds']:.0f} s in all; build/bench: results.json, table.md, chart.png, measured.toml")
-    return 1 if faults else 0
+    errors = [part["error"] for part in parts.values() if part["error"]]
+    _write(results, publish=parsed.publish and not errors)
+    console.print(
+        f"{results['seconds']:.0f} s in total; see results.json, table.md, chart.png, measured.toml in {FOLDER}"
+    )
+    return 1 if errors else 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--quick", action="store_true", help="a short look: few runs, noisy figures")
-    parser.add_argument("-n", type=int, default=0, metavar="RUNS", help=f"pairs of whole processes (default {RUNS})")
+    parser.add_argument("--quick", action="store_true", help="few runs; the figures are noisy")
+    parser.add_argument("-n", type=int, default=0, metavar="RUNS", help=f"pairs of processes (default: {RUNS})")
     parser.add_argument(
-        "--model", default="", metavar="NAME|DIR", help="to time (default: S2-shaped where it is there)"
+        "--model",
+        default="",
+        metavar="NAME|DIR",
+        help="the model to time (default: an S2-shaped one if it can be made)",
     )
-    parser.add_argument("--standin", type=Path, default=STANDIN_MAKER, metavar="FILE", help="what writes that model")
-    parser.add_argument("--peers", default=",".join(NAMES), help="to compare with (default: %(default)s)")
+    parser.add_argument(
+        "--standin",
+        type=Path,
+        default=STANDIN_MAKER,
+        metavar="FILE",
+        help="the program that writes the S2-shaped model",
+    )
+    parser.add_argument(
+        "--peers", default=",".join(NAMES), help="the alternatives to compare with (default: %(default)s)"
+    )
     parser.add_argument(
         "--publish",
         action="store_true",
@@ -125,14 +136,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _setting(parsed: argparse.Namespace, console: Console) -> Setting:
-    """Make what is measured with; the output says which model that is."""
+    """Make the models and pictures; prints which model is timed."""
     embedded = _made("model", EMBEDDED)
     if not parsed.model and parsed.standin.is_file():
         bundle = _made("standin", str(parsed.standin))
-        console.print("Model: MobileCLIP-S2's image tower in shape and cost, with random weights.")
+        console.print("Model: the architecture of MobileCLIP-S2's image tower, with random weights.")
     else:
         bundle = _made("model", parsed.model or EMBEDDED)
-        console.print(f"Model: {Path(bundle).name}; no S2-shaped one: {parsed.standin} is not there.")
+        console.print(f"Model: {Path(bundle).name}; the S2-shaped one cannot be made: {parsed.standin} does not exist.")
     pictures = FOLDER / "pictures"
     _made("pictures", str(pictures))
     for folder in (HANDLER, ROOT / "tests" / "bench"):
@@ -151,19 +162,19 @@ def _setting(parsed: argparse.Namespace, console: Console) -> Setting:
 
 
 def _made(what: str, argument: str) -> str:
-    """The last line of what `tests.bench.sources` says."""
+    """Run `tests.bench.sources`; returns its last line, the path of what it made."""
     command = [python(), "-m", "tests.bench.sources", what, argument]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return (done.stdout.splitlines() or [""])[-1]
 
 
 def _tried(name: str, setting: Setting) -> dict[str, Any]:
-    """Run a part; one that fails says so in its notes, and takes no other one with it."""
+    """Run a part; if it fails, its notes say why, and the other parts still run."""
     try:
-        return {**_run(name, setting), "fault": ""}
+        return {**_run(name, setting), "error": ""}
     except (OperatorError, FailedRunError, OSError, ValueError, AssertionError, subprocess.CalledProcessError) as error:
-        fault = f"FAILED: {type(error).__name__}: {error}"[:300]
-        return {**Findings(notes=[fault]).fields(), "fault": fault}
+        error_text = f"FAILED: {type(error).__name__}: {error}"[:300]
+        return {**Findings(notes=[error_text]).fields(), "error": error_text}
 
 
 def _run(name: str, setting: Setting) -> dict[str, Any]:
@@ -219,13 +230,13 @@ def with_tables(page: str, tables: str) -> str:
 
 
 def with_images(results: Mapping[str, Any]) -> measured.Measured:
-    """The figures that `python -m infra cost` reads, with this run's model in place of the old ones."""
+    """The figures that `python -m infra cost` reads, with those of this run's model replaced."""
     found, machine = results["parts"]["images"]["raw"], results["machine"]
-    stood_for = "" if found["model"] == results["model"] else f" on {results['model']}, the same but for its weights,"
+    model = "" if found["model"] == results["model"] else f" on {results['model']} (the same architecture)"
     figures = measured.ModelFigures(
         name=found["model"],
         date=machine["date"].split()[0],
-        source=f"make bench{stood_for} on {machine['processor'].split(',')[0]} ({machine['flags']})",
+        source=f"make bench{model} on {machine['processor'].split(',')[0]} ({machine['flags']})",
         images=tuple(measured.Image(**image) for image in found["images"]),
         units=found["units"],
         item_bytes=found["item_bytes"],

@@ -1,4 +1,4 @@
-"""The chart of a run, for docs/speed.md; needs matplotlib.
+"""Draw the chart of a run for docs/speed.md. It needs matplotlib.
 
 python -m tests.bench.chart RESULTS.json OUT.png
 """
@@ -19,7 +19,7 @@ Found = Mapping[str, Any]
 
 _OURS, _NAIVE, _PEER = "#d9480f", "#495057", "#adb5bd"
 _COLOURS = {"dropvec": _OURS, "naive": _NAIVE}
-# Without a hue of their own: what a bill is made of.
+# Colours of the components of a bill.
 _BILL = {
     "Lambda time": "#364fc7",
     "invocations": "#748ffc",
@@ -32,7 +32,7 @@ _BILL = {
 
 
 def draw(results: Found, out: Path) -> None:
-    """Draw what a run has found; what it has not measured has no panel."""
+    """Draw a panel for each part that the run has measured."""
     panels = [panel for panel in (_cold, _memory, _bill, _sizes, _throughput, _growth) if panel(results, None)]
     if not panels:
         return
@@ -40,11 +40,11 @@ def draw(results: Found, out: Path) -> None:
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(4.2 * columns, 2.9 * rows), squeeze=False)
-    places = [place for row in axes for place in row]
-    for panel, place in zip(panels, places, strict=False):
-        panel(results, place)
-    for place in places[len(panels) :]:
-        place.set_axis_off()
+    subplots = [subplot for row in axes for subplot in row]
+    for panel, subplot in zip(panels, subplots, strict=False):
+        panel(results, subplot)
+    for subplot in subplots[len(panels) :]:
+        subplot.set_axis_off()
     machine = results["machine"]
     figure.suptitle(
         f"dropvec {results['version']} on one core of {machine['processor'].split(',')[0]}, "

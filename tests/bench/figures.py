@@ -1,4 +1,4 @@
-"""What is measured, beside its limit. Pure."""
+"""Figures and their limits. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -7,8 +7,8 @@ from typing import Any
 
 from tests.bench.ratios import Ratio, paired_ratio
 
-# Ratios to naive in the same run, or what the unit says: the limit, and what is hoped for.
-REACH: Mapping[str, tuple[float, float | None]] = {
+# Limit and goal of a figure: a ratio to naive, or a value in the figure's unit if it has no ratio.
+LIMITS: Mapping[str, tuple[float, float | None]] = {
     "exec to ready": (0.28, 0.22),
     "exec to first embedding, 2000 x 1500 JPEG": (0.38, 0.30),
     "peak memory, ready": (0.25, None),
@@ -30,12 +30,12 @@ class Figure:
     """One row of a table.
 
     Attributes:
-        name: what was measured; those of `REACH` have a limit.
-        unit: of `theirs` and `ours`.
-        theirs: the median of naive, or of what is compared with; None where there is none.
+        name: what was measured; the names of `LIMITS` have a limit.
+        unit: unit of `theirs` and `ours`.
+        theirs: the median of naive, or of what the name says; None without a comparison.
         ours: the median of dropvec.
-        ratio: ours to theirs, pair by pair; None where the figure itself is what counts.
-        note: what else must be known.
+        ratio: ours to theirs, pair by pair; None if the limit applies to `ours`.
+        note: further information.
     """
 
     name: str
@@ -47,17 +47,17 @@ class Figure:
 
     @property
     def limit(self) -> float | None:
-        """The limit of `REACH`."""
-        return REACH[self.name][0] if self.name in REACH else None
+        """The limit; None without one."""
+        return LIMITS[self.name][0] if self.name in LIMITS else None
 
     @property
-    def hoped(self) -> float | None:
-        """What is hoped for beyond it."""
-        return REACH[self.name][1] if self.name in REACH else None
+    def goal(self) -> float | None:
+        """The goal; None without one."""
+        return LIMITS[self.name][1] if self.name in LIMITS else None
 
     @property
     def met(self) -> bool | None:
-        """Whether it is within its limit; None where it has none."""
+        """Whether it is within its limit; None without one."""
         if self.limit is None:
             return None
         if self.name in _AT_LEAST:
@@ -65,8 +65,8 @@ class Figure:
         return (self.ours if self.ratio is None else self.ratio.middle) <= self.limit
 
     def fields(self) -> dict[str, Any]:
-        """As `results.json` has it."""
-        return {**asdict(self), "limit": self.limit, "hoped": self.hoped, "met": self.met}
+        """Fields of `results.json`."""
+        return {**asdict(self), "limit": self.limit, "goal": self.goal, "met": self.met}
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ class Series:
 
     Attributes:
         name: what was measured.
-        axis: what it is measured against.
-        unit: of the values.
-        at: places on the axis.
-        values: by side, one for each place.
+        axis: name of the axis.
+        unit: unit of the values.
+        at: positions on the axis.
+        values: side to its values, one for each position.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table that is neither: texts, as they are to be shown."""
+    """Any other table, as texts."""
 
     name: str
     columns: Sequence[str]
@@ -100,7 +100,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Findings:
-    """All that one part has found."""
+    """The results of one part."""
 
     figures: Sequence[Figure] = ()
     series: Sequence[Series] = ()
@@ -109,7 +109,7 @@ class Findings:
     raw: Mapping[str, Any] = field(default_factory=dict)
 
     def fields(self) -> dict[str, Any]:
-        """As `results.json` has it."""
+        """Fields of `results.json`."""
         return {
             "figures": [figure.fields() for figure in self.figures],
             "series": [asdict(series) for series in self.series],
@@ -120,5 +120,5 @@ class Findings:
 
 
 def compared(name: str, unit: str, theirs: Sequence[float], ours: Sequence[float], note: str = "") -> Figure:
-    """A figure of pairs of runs."""
+    """Make a figure from pairs of runs."""
     return Figure(name, unit, median(theirs), median(ours), paired_ratio(ours, theirs), note)

@@ -1,4 +1,4 @@
-"""What it was measured on."""
+"""The machine that the benchmarks ran on."""
 
 import os
 import platform
@@ -11,14 +11,14 @@ _PACKAGES = ("onnxruntime", "numpy", "pillow", "botocore", "boto3", "pydantic", 
 
 
 def described() -> dict[str, str]:
-    """Processor, flags, memory, versions, date: what a figure means nothing without."""
+    """Processor, flags, memory, versions and date."""
     cpu = _cpu()
     flags = cpu.get("flags", "").split()
     gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "processor": f"{cpu.get('model name', platform.machine())}, {os.cpu_count()} of them here",
-        "flags": ", ".join(flag for flag in _FLAGS if flag in flags) or "none of those that matter",
+        "processor": f"{cpu.get('model name', platform.machine())}, {os.cpu_count()} cores",
+        "flags": ", ".join(flag for flag in _FLAGS if flag in flags) or "none of: " + ", ".join(_FLAGS),
         "memory": f"{gib:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}, {platform.libc_ver()[0]} {platform.libc_ver()[1]}",
         "python": platform.python_version(),
@@ -27,7 +27,7 @@ def described() -> dict[str, str]:
 
 
 def load() -> float:
-    """How many processes wanted a processor in the last minute."""
+    """The load average of the last minute."""
     return os.getloadavg()[0]
 
 

@@ -1,4 +1,4 @@
-"""What people would pick instead, in an environment of its own: installed once, each by itself, or told why not."""
+"""Install the alternatives to dropvec ("peers"), one by one, into a virtual environment of the benchmarks."""
 
 import json
 import subprocess
@@ -15,44 +15,44 @@ from tests.bench.setting import PEERS
 NAMES = ("fastembed", "openvino", "torch")
 CHART = "chart"
 
-_NOTES = PEERS / "peers.json"
+_STATUS_FILE = PEERS / "installed.json"
 _CONSTRAINTS = ROOT / "tests" / "bench" / "constraints.txt"
 
 
 @dataclass(frozen=True)
 class Installed:
-    """How installing one of them went.
+    """The result of an installation.
 
     Attributes:
-        seconds: it took.
-        fault: why it is not there; empty when it is.
+        seconds: how long it took.
+        error: why it failed; empty if it succeeded.
     """
 
     seconds: float
-    fault: str
+    error: str
 
 
 def install(names: Sequence[str]) -> dict[str, Installed]:
-    """Install what is not there yet; a failure is kept, and told, not raised."""
+    """Install the alternatives that are not installed yet; failures are returned, not raised."""
     pip = [python(PEERS), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
     if not Path(pip[0]).exists():
         subprocess.run([sys.executable, "-m", "venv", str(PEERS)], check=True)
         subprocess.run([*pip, "pip>=25.1"], check=True)
     done = _read()
     for name in (CHART, *names):
-        if name in done and not done[name].fault:
+        if name in done and not done[name].error:
             continue
         begun = time.monotonic()
         command = [*pip, "--group", f"bench-{name}", "--constraint", str(_CONSTRAINTS)]
         finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        said = [line for line in finished.stderr.splitlines() if line.startswith("ERROR")]
-        fault = "" if finished.returncode == 0 else (said or ["pip failed"])[-1][:200]
-        done[name] = Installed(time.monotonic() - begun, fault)
-        _NOTES.write_text(json.dumps({key: asdict(value) for key, value in done.items()}), "utf-8")
+        lines = [line for line in finished.stderr.splitlines() if line.startswith("ERROR")]
+        error = "" if finished.returncode == 0 else (lines or ["pip failed"])[-1][:200]
+        done[name] = Installed(time.monotonic() - begun, error)
+        _STATUS_FILE.write_text(json.dumps({key: asdict(value) for key, value in done.items()}), "utf-8")
     return done
 
 
 def _read() -> dict[str, Installed]:
-    if not _NOTES.is_file():
+    if not _STATUS_FILE.is_file():
         return {}
-    return {name: Installed(**fields) for name, fields in json.loads(_NOTES.read_text("utf-8")).items()}
+    return {name: Installed(**fields) for name, fields in json.loads(_STATUS_FILE.read_text("utf-8")).items()}

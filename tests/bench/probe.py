@@ -1,8 +1,8 @@
-"""What is started again and again: import one side, say when it is ready, embed a file, say when that is done.
+"""The measured process: import one side, report when it is ready, embed a file, report when that is done.
 
     python -P probe.py MODULE [embed FILE | handle EVENT.json | session]
 
-Imports nothing that the side does not, but for what a bare interpreter has loaded already: its cost would count.
+It imports only modules that the interpreter has already loaded, because further imports would count as the side's.
 """
 
 import os
@@ -10,12 +10,12 @@ import sys
 import time
 
 
-def mark(name: str, said: str = "null") -> None:
-    """Tell the harness the time, the peak of resident memory, and a JSON value."""
+def mark(name: str, value: str = "null") -> None:
+    """Report the time, the peak of resident memory, and a JSON value to the benchmarks."""
     now = time.monotonic_ns()
     with open("/proc/self/status", "rb") as status:  # noqa: PTH123 - pathlib is not loaded in a bare interpreter
         (peak,) = (line.split()[1] for line in status if line.startswith(b"VmHWM"))
-    line = f'{{"name": "{name}", "at": {now}, "peak_kib": {int(peak)}, "said": {said}}}\n'
+    line = f'{{"name": "{name}", "at": {now}, "peak_kib": {int(peak)}, "value": {value}}}\n'
     os.write(int(os.environ["BENCH_MARKS"]), line.encode())
 
 
@@ -37,7 +37,7 @@ def files() -> str:
 
 
 def main() -> None:
-    """Do what the arguments say."""
+    """Run the program; see the module's docstring."""
     name, *rest = sys.argv[1:]
     __import__(name)
     side = sys.modules[name]
@@ -62,7 +62,7 @@ def main() -> None:
     if os.environ.get("BENCH_FILES"):
         mark("files", files())
     sys.stdout.flush()
-    os._exit(0)  # what an interpreter tidies up at its end is nobody's cold start
+    os._exit(0)  # the interpreter's clean-up is not part of a cold start
 
 
 if __name__ == "__main__":

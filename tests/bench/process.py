@@ -1,4 +1,4 @@
-"""Run a program as a whole process, on one core, and learn what it took: from its exec, not from its first line."""
+"""Run a program as a process on one core, and measure its time from its exec, and its memory."""
 
 import json
 import os
@@ -9,30 +9,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# The time of the exec and the descriptor for marks, handed to the program (see `tests.bench.probe`).
+# Environment variables: the time of the exec, and the file descriptor for marks (see `tests.bench.probe`).
 STARTED, MARKS = "BENCH_STARTED", "BENCH_MARKS"
 
 _MIB = 1024 * 1024
-_BLOCK = 512  # of `ru_inblock`, whatever the disk's own are
+_BLOCK = 512  # bytes, the unit of `ru_inblock`
 
 
 class FailedRunError(Exception):
-    """A program ended with another exit code than 0; the text is the last line it wrote to standard error."""
+    """A program failed; the text is its last line on standard error."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What a program said of itself at one point.
+    """A report of a program about itself at one point.
 
     Attributes:
         seconds: since its exec.
-        peak_mib: resident memory at its highest until then.
-        said: what else it said.
+        peak_mib: peak of resident memory until then.
+        value: any further value.
     """
 
     seconds: float
     peak_mib: float
-    said: object = None
+    value: object = None
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Run:
     """A finished program.
 
     Attributes:
-        marks: by name.
-        wall_seconds: exec to end.
-        cpu_seconds: user and system.
-        read_mib: really read from disk, not from the page cache.
+        marks: name to mark.
+        wall_seconds: from exec to end.
+        cpu_seconds: user and system time.
+        read_mib: read from disk, not from the page cache.
     """
 
     marks: Mapping[str, Mark]
@@ -55,11 +55,11 @@ class Run:
 def run(command: Sequence[str], environment: Mapping[str, str], core: int) -> Run:
     """Run a program to its end, pinned to a core.
 
-    Peak memory is the program's own word at each mark, not `ru_maxrss`: the kernel hands that on across an exec, so it
-    can never be below what the parent had.
+    The program reports its peak memory itself at each mark. `ru_maxrss` would be wrong: the kernel keeps it across an
+    exec, so it is at least the parent's.
 
     Raises:
-        FailedRunError: it fails.
+        FailedRunError: the program failed.
     """
     reader, writer = os.pipe()
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
@@ -74,11 +74,11 @@ def run(command: Sequence[str], environment: Mapping[str, str], core: int) -> Ru
         if status != 0:
             errors.seek(0)
             raise FailedRunError(_last_line(errors.read()) or f"wait status {status} of {command}")
-    said = {entry["name"]: entry for entry in map(json.loads, lines)}
-    started = int(said.pop("exec")["at"])
+    entries = {entry["name"]: entry for entry in map(json.loads, lines)}
+    started = int(entries.pop("exec")["at"])
     marks = {
-        name: Mark((entry["at"] - started) / 1e9, entry["peak_kib"] / 1024, entry.get("said"))
-        for name, entry in said.items()
+        name: Mark((entry["at"] - started) / 1e9, entry["peak_kib"] / 1024, entry.get("value"))
+        for name, entry in entries.items()
     }
     return Run(
         marks=marks,
@@ -91,7 +91,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], core: int) -> Ru
 def _become(
     command: Sequence[str], environment: Mapping[str, str], core: int, marks: int, output: tuple[int, int]
 ) -> None:
-    """Turn this forked process into the program; the clock starts with the exec."""
+    """Replace this forked process with the program; the measured time starts with the exec."""
     try:
         os.sched_setaffinity(0, {core})
         os.set_inheritable(marks, True)  # noqa: FBT003 - the only argument it has
@@ -110,28 +110,28 @@ def _last_line(text: bytes) -> str:
 
 
 def cores() -> tuple[int, int]:
-    """The core to measure on, and the one for all else: the same one where there is only one."""
+    """The core to measure on, and the core for everything else; the same one if there is only one."""
     found = sorted(os.sched_getaffinity(0))
     return found[-1], found[0]
 
 
 def plain_environment(**more: str) -> dict[str, str]:
-    """What a program gets to see: nothing of the user's AWS settings, threads as in the container image."""
+    """An environment without the user's AWS settings, with the thread settings of the container image."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     return {**kept, "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0", **more}
 
 
-def forget(files: Sequence[Path]) -> float:
-    """Drop files from the page cache, as far as no process has them mapped; gives their size in MiB."""
+def drop_from_page_cache(files: Sequence[Path]) -> float:
+    """Drop files from the page cache unless a process has mapped them; returns their size in MiB."""
     total = 0
     for path in files:
         with path.open("rb") as file:
-            os.fsync(file.fileno())  # dirty pages stay
+            os.fsync(file.fileno())  # dirty pages cannot be dropped
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             total += os.fstat(file.fileno()).st_size
     return total / _MIB
 
 
 def python(environment: Path | None = None) -> str:
-    """The interpreter of an environment; None is the one that runs."""
+    """The interpreter of a virtual environment; None for the running one."""
     return sys.executable if environment is None else str(environment / "bin" / "python")

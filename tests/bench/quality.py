@@ -1,9 +1,10 @@
-"""What a model's vectors are worth, and what a wrong preprocessing costs: leave-one-out 1-NN on labelled photos.
+"""Measure a model's accuracy with right and wrong preprocessing: leave-one-out 1-NN on labelled photos.
 
 python -m tests.bench.quality PHOTOS [--model NAME|DIR]
 
-PHOTOS holds `labels.csv` with the columns `path` and `class`. A photo is right when its nearest neighbour by cosine
-among all the others is of its class. Wrong preprocessing gives no error, only worse vectors: a row for each.
+PHOTOS is a folder with `labels.csv`, which has the columns `path` and `class`. A photo is right if its nearest
+neighbour by cosine among all others has its class. Wrong preprocessing causes no error, only worse vectors; the table
+has a row for each mistake.
 """
 
 import argparse
@@ -32,7 +33,7 @@ Vectors = npt.NDArray[np.float32]
 
 
 def variants(right: Preprocess) -> Iterator[tuple[str, Preprocess]]:
-    """The right preprocessing, and what tutorials do instead."""
+    """The right preprocessing, and common mistakes."""
     other = "bilinear" if right.interpolation == "bicubic" else "bicubic"
     yield "as baked", right
     yield "CLIP statistics", replace(right, divisor=255, mean=CLIP_MEAN, std=CLIP_STD)
@@ -47,12 +48,12 @@ def read_labels(photos: Path) -> tuple[list[Path], list[str]]:
     """Paths and classes of `labels.csv`.
 
     Raises:
-        OperatorError: there is none, or not with these columns.
+        OperatorError: the file does not exist, or lacks a column.
     """
     try:
         return _read_labels(photos)
     except (OSError, KeyError) as error:
-        raise OperatorError(f"{photos} wants a labels.csv with the columns path and class ({error})") from None
+        raise OperatorError(f"{photos} needs a labels.csv with the columns path and class ({error})") from None
 
 
 def _read_labels(photos: Path) -> tuple[list[Path], list[str]]:
@@ -73,7 +74,7 @@ def embed(files: Sequence[bytes], encoder: Encoder, ways: Sequence[Preprocess]) 
 
 
 def nearest_right(vectors: Vectors, classes: Sequence[str]) -> float:
-    """The share of photos whose nearest neighbour is of their class."""
+    """The share of photos whose nearest neighbour has their class."""
     cosines = vectors @ vectors.T
     np.fill_diagonal(cosines, -np.inf)
     names = np.array(classes)

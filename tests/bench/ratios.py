@@ -1,4 +1,4 @@
-"""What pairs of runs say: medians, and ratios pair by pair. Pure."""
+"""Ratios of paired runs: their median and quartiles. Pure."""
 
 import math
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Ratio:
-    """Ours to another's, in the same run.
+    """The ratios of pairs of figures of the same run.
 
     Attributes:
-        middle: the median of the pairs' ratios.
-        low: their lower quartile.
-        high: their upper quartile.
-        pairs: how many there were.
+        middle: median.
+        low: lower quartile.
+        high: upper quartile.
+        pairs: number of pairs.
     """
 
     middle: float
@@ -24,14 +24,14 @@ class Ratio:
 
 
 def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
-    """Divide pair by pair, so that what slows the machine down for a while slows both sides of a ratio.
+    """Divide pair by pair, so that a temporary slowdown of the machine affects both sides of a ratio.
 
     Args:
-        ours: one figure a run.
-        theirs: the figures of the runs next to them; as many, above 0.
+        ours: one figure for each run.
+        theirs: the figures of the paired runs; the same number, above 0.
 
     Raises:
-        ValueError: there are no pairs, or not as many on both sides.
+        ValueError: there are no pairs, or the numbers differ.
     """
     found = sorted(one / other for one, other in zip(ours, theirs, strict=True))
     if not found:
@@ -40,7 +40,7 @@ def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value below which a share (0 to 1) of sorted values lies, between two of them in proportion."""
+    """The quantile (0 to 1) of sorted values, with linear interpolation."""
     place = share * (len(values) - 1)
     below, above = math.floor(place), math.ceil(place)
     return values[below] + (values[above] - values[below]) * (place - below)

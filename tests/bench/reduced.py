@@ -1,11 +1,11 @@
-"""What decoding a JPEG at a reduced scale does to its vector, and what it saves: large pictures made of small photos.
+"""Measure how decoding a JPEG at a reduced scale changes its vector, and how much time it saves.
 
 python -m tests.bench.reduced PHOTOS [--pictures 300] [--model NAME|DIR] [--neighbours]
 
-Half of the pictures are enlargements of one photo with noise like a sensor's, half are collages of many photos at
-their own scale, so that there is real detail down to the pixel. All have 12 million pixels or more. PHOTOS holds
-`labels.csv`. With `--neighbours` every photo is enlarged so far that it is decoded at half its scale, and counts as
-right when its nearest neighbour is of its class: with full decoding, and with reduced.
+The pictures have 12 million pixels or more. Half are enlargements of one photo with noise like a sensor's, half are
+collages of many photos at their own scale, with real detail in every pixel. PHOTOS is a folder with `labels.csv`. With
+`--neighbours` the result is the 1-NN accuracy with full and with reduced decoding, of photos that are enlarged until
+they are decoded at half their scale.
 """
 
 import argparse
@@ -35,7 +35,7 @@ SUBSAMPLINGS = ("4:2:0", "4:2:2", "4:4:4")
 
 
 def enlargement(photo: Path, size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
-    """A photo, as large as a camera's, with noise in every pixel."""
+    """A photo, enlarged to the size of a camera's, with noise in every pixel."""
     with Image.open(photo) as opened:
         large = np.asarray(opened.convert("RGB").resize(size, Image.Resampling.BICUBIC), dtype=np.float32)
     noise = rng.standard_normal(large.shape, dtype=np.float32) * rng.uniform(*NOISE)
@@ -43,7 +43,7 @@ def enlargement(photo: Path, size: tuple[int, int], rng: np.random.Generator) ->
 
 
 def collage(photos: list[Path], size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
-    """Photos side by side, each as it is."""
+    """Photos side by side, each at its own scale."""
     sheet = Image.new("RGB", size)
     left = top = height = 0
     while top < size[1]:
@@ -56,7 +56,7 @@ def collage(photos: list[Path], size: tuple[int, int], rng: np.random.Generator)
 
 
 def pictures(photos: list[Path], count: int) -> Iterator[tuple[str, bytes]]:
-    """Kinds and JPEG files."""
+    """Kind and JPEG file of each picture."""
     rng = np.random.default_rng(5)
     for number in range(count):
         size = SIZES[number % len(SIZES)]
@@ -72,7 +72,13 @@ def pictures(photos: list[Path], count: int) -> Iterator[tuple[str, bytes]]:
 
 
 def embed(encoder: Encoder, data: bytes, factor: int | None) -> tuple[Vector, float]:
-    """A file's vector, decoded in full or with so many pixels for each of the input's; and ms to its tensor."""
+    """A file's vector, and the milliseconds to its tensor.
+
+    Args:
+        encoder: the model.
+        data: the file.
+        factor: decode to at least this many pixels for each pixel of the input; None for full decoding.
+    """
     how = encoder.spec.preprocess
     started = time.perf_counter()
     picture = decode(data, 10**9, None if factor is None else factor * how.resize_size)
@@ -82,7 +88,7 @@ def embed(encoder: Encoder, data: bytes, factor: int | None) -> tuple[Vector, fl
 
 
 def neighbours(photos: list[Path], classes: list[str], encoder: Encoder) -> tuple[float, float]:
-    """1-NN accuracy of enlarged photos: decoded in full, and as the function does."""
+    """1-NN accuracy of enlarged photos, with full decoding and with that of the function."""
     rng = np.random.default_rng(7)
     shortest = 2 * encoder.spec.preprocess.enough + 8
     vectors = np.empty((2, len(photos), encoder.spec.embedding_dim), np.float32)
@@ -105,7 +111,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=300)
     parser.add_argument("--factors", type=int, nargs="+", default=[6, 5, 4, 3, 2])
     parser.add_argument("--model", default="efficientnet-lite0")
-    parser.add_argument("--neighbours", action="store_true", help="1-NN instead")
+    parser.add_argument("--neighbours", action="store_true", help="measure 1-NN accuracy instead")
     parsed = parser.parse_args()
     encoder = load_encoder(bundle_for(parsed.model))
     photos, classes = read_labels(parsed.photos)
@@ -122,7 +128,7 @@ def main() -> None:
             cosines.setdefault((kind, factor), []).append(cosine_of(vector, right))
             ratios.setdefault((kind, factor), []).append(spent / full)
     table = Table(title=f"{encoder.spec.name}: {parsed.pictures} JPEGs of 12 million pixels and more")
-    for column in ("pictures", "pixels to one of the input", "lowest cosine", "median cosine", "time to tensor"):
+    for column in ("pictures", "pixels for each of the input", "lowest cosine", "median cosine", "time to tensor"):
         table.add_column(column, justify="left" if column == "pictures" else "right")
     for (kind, factor), found in cosines.items():
         ratio = np.median(ratios[kind, factor])

@@ -1,4 +1,4 @@
-"""What was found, as tables on a terminal and as Markdown."""
+"""The results as tables, on a terminal and as Markdown."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from rich.text import Text
 Found = Mapping[str, Any]
 
 _MET = {True: "yes", False: "NO", None: ""}
-# Not everything is compared with naive: a figure "…, to …" names what stands in its column.
+# A figure named "…, to …" is compared with what its name says instead of with naive.
 _FIGURES = ["figure", "naive, or as named", "dropvec", "ratio", "quartiles", "limit", "met", "note"]
 
-_LIMITED_NOTE = "in brackets: hoped for; ratio: the median of the pairs' own ratios"
+_LIMITED_NOTE = "in brackets: the goal; ratio: the median of the pairs' ratios"
 
-# The tables that docs/speed.md shows.
-_PUBLISHED = ("dropvec beside naive", "what people would pick instead", "dollars for a million")
+# Beginnings of the titles of the tables in docs/speed.md.
+_PUBLISHED = ("dropvec beside naive", "alternatives", "dollars for a million")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Shown:
 
 
 def tables(parts: Mapping[str, Found]) -> Iterator[Shown]:
-    """Every table of a run: the figures with their limits first."""
+    """Every table of a run, those of figures with limits first."""
     figures = [figure for part in parts.values() for figure in part["figures"]]
     limited = [_figure_row(figure) for figure in figures if figure["limit"] is not None]
     if limited:
@@ -50,14 +50,14 @@ def tables(parts: Mapping[str, Found]) -> Iterator[Shown]:
 def _figure_row(figure: Found) -> list[str]:
     unit, ratio = figure["unit"], figure["ratio"]
     limit = "" if figure["limit"] is None else f"{figure['limit']:g}"
-    hoped = f" ({figure['hoped']:.2f})" if figure["hoped"] is not None else ""
+    goal = f" ({figure['goal']:.2f})" if figure["goal"] is not None else ""
     return [
         figure["name"],
         _number(figure["theirs"], unit),
         _number(figure["ours"], unit),
         "" if ratio is None else f"{ratio['middle']:.3f}",
         "" if ratio is None else f"{ratio['low']:.3f} to {ratio['high']:.3f}",
-        limit + hoped,
+        limit + goal,
         _MET[figure["met"]],
         figure["note"],
     ]
@@ -77,12 +77,12 @@ def _series(series: Found) -> Shown:
 
 
 def notes(parts: Mapping[str, Found]) -> list[str]:
-    """What must be known of the parts."""
+    """The notes of all parts."""
     return [f"{name}: {note}" for name, part in parts.items() for note in part["notes"]]
 
 
 def show(console: Console, results: Found) -> None:
-    """Print everything."""
+    """Print all tables and notes."""
     for shown in tables(results["parts"]):
         console.print()
         console.print(_rich(shown))
@@ -110,7 +110,7 @@ def published(results: Found) -> str:
 
 
 def markdown(results: Found) -> str:
-    """Everything as Markdown."""
+    """All tables and notes as Markdown."""
     parts = [_markdown(shown) for shown in tables(results["parts"])]
     parts += [f"- {note}" for note in notes(results["parts"])]
     machine = ", ".join(f"{name} {value}" for name, value in results["machine"].items())

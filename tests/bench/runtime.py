@@ -1,6 +1,6 @@
-"""One runtime of several: gets ready, waits for the word, embeds its share of the uploads.
+"""One of several runtimes at once: load the model, wait for the start, embed a share of the uploads.
 
-python -m tests.bench.runtime CORE KEY ...   says `ready`, and begins when its standard input ends
+python -m tests.bench.runtime CORE KEY ...   prints `ready`, and starts when its standard input is closed
 """
 
 import os
@@ -10,10 +10,10 @@ MESSAGES = 5
 
 
 def main() -> None:
-    """Work as a function with one vCPU does."""
+    """Run as a function with one vCPU."""
     os.sched_setaffinity(0, {int(sys.argv[1])})
     keys = sys.argv[2:]
-    # After the core is chosen: the model takes as many threads as there are.
+    # Imported after pinning, because the number of the model's threads depends on the available cores.
     from tests.bench.sides import with_dropvec
     from tests.bench.timed import captured
     from tests.bench.world import sqs_event
@@ -25,7 +25,7 @@ def main() -> None:
     with captured():
         answers = [with_dropvec.handler(batch) for batch in batches]
     if any(answer != {"batchItemFailures": []} for answer in answers):
-        sys.exit("some of the bench's own pictures failed")
+        sys.exit("the function failed for some pictures")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every part is told: models, pictures, how often, on which core."""
+"""The settings of a run of the benchmarks, which every part gets: models, pictures, number of runs, cores."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -10,6 +10,9 @@ from tests.bench.world import offline_environment
 
 FOLDER = BUILD / "bench"
 PEERS = ROOT / ".venv-bench"
+SHARED = ROOT.parent / "shared"
+STANDIN_MAKER = SHARED / "models" / "make_s2_standin.py"
+EMBEDDED = "efficientnet-lite0"
 
 
 @dataclass(frozen=True)
@@ -17,14 +20,14 @@ class Setting:
     """One run of the benchmarks.
 
     Attributes:
-        bundle: of the model that is timed.
-        embedded: of the model whose vectors mean something.
+        bundle: bundle of the model that is timed.
+        embedded: bundle of a model with real weights, for comparisons of vectors.
         pictures: the folder of the pictures.
-        runs: pairs of runs of a whole process; other counts follow it.
-        core: where things are measured.
-        other_core: where all else runs.
-        images: of the long run.
-        peers: those to compare with.
+        runs: number of pairs of processes; other counts are derived from it.
+        core: the core to measure on.
+        other_core: the core for everything else.
+        images: number of images of the long run.
+        peers: names of the alternatives to compare with.
     """
 
     bundle: str
@@ -41,28 +44,28 @@ class Setting:
         return Path(self.pictures) / name
 
     def environment(self, **more: str) -> dict[str, str]:
-        """Of a process that is measured, and that calls nobody."""
-        # No folder but the repository and the interpreter's own; bytecode is there already, as in an image.
+        """The environment of a measured process that makes no AWS calls."""
+        # Modules come from the repository and the interpreter only; bytecode is already there, as in the image.
         return plain_environment(
             **offline_environment(), MODEL_DIR=self.bundle, PYTHONPATH=str(ROOT), PYTHONDONTWRITEBYTECODE="1", **more
         )
 
     def to_json(self) -> str:
-        """For another process."""
+        """The setting as JSON, for `from_json` in another process."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Setting":
-        """What `to_json` wrote."""
+        """Read the JSON of `to_json`."""
         fields = json.loads(text)
         return cls(**(fields | {"peers": tuple(fields["peers"])}))
 
 
 def medium_picture(setting: Setting) -> Path:
-    """2000 x 1500."""
+    """A JPEG of 2000 x 1500 pixels."""
     return setting.picture("size-3.jpg")
 
 
 def large_picture(setting: Setting) -> Path:
-    """4000 x 3000."""
+    """A JPEG of 4000 x 3000 pixels."""
     return setting.picture("size-12.jpg")

@@ -1,8 +1,8 @@
-"""A stand-in for S3 and DynamoDB that keeps what is uploaded and forgets what is stored: for runs of many thousands.
+"""A fake S3 and DynamoDB for runs of many thousands of images: it keeps uploads and discards results.
 
 python -m tests.bench.sink SOCKET_FD
 
-It serves on a socket that it inherits, until its standard input ends. All else is measured against the local AWS.
+It serves on an inherited socket until its standard input is closed. All other parts use the local AWS.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import hashlib
 import socket
 import sys
 
-from tests.bench.meter import receive
+from tests.bench.counting_proxy import receive
 
 _KEPT = "/bench-uploads/"
 _objects: dict[str, bytes] = {}
@@ -22,23 +22,23 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         while True:
             request = await receive(reader, writer, bodyless=False)
             method, path = request.line.split()[:2]
-            writer.write(_answer(method, path.partition("?")[0], request.body))
+            writer.write(_handle(method, path.partition("?")[0], request.body))
             await writer.drain()
     writer.close()
 
 
-def _answer(method: str, path: str, body: bytes) -> bytes:
+def _handle(method: str, path: str, body: bytes) -> bytes:
     if method == "POST":
-        return _whole(b"{}", "Content-Type: application/x-amz-json-1.0")
+        return _response(b"{}", "Content-Type: application/x-amz-json-1.0")
     if method == "PUT":
         if path.startswith(_KEPT):
             _objects[path] = body
-        return _whole(b"", f'ETag: "{hashlib.md5(body, usedforsecurity=False).hexdigest()}"')
+        return _response(b"", f'ETag: "{hashlib.md5(body, usedforsecurity=False).hexdigest()}"')
     data = _objects[path]
-    return _whole(data, f'ETag: "{hashlib.md5(data, usedforsecurity=False).hexdigest()}"')
+    return _response(data, f'ETag: "{hashlib.md5(data, usedforsecurity=False).hexdigest()}"')
 
 
-def _whole(body: bytes, header: str) -> bytes:
+def _response(body: bytes, header: str) -> bytes:
     return f"HTTP/1.1 200 OK\r\n{header}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 

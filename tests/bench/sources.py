@@ -1,13 +1,12 @@
-"""What is measured with: models baked as the function gets them, and pictures that the bench makes itself.
+"""Make the models and pictures of the benchmarks.
 
-    python -m tests.bench.sources model NAME|DIR      bakes it where it must be
+    python -m tests.bench.sources model NAME|DIR      bakes a model if needed
     python -m tests.bench.sources standin MAKER.py    bakes the S2-shaped model
-    python -m tests.bench.sources tiny FOLDER         makes a model that costs nothing to run
+    python -m tests.bench.sources tiny FOLDER         makes a model whose inference takes almost no time
     python -m tests.bench.sources pictures FOLDER     makes the pictures
 
-Each prints what it has made, as its last line.
-
-Run apart from the harness, which stays small and has none of the measured files open.
+The last line of the output is the path of the result. This is a separate program, so that the process of the benchmarks
+stays small and does not open the measured files.
 """
 
 import io
@@ -22,20 +21,19 @@ from PIL import Image
 
 from infra.bake import Options, bake
 from infra.bake.reuse import bundle_for
-from infra.common.paths import BUILD, ROOT
+from infra.common.files import atomic_write
 from infra.local.images import samples
+from tests.bench.setting import FOLDER, SHARED, STANDIN_MAKER
 from tests.support.bundles import write_tiny_bundle
 
-SHARED = ROOT.parent / "shared"
-STANDIN_MAKER = SHARED / "models" / "make_s2_standin.py"
 PHOTOS = SHARED / "data" / "caltech101-15"
 
-STANDIN, STANDS_FOR = "s2-shaped", "mobileclip-s2"
-EMBEDDED = "efficientnet-lite0"
+# The S2-shaped model, and the model that has its architecture and cost.
+STANDIN, STANDIN_OF = "s2-shaped", "mobileclip-s2"
 
-_FOLDER = BUILD / "bench" / "models"
+_FOLDER = FOLDER / "models"
 _MANIFEST = f"""\
-# Written by the benchmarks: MobileCLIP-S2's image tower in shape and cost, with random weights.
+# Written by the benchmarks: the architecture of MobileCLIP-S2's image tower, with random weights.
 name = "{STANDIN}"
 embedding_dim = 512
 
@@ -63,27 +61,27 @@ std = [1, 1, 1]
 """
 
 MEDIUM, LARGE = (2000, 1500), (4000, 3000)
-# Megapixels to (width, height), for the time against size.
+# Megapixels to (width, height).
 SIZES = {0.3: (640, 480), 1: (1200, 900), 3: MEDIUM, 6: (2880, 2160), 12: LARGE, 24: (5660, 4240)}
 QUALITY_PICTURES = 16
 
 
 def bake_standin(maker: Path = STANDIN_MAKER) -> Path:
-    """The bundle of the S2-shaped model, made once."""
+    """Bake the S2-shaped model; its weights are made once."""
     source, bundle = _FOLDER / "source", _FOLDER / STANDIN
     source.mkdir(parents=True, exist_ok=True)
     if not (source / "model.onnx").is_file():
         part = source / "part.onnx"
         subprocess.run([sys.executable, str(maker), str(part)], check=True, stdout=subprocess.DEVNULL)
         part.rename(source / "model.onnx")
-    (source / "LICENCE.txt").write_text("Random numbers: nobody's.\n", "utf-8")
+    (source / "LICENCE.txt").write_text("Random numbers in the public domain.\n", "utf-8")
     (source / f"{STANDIN}.toml").write_text(_MANIFEST, "utf-8")
-    # Baked anew each time: the code that bakes may have changed.
+    # Baked every time, because the code of the bake may have changed.
     return bake(str(source / f"{STANDIN}.toml"), bundle, Options(progress=False))
 
 
 def make_pictures(folder: Path) -> Path:
-    """Make every picture that is not there yet."""
+    """Make every picture that does not exist yet."""
     folder.mkdir(parents=True, exist_ok=True)
     photos = photo_files()
     wanted = {f"size-{megapixels}.jpg": size for megapixels, size in SIZES.items()}
@@ -100,13 +98,13 @@ def make_pictures(folder: Path) -> Path:
 
 
 def photo_files() -> list[Path]:
-    """Photos to make larger ones of: of many kinds where a collection is there, else the demo's samples."""
+    """Photos to enlarge: a varied collection if it exists, else the samples of the demo."""
     found = sorted(PHOTOS.rglob("*.jpg"))[:: 23 if PHOTOS.is_dir() else 1]
     return found or [upload.path for upload in samples()]
 
 
 def enlarged(photo: Path, size: tuple[int, int], seed: int) -> Image.Image:
-    """A photo blown up, with a sensor's noise on each pixel: as many bits to decode as a camera's own."""
+    """An enlarged photo with noise like a camera sensor's, so that it decodes as slowly as a camera's photo."""
     with Image.open(photo) as opened:
         picture = opened.convert("RGB").resize(size, Image.Resampling.BICUBIC)
     noise = np.random.default_rng(seed).normal(0, 6, (size[1], size[0], 1)).astype(np.float32)
@@ -118,7 +116,7 @@ def _one_enlarged(photos: Sequence[Path], size: tuple[int, int], seed: int) -> I
 
 
 def collage(photos: Sequence[Path], size: tuple[int, int], seed: int) -> Image.Image:
-    """Photos beside each other as they are: real detail at the level of pixels."""
+    """Photos side by side at their own scale, so that there is real detail in every pixel."""
     picture = Image.new("RGB", size)
     left = top = row = 0
     number = seed * 31
@@ -137,18 +135,18 @@ def _write(path: Path, picture: Image.Image) -> None:
         return
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=90)
-    path.with_suffix(".part").write_bytes(buffer.getvalue())
-    path.with_suffix(".part").rename(path)
+    with atomic_write(path) as file:
+        file.write(buffer.getvalue())
 
 
 def make_tiny(folder: Path) -> Path:
-    """The tests' own tiny model."""
+    """Write the tiny bundle of the tests."""
     shutil.rmtree(folder, ignore_errors=True)
     return write_tiny_bundle(folder)
 
 
 def main() -> None:
-    """Do what the arguments say."""
+    """Run the program; see the module's docstring."""
     what, argument = sys.argv[1:3]
     makers: dict[str, Callable[[], Path]] = {
         "model": lambda: bundle_for(argument),

@@ -1,4 +1,4 @@
-"""Time inside a warm process."""
+"""Measure times inside a warm process."""
 
 import gc
 import sys
@@ -14,7 +14,7 @@ Clock = Callable[[], float]
 def alternated(
     theirs: Callable[[], object], ours: Callable[[], object], runs: int, clock: Clock = time.perf_counter
 ) -> tuple[list[float], list[float]]:
-    """Milliseconds of two things that are done in turn, A B A B; a first round does not count."""
+    """Milliseconds of two functions that are called in turn, A B A B; the first round does not count."""
     found: tuple[list[float], list[float]] = ([], [])
     for number in range(runs + 1):
         for operation, took in zip((theirs, ours), found, strict=True):
@@ -28,12 +28,12 @@ def alternated(
 
 @dataclass
 class TimedSession:
-    """A session that adds up the processor time of its runs.
+    """An onnxruntime session that adds up the times of its runs.
 
     Attributes:
-        session: the real one.
-        seconds: of the processor, all threads.
-        wall: of the clock.
+        session: the real session.
+        seconds: processor time of all threads.
+        wall: elapsed time, seconds.
     """
 
     session: Any
@@ -41,7 +41,7 @@ class TimedSession:
     wall: float = field(default=0.0)
 
     def run(self, *arguments: Any, **options: Any) -> Any:
-        """Run, and add."""
+        """Run the session and add its time."""
         cpu, wall = time.process_time(), time.perf_counter()
         try:
             return self.session.run(*arguments, **options)
@@ -55,16 +55,16 @@ class TimedSession:
 
 @contextmanager
 def captured() -> Iterator[list[str]]:
-    """Take what is written to standard output as a list of texts, as the platform takes a function's log."""
-    kept, said = sys.stdout, _Said()
-    sys.stdout = said
+    """Collect what is written to standard output within the block."""
+    original, output = sys.stdout, _Output()
+    sys.stdout = output
     try:
-        yield said.lines
+        yield output.lines
     finally:
-        sys.stdout = kept
+        sys.stdout = original
 
 
-class _Said:
+class _Output:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
@@ -73,4 +73,4 @@ class _Said:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """Do nothing; there is no buffer."""

@@ -1,6 +1,6 @@
-"""A part that measures inside one warm process, which both sides share, on the measured core.
+"""Run a part that measures both sides inside one warm process on the measured core.
 
-python -m tests.bench.worker PART SETTING WORLD OUT   (JSON, JSON, a file)
+python -m tests.bench.worker PART SETTING WORLD OUT   (SETTING and WORLD are JSON, OUT is a file)
 """
 
 import importlib
@@ -14,7 +14,7 @@ from tests.bench.world import World
 
 
 def main() -> None:
-    """Run the part, and write what it found as JSON."""
+    """Run the part, and write its findings as JSON."""
     part, setting_text, world_text, out = sys.argv[1:]
     setting = Setting.from_json(setting_text)
     os.sched_setaffinity(0, {setting.core})

@@ -1,4 +1,4 @@
-"""A local AWS for the benchmarks: buckets and a table on it, and meters before it, all off the measured core."""
+"""A local AWS for the benchmarks, with buckets, a table and counting proxies, all on another core than the measured."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from infra.local.server import HOST, local_aws
 
 UPLOADS, RESULTS, TABLE = "bench-uploads", "bench-results", "bench-vectors"
 
-# What S3 and DynamoDB take to answer within a region, about.
+# A typical latency of S3 and DynamoDB within a region.
 LATENCY_MS = 15
 
 _EVENTS = ROOT / "events"
@@ -31,10 +31,10 @@ class World:
     """A running local AWS.
 
     Attributes:
-        direct: its own endpoint; nothing is counted.
-        near: the endpoint with a meter, without latency.
-        far: the endpoint with a meter and `LATENCY_MS` a call.
-        sink: forgets what is stored; for many thousands of calls.
+        direct: its own endpoint, where calls are not counted.
+        near: the endpoint of a counting proxy without latency.
+        far: the endpoint of a counting proxy that adds `LATENCY_MS` to each call.
+        sink: the endpoint of `tests.bench.sink`.
     """
 
     direct: str
@@ -43,7 +43,7 @@ class World:
     sink: str
 
     def environment(self, endpoint: str) -> dict[str, str]:
-        """What the function finds in its environment."""
+        """The function's environment variables."""
         return {
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -56,23 +56,23 @@ class World:
 
 
 def offline_environment() -> dict[str, str]:
-    """The same, where nothing is called."""
+    """The function's environment variables when it makes no AWS calls."""
     return World("", "", "", "").environment(f"http://{HOST}:9")
 
 
 @contextmanager
 def world(folder: Path, core: int) -> Iterator[World]:
-    """Run a local AWS with its meters on a core of their own while inside.
+    """Run a local AWS and its proxies on a core within the block.
 
     Raises:
-        OperatorError: it does not start.
+        OperatorError: it did not start.
     """
     with local_aws(folder / "aws.log") as aws, ExitStack() as stack:
         for task in Path(f"/proc/{aws.pid}/task").iterdir():
             os.sched_setaffinity(int(task.name), {core})
         upstream = aws.endpoint.rpartition(":")[2]
         near, far = (
-            stack.enter_context(_server("tests.bench.meter", core, upstream, str(latency)))
+            stack.enter_context(_server("tests.bench.counting_proxy", core, upstream, str(latency)))
             for latency in (0, LATENCY_MS)
         )
         sink = stack.enter_context(_server("tests.bench.sink", core))
@@ -106,9 +106,10 @@ def _server(module: str, core: int, *arguments: str) -> Iterator[str]:
         process.communicate()
 
 
-def counted(endpoint: str, *, anew: bool = False) -> dict[str, dict[str, int]]:
-    """What a meter has counted, by operation."""
-    request = urllib.request.Request(f"{endpoint}/_meter", method="DELETE" if anew else "GET")  # noqa: S310 - ours
+def counted(endpoint: str, *, reset: bool = False) -> dict[str, dict[str, int]]:
+    """The counts of a counting proxy, by operation; with `reset` it starts again from 0."""
+    method = "DELETE" if reset else "GET"
+    request = urllib.request.Request(f"{endpoint}/_counts", method=method)  # noqa: S310 - our own server
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request) as answer:
         found: dict[str, dict[str, int]] = json.load(answer)
@@ -116,7 +117,7 @@ def counted(endpoint: str, *, anew: bool = False) -> dict[str, dict[str, int]]:
 
 
 def upload(endpoint: str, data: bytes, how_many: int = 1) -> list[str]:
-    """Put a file under keys that were never used before: a repeat would be told apart, and cost less or more."""
+    """Upload a file under new keys, because the function treats a repeated event differently."""
     s3 = session().client("s3", endpoint_url=endpoint, config=CONFIG)
     keys = [f"pictures/{os.getpid()}-{next(_numbers):06}.jpg" for _ in range(how_many)]
     for key in keys:
@@ -125,7 +126,7 @@ def upload(endpoint: str, data: bytes, how_many: int = 1) -> list[str]:
 
 
 def s3_event(key: str) -> dict[str, Any]:
-    """S3's own notification of an upload, as `events/` has it."""
+    """S3's notification of an upload, from `events/`."""
     event: dict[str, Any] = json.loads((_EVENTS / "s3-put-2.6.json").read_bytes())
     entity = event["Records"][0]["s3"]
     entity["bucket"] |= {"name": UPLOADS, "arn": f"arn:aws:s3:::{UPLOADS}"}
@@ -134,7 +135,7 @@ def s3_event(key: str) -> dict[str, Any]:
 
 
 def sqs_event(keys: Sequence[str]) -> dict[str, Any]:
-    """One batch of SQS messages, with a notification in each."""
+    """A batch of SQS messages, each with one notification."""
     message: Mapping[str, Any] = json.loads((_EVENTS / "sqs-s3.json").read_bytes())["Records"][0]
     records = [{**message, "messageId": f"message-{key}", "body": json.dumps(s3_event(key))} for key in keys]
     return {"Records": records}

@@ -1,8 +1,8 @@
-"""The graphs of a baked bundle on emulated CPUs with and without AVX-512: python -m tests.cpus.
+"""Test the graphs of a baked bundle on emulated CPUs with and without AVX-512: python -m tests.cpus.
 
-No machine has all of the CPUs that Lambda has. So this boots a small Linux in Bochs once for each, and there the
-handler's own code loads the bundle and embeds the test card. Every instruction is emulated: each CPU takes about five
-minutes of processor time. Needs Debian on x86-64 and no root; packages that lack are named, and a kernel is fetched.
+No machine has all of the CPUs that Lambda has. So this boots a small Linux in Bochs for each CPU, where the handler's
+code loads the bundle and embeds the test card. Every instruction is emulated: each CPU takes about five minutes of
+processor time. It needs Debian on x86-64, but not root. It lists missing packages, and downloads a kernel.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from tests.cpus.machine import fetch_kernel, write_disk
 CPUS = {"corei7_skylake_x": "blocks-16", "corei7_haswell_4770": "blocks-8"}
 
 
-def faults(report: dict[str, Any], fits: str) -> list[str]:
-    """What is wrong with a guest's report for a CPU that one graph fits; nothing when all is right."""
+def errors(report: dict[str, Any], fits: str) -> list[str]:
+    """The errors in a guest's report, given the name of the graph that fits its CPU; empty if there are none."""
     if "failed" in report:
         return [report["failed"]]
     found = []
@@ -42,14 +42,14 @@ def faults(report: dict[str, Any], fits: str) -> list[str]:
 
 
 def main() -> int:
-    """See the module; exit code 1 when a CPU did not do what it should."""
+    """Run the tests; the exit code is 1 if a CPU failed."""
     parser = argparse.ArgumentParser(description="Run a bundle's graphs on emulated CPUs.")
     parser.add_argument("cpus", nargs="*", default=list(CPUS), help=f"of {', '.join(CPUS)}")
     parser.add_argument("--model", default="efficientnet-lite0", help="a name or a bundle")
     parser.add_argument("--minutes", type=float, default=60, help="how long to wait for each")
     parsed = parser.parse_args()
-    if lacking := missing():
-        sys.exit(f"first: apt-get install --no-install-recommends {' '.join(lacking)}")
+    if packages := missing():
+        sys.exit(f"packages are missing; run: apt-get install --no-install-recommends {' '.join(packages)}")
     folder = BUILD / "cpus"
     disk = folder / "disk.img"
     write_disk(disk, fetch_kernel(folder / "kernel"), bundle_for(parsed.model).resolve())
@@ -59,21 +59,21 @@ def main() -> int:
 def _try(cpu: str, disk: Path, seconds: float) -> int:
     began = time.monotonic()
 
-    def told(line: str) -> None:
+    def show(line: str) -> None:
         sys.stdout.write(f"{cpu} {time.monotonic() - began:5.0f} s: {line.rstrip()}\n")
         sys.stdout.flush()
 
     try:
-        report = json.loads(run(cpu, disk, MARK, seconds, told))
+        report = json.loads(run(cpu, disk, MARK, seconds, show))
     except EmulatorError as error:
-        told(str(error))
+        show(str(error))
         return 1
-    told(json.dumps(report))
-    wrong = faults(report, CPUS[cpu])
-    for text in wrong:
-        told(text)
-    told("failed" if wrong else f"passed, {CPUS[cpu]} was chosen and is right")
-    return 1 if wrong else 0
+    show(json.dumps(report))
+    found = errors(report, CPUS[cpu])
+    for text in found:
+        show(text)
+    show("failed" if found else f"passed: {CPUS[cpu]} was chosen and is right")
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Bochs: an emulator that executes every instruction itself, AVX-512 too, so the CPU that it runs on does not matter.
+"""Run a machine in Bochs, an emulator that executes every instruction in software, including AVX-512.
 
-The machine speaks on its serial port, which is a file here.
+So the CPU of the host does not matter. The output of the machine's serial port is a file on the host.
 """
 
 import os
@@ -13,7 +13,7 @@ import tty
 from collections.abc import Callable
 from pathlib import Path
 
-# Debian's packages, each with a file that it brings.
+# Debian's packages, each with a file that it installs.
 PACKAGES = {
     "bochs": "usr/bin/bochs-bin",
     "bochs-term": "usr/lib/*/bochs/plugins/libbx_term_gui.so",
@@ -44,34 +44,34 @@ debug: action=ignore
 
 
 class EmulatorError(Exception):
-    """The machine did not say what it should; the text says what it did say."""
+    """The machine did not print the expected line; the text says why."""
 
 
 def missing() -> list[str]:
-    """The packages that lack for this."""
+    """The required packages that are not installed."""
     return [package for package, file in PACKAGES.items() if not any(Path("/").glob(file))]
 
 
-def run(cpu: str, disk: Path, mark: str, seconds: float, told: Callable[[str], None]) -> str:
-    """Boot a disk and wait for a line that begins with a mark; then the machine is switched off.
+def run(cpu: str, disk: Path, mark: str, seconds: float, show: Callable[[str], None]) -> str:
+    """Boot a disk, wait for a line that starts with `mark`, and switch the machine off.
 
     Args:
-        cpu: one of those that `bochs-bin --help cpu` lists.
-        disk: the image.
-        mark: how the line begins.
-        seconds: the time to wait.
-        told: takes every other line.
+        cpu: a model that `bochs-bin --help cpu` lists.
+        disk: the disk image.
+        mark: the start of the line.
+        seconds: how long to wait.
+        show: called with every other line.
 
     Returns:
         The rest of the line.
 
     Raises:
-        EmulatorError: no such line came.
+        EmulatorError: the machine ended or took too long without printing the line.
     """
     serial, settings, log = (disk.with_name(f"{cpu}.{kind}") for kind in ("serial", "bochsrc", "log"))
     settings.write_text(_SETTINGS.format(cpu=cpu, disk=disk, serial=serial, log=log), "utf-8")
     commands = disk.with_name("go")
-    commands.write_text("continue\n", "utf-8")  # Debian's Bochs has a debugger, which waits to be told
+    commands.write_text("continue\n", "utf-8")  # Debian's Bochs starts in its debugger
     for old in (serial, disk.with_name(f"{disk.name}.lock")):
         old.unlink(missing_ok=True)
     ours, theirs = pty.openpty()
@@ -86,23 +86,23 @@ def run(cpu: str, disk: Path, mark: str, seconds: float, told: Callable[[str], N
     os.close(theirs)
     threading.Thread(target=_read_screens, args=[ours], daemon=True).start()
     try:
-        return _line(process, serial, mark, time.monotonic() + seconds, told)
+        return _line(process, serial, mark, time.monotonic() + seconds, show)
     finally:
         process.kill()
         process.wait()
 
 
 def _line(
-    process: "subprocess.Popen[bytes]", serial: Path, mark: str, deadline: float, told: Callable[[str], None]
+    process: "subprocess.Popen[bytes]", serial: Path, mark: str, deadline: float, show: Callable[[str], None]
 ) -> str:
     seen = 0
     while time.monotonic() < deadline:
-        ended = process.poll() is not None  # asked first, so that its last words are read
+        ended = process.poll() is not None  # checked before reading, so that the last lines are read too
         lines = serial.read_text("utf-8", "replace").split("\n") if serial.exists() else [""]
         for line in lines[seen:-1]:
             if line.startswith(mark):
                 return line.removeprefix(mark)
-            told(line)
+            show(line)
             ended = ended or "Kernel panic" in line
         seen = len(lines) - 1
         if ended:
@@ -112,9 +112,9 @@ def _line(
 
 
 def _read_screens(terminal: int) -> None:
-    """Read what Bochs writes to its terminal, and the screen of its machine, on a terminal that it names there.
+    """Read and discard the output of Bochs and of the machine's screen, a second terminal that Bochs opens.
 
-    Nobody looks at either, but a terminal that is not read is full one day, and then Bochs stands still.
+    Bochs would block when the buffer of a terminal is full.
     """
     text = b""
     while chunk := _read(terminal):

@@ -1,7 +1,7 @@
-"""What a CPU makes of a bundle's graphs: python -m tests.cpus.guest BUNDLE.
+"""Run all graphs of a bundle on this CPU: python -m tests.cpus.guest BUNDLE.
 
-Each measurement has a process of its own, forked after all imports, since a graph for another CPU may bring it down.
-The same runs as the only program of an emulated machine; see `tests.cpus.machine`.
+Each graph runs in a process of its own, forked after all imports, because a graph for another CPU may crash it. The
+emulated machine runs this module as its only program; see `tests.cpus.machine`.
 """
 
 import json
@@ -19,47 +19,47 @@ from handler.model.prepared import open_session, prepared_options
 from handler.model.self_check import check, cosine_of, embed_test_card
 from handler.model.spec import load_spec
 
-# What decides which code onnxruntime runs, among a CPU's flags.
+# The CPU flags that determine which code onnxruntime runs.
 FLAGS = ("avx", "avx2", "fma", "avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512_vnni")
 
 
 def report(bundle: Path) -> dict[str, Any]:
-    """Measure.
+    """Run the self-check and all graphs.
 
     Returns:
-        `cpu` and `flags`; `check`, what `proof` says; and `graphs`: for the model itself (`portable`) and for each
-        prepared graph, chosen or not, the cosine of its vector to the untouched model's, or how that failed.
+        `cpu` and `flags`; `check`: the result of `self_check`; and `graphs`: for the original model (`portable`) and
+        for every prepared graph, the cosine of its vector and the original model's, or an error.
     """
     names = [PORTABLE, *(prepared.name for prepared in load_spec(bundle).prepared)]
     return {
         **_cpu(),
-        "check": apart("check", partial(proof, bundle)),
-        "graphs": {name: apart(name, partial(_cosine, bundle, name)) for name in names},
+        "check": in_process("check", partial(self_check, bundle)),
+        "graphs": {name: in_process(name, partial(_cosine, bundle, name)) for name in names},
     }
 
 
-def proof(bundle: Path) -> dict[str, Any]:
+def self_check(bundle: Path) -> dict[str, Any]:
     """The answer to `{"check": true}` of the encoder that the function would load."""
     return check(load_encoder(bundle))
 
 
-def apart(name: str, measure: Callable[[], Any]) -> Any:
-    """What a function answers, as JSON has it, in a process of its own; a line of text where it raises or crashes."""
+def in_process(name: str, measure: Callable[[], Any]) -> Any:
+    """Call a function in a process of its own; returns its result (JSON), or a line of text if it raises or crashes."""
     sys.stderr.write(f"measuring: {name}\n")
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             answer = measure()
-        except Exception as error:  # noqa: BLE001 - it is told as the answer, and this process must end here
+        except Exception as error:  # noqa: BLE001 - becomes the result, because this process must end here
             answer = f"{type(error).__name__}: {str(error)[:200]}"
         os.write(writing, json.dumps(answer).encode())
         os._exit(0)
     os.close(writing)
     with open(reading, "rb") as pipe:  # noqa: PTH123 - not a path
-        told = pipe.read()
+        output = pipe.read()
     _, status = os.waitpid(child, 0)
-    return json.loads(told) if told else f"a crash: exit code {os.waitstatus_to_exitcode(status)}"
+    return json.loads(output) if output else f"a crash: exit code {os.waitstatus_to_exitcode(status)}"
 
 
 def _cosine(bundle: Path, name: str) -> float:

@@ -1,7 +1,7 @@
-"""The disk of a machine that does nothing but `tests.cpus.guest`: a boot loader, a kernel, and files in memory.
+"""Make the disk of a machine that runs only `tests.cpus.guest`: a boot loader, a kernel, and an initramfs.
 
-The files are those that the guest opens here, each under the path that it has here, so nothing need be installed: this
-Python, its packages, the libraries of both, the bundle. Needs no root.
+The initramfs has the files that the guest opens on this machine, under the same paths: this Python, its packages, their
+libraries and the bundle. So nothing needs to be installed. It does not need root.
 """
 
 import os
@@ -12,9 +12,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from infra.common.paths import ROOT
 from tests.cpus import first, guest
-
-ROOT = Path(__file__).parents[2]
 
 _LOADER = "/lib64/ld-linux-x86-64.so.2"
 _INIT = f"""#!{sys.executable}
@@ -24,8 +23,8 @@ from {first.__name__} import main
 main({{bundle!r}})
 """
 
-# What nobody looks at is not worth the emulator's time: no messages, no defences, one processor. And Bochs's Skylake-X
-# is at odds with Linux about the size of the compacted XSAVE area, for which Linux would do without AVX altogether.
+# To save the emulator's time: no messages, no mitigations, one processor. Bochs's Skylake-X and Linux disagree about
+# the size of the compacted XSAVE area, because of which Linux would disable AVX.
 _COMMAND_LINE = "console=ttyS0 quiet loglevel=3 clearcpuid=xsavec,xsaves nosmp nokaslr mitigations=off panic=-1"
 _BOOT = f"""DEFAULT linux
 LABEL linux
@@ -36,7 +35,7 @@ LABEL linux
 
 
 def write_disk(disk: Path, kernel: Path, bundle: Path) -> None:
-    """Write the disk: a FAT file system without partitions, which mtools and syslinux make without mounting it."""
+    """Write the disk: a FAT file system without partitions, which mtools and syslinux can make without mounting it."""
     folder = disk.parent
     archive = folder / "files"
     with archive.open("wb") as file:
@@ -54,7 +53,7 @@ def write_disk(disk: Path, kernel: Path, bundle: Path) -> None:
 
 
 def fetch_kernel(folder: Path) -> Path:
-    """A kernel from the distribution's archive, unpacked into a folder, not installed."""
+    """Download a kernel from the distribution's archive and unpack it into a folder, without installing it."""
     found = sorted(folder.glob("boot/vmlinuz-*"))
     if found:
         return found[-1]
@@ -70,8 +69,8 @@ def fetch_kernel(folder: Path) -> Path:
 
 
 def needed(bundle: Path) -> set[Path]:
-    """The files that the guest needs: what it has loaded, what a check opens, and the bundle."""
-    opened = _opened_by(lambda: guest.proof(bundle))
+    """The files that the guest needs: those that it has loaded, those that a self-check opens, and the bundle."""
+    opened = _opened_by(lambda: guest.self_check(bundle))
     modules = [module for module in sys.modules.values() if module is not None]
     loaded = {str(getattr(module, name, "")) for module in modules for name in ("__file__", "__cached__")}
     mapped = {line.split(maxsplit=5)[-1] for line in Path("/proc/self/maps").read_text("utf-8").splitlines()}
@@ -87,7 +86,7 @@ def _opened_by(action: Callable[[], object]) -> set[str]:
 
     def watch(event: str, arguments: tuple[object, ...]) -> None:
         if watching and event == "open" and isinstance(arguments[0], str):
-            names.add(os.path.abspath(arguments[0]))  # noqa: PTH100 - this does not resolve links
+            names.add(os.path.abspath(arguments[0]))  # noqa: PTH100 - does not resolve links
 
     sys.addaudithook(watch)
     action()
@@ -96,14 +95,14 @@ def _opened_by(action: Callable[[], object]) -> set[str]:
 
 
 def _names_of(library: Path) -> Iterator[Path]:
-    """Links beside a library that lead to it: programs ask for it by one of them."""
+    """Symbolic links in a library's folder to the library: programs load it by one of them."""
     for path in library.parent.glob(f"{library.name.partition('.so')[0]}*"):
         if path.is_symlink() and path.resolve() == library.resolve():
             yield path
 
 
 def _tree(files: set[Path]) -> list[Path]:
-    """The files with every folder and link on the way to them, each behind the folder that it lies in."""
+    """The files, and all folders and links of their paths, with each folder before its content."""
     paths: set[Path] = set()
     left = list(files)
     while left:
@@ -118,7 +117,7 @@ def _tree(files: set[Path]) -> list[Path]:
 
 
 def _archive(paths: list[Path], init: bytes) -> Iterator[bytes]:
-    """The files as the kernel unpacks them into memory: cpio, format newc (its early-userspace/buffer-format.rst)."""
+    """An initramfs with the files: cpio in format newc (early-userspace/buffer-format.rst of the kernel)."""
     for path in paths:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):

@@ -8,7 +8,7 @@ import pytest
 from handler.errors import Rejection
 from handler.metrics import Counts, Meter
 from infra.cli.main import make_parser
-from infra.common.paths import ROOT, SHIPPED, TEMPLATE
+from infra.common.paths import MANIFESTS, ROOT, TEMPLATE
 from infra.common.template import load
 from tests.bench.__main__ import BEGIN, END, PAGE, with_tables
 from tests.docs.markdown import read_page
@@ -50,7 +50,7 @@ def test_every_alarm_is_described() -> None:
 
 
 def test_every_model_is_described() -> None:
-    names = [path.stem for path in SHIPPED.glob("*.toml")]
+    names = [path.stem for path in MANIFESTS.glob("*.toml")]
     assert len(names) >= 6
     assert missing("models.md", names) == []
 

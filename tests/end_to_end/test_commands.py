@@ -90,7 +90,7 @@ def test_the_demo_gives_every_file_its_outcome(commands: Commands, images: Path)
     assert len(left["embedding"]) == 48
     assert sum(x * x for x in left["embedding"]) == pytest.approx(1, abs=1e-5)
     assert "one swap: Function runs from a zip" in done.stdout
-    assert "uploaded 6/6, outcomes 6/6" in done.stdout
+    assert "outcomes: 6 of 6, 6 uploaded" in done.stdout
     assert re.search(rf"left\.png +│ success +│ +48 │ +\d+ │ {re.escape(DEEP)}  [01]\.\d\d\d", done.stdout)
     assert re.search(r"notes\.txt +│ unsupported_format +│ +— │ +\d+ │ — ", done.stdout)
     assert "6 images, 3 success" in done.stdout
@@ -132,7 +132,7 @@ def test_a_model_that_is_none(commands: Commands, images: Path, model: str | Pat
 def test_no_package_index(commands: Commands) -> None:
     commands.environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
     done = commands.run("demo", "--model", commands.bundle)
-    assert_one_line(done, "could not download scikit-image.*needs a Python package index")
+    assert_one_line(done, "could not download scikit-image.*from a Python package index")
 
 
 class Up:

@@ -1,4 +1,4 @@
-"""A base image that resembles Lambda's own, made here: nobody need reach AWS's registry for it."""
+"""Build a base image that resembles Lambda's, so that the tests do not need AWS's registry."""
 
 import hashlib
 import platform
@@ -8,9 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from infra.bake.sources import CACHE
 from infra.common import wheels
-from infra.common.paths import ROOT
+from infra.common.paths import CACHE, ROOT
 from tests.image.engine import FOLDER, exists, run
 
 _SUITE = "trixie"
@@ -19,7 +18,7 @@ _MIRROR = "http://deb.debian.org/debian"
 
 _RECIPE = Path(__file__).with_name("base")
 
-# The emulator that AWS's base images have; SAM's command line has both architectures' in its wheel.
+# The runtime interface emulator of AWS's base images, for each architecture; the wheel of aws-sam-cli contains it.
 _SAM = "aws-sam-cli==1.170.0"
 _EMULATOR = {
     "x86_64": ("x86_64", "6b1e686e62ab2baf5759c412c4864276ef2a88b094fca53ec070637ccba9b9a5"),
@@ -29,11 +28,11 @@ _CLIENT = ("awslambdaric", "simplejson", "snapshot-restore-py")
 
 
 def base_image() -> str:
-    """The image's name; built once, and anew when its recipe changes.
+    """The name of the base image, which is built once and again when its recipe changes.
 
     Raises:
-        EngineError: it cannot be built.
-        OperatorError: a package cannot be had.
+        EngineError: the build failed.
+        OperatorError: a package cannot be downloaded.
     """
     name = f"localhost/dropvec-test-base:{_recipe()}"
     if not exists(name):

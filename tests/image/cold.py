@@ -1,9 +1,9 @@
-"""Cold starts in the container, beside those of the benchmarks: python -m tests.image.cold.
+"""Compare cold starts in the container with those of the benchmarks: python -m tests.image.cold.
 
-Of the container it is the emulator's own word: from its exec of the runtime until that asks for the first event. Of the
-benchmarks it is their "exec to ready", as a process of this machine's Python. As the image has another Python, the same
-is also taken of that, from the image's own files, with no container around it and no runtime client in it. All on the
-same core, in turn.
+Three times from exec to ready are measured in turn on the same core: `container`, as the emulator reports it, from the
+exec of the runtime to the request for the first event; `process`, the benchmarks' own measurement with this machine's
+Python; and, because the image has another Python, `bare`, the same measurement with the image's Python and files but
+without container and runtime client.
 """
 
 import argparse
@@ -19,8 +19,7 @@ from infra.common.paths import HANDLER, ROOT
 from tests.bench.parts.cold import OURS, PROBE, probe
 from tests.bench.process import cores, run
 from tests.bench.ratios import Ratio, paired_ratio
-from tests.bench.setting import Setting
-from tests.bench.sources import EMBEDDED, STANDIN_MAKER
+from tests.bench.setting import EMBEDDED, STANDIN_MAKER, Setting
 from tests.image.base import base_image
 from tests.image.engine import EngineError, build_image, podman, release
 from tests.image.function import function
@@ -31,19 +30,13 @@ RUNS = 15
 LIMIT = 1.15
 MEGABYTES = 1769
 
-# It costs the function nothing, and the emulator starts the runtime only for an event.
+# The emulator starts the runtime only for an event; the function has nothing to do for this one.
 _EVENT = json.loads((ROOT / "events" / "s3-test-event.json").read_text("utf-8"))
 
 
 @dataclass(frozen=True)
 class Ready:
-    """Milliseconds from exec to ready, round by round.
-
-    Attributes:
-        process: the benchmarks' own figure.
-        bare: of the image's Python and files, without the container.
-        container: in the container.
-    """
+    """Milliseconds from exec to ready, for each round; see the module's docstring."""
 
     process: tuple[float, ...]
     bare: tuple[float, ...]
@@ -51,26 +44,26 @@ class Ready:
 
     @property
     def ratio(self) -> Ratio:
-        """The container's to the benchmarks' own."""
+        """The ratio of `container` to `process`."""
         return paired_ratio(self.container, self.process)
 
     def lines(self) -> list[str]:
-        """What was found, for a person."""
+        """The results as text."""
         of_bare = paired_ratio(self.container, self.bare)
         return [
             f"exec to ready, benchmarks:        {median(self.process):4.0f} ms",
             f"the image's own Python, bare:     {median(self.bare):4.0f} ms",
             f"in the container:                 {median(self.container):4.0f} ms",
-            f"container to benchmarks: {_told(self.ratio)}, limit {LIMIT}; to bare: {_told(of_bare)}",
+            f"container to benchmarks: {_text(self.ratio)}, limit {LIMIT}; to bare: {_text(of_bare)}",
         ]
 
 
-def _told(ratio: Ratio) -> str:
+def _text(ratio: Ratio) -> str:
     return f"{ratio.middle:.2f} ({ratio.low:.2f} to {ratio.high:.2f}, {ratio.pairs} pairs)"
 
 
 def bundle(maker: Path = STANDIN_MAKER) -> str:
-    """The S2-shaped model where what makes it is there, else the embedded one."""
+    """The bundle of the S2-shaped model if the program that makes it exists, else of the embedded model."""
     what = ("standin", str(maker)) if maker.is_file() else ("model", EMBEDDED)
     command = [sys.executable, "-m", "tests.bench.sources", *what]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
@@ -78,10 +71,10 @@ def bundle(maker: Path = STANDIN_MAKER) -> str:
 
 
 def image(model: str) -> str:
-    """An image with a bundle in it.
+    """Build an image with a bundle; returns its tag.
 
     Raises:
-        EngineError: it cannot be built.
+        EngineError: the build failed.
     """
     done = build_image(model, TAG, base_image())
     if done.returncode != 0:
@@ -90,11 +83,11 @@ def image(model: str) -> str:
 
 
 def measure(model: str, tag: str, runs: int) -> Ready:
-    """Start both in turn; a first round, which warms the page cache, does not count.
+    """Measure all three in turn; the first round, which warms the page cache, does not count.
 
     Raises:
-        EngineError: a container does not start.
-        FailedRunError: a process fails.
+        EngineError: a container did not start.
+        FailedRunError: a process failed.
     """
     compileall.compile_dir(HANDLER, quiet=1)
     core, other = cores()
@@ -113,7 +106,7 @@ def _process(setting: Setting) -> float:
 
 
 def _bare(setting: Setting, files: Path) -> float:
-    """The image's interpreter, by its own loader and with its own libraries, as a process of this machine."""
+    """Run the image's interpreter as a process of this machine, with the image's loader and libraries."""
     (loader,) = {path.resolve() for path in files.glob("usr/lib*/ld-linux-*.so.*")}
     libraries = ":".join(str(folder) for folder in files.glob("usr/lib/*-linux-gnu"))
     python = [str(loader), "--library-path", libraries, str(files / "usr" / "bin" / "python3.13")]
@@ -131,11 +124,13 @@ def _container(setting: Setting, tag: str) -> float:
 
 
 def main() -> int:
-    """Print the figure; 1 when it is above the limit."""
+    """Print the results; the exit code is 1 if the ratio is above the limit."""
     parser = argparse.ArgumentParser(prog="python -m tests.image.cold", description=__doc__.splitlines()[0])
     parser.add_argument("-n", type=int, default=RUNS, metavar="RUNS", help="pairs (default: %(default)s)")
     parser.add_argument("--model", metavar="DIR", help="a bundle (default: an S2-shaped one where it can be made)")
-    parser.add_argument("--standin", type=Path, default=STANDIN_MAKER, metavar="FILE", help="what makes that")
+    parser.add_argument(
+        "--standin", type=Path, default=STANDIN_MAKER, metavar="FILE", help="the program that makes that model"
+    )
     parsed = parser.parse_args()
     model = parsed.model or bundle(parsed.standin)
     try:

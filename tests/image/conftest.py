@@ -13,13 +13,13 @@ from infra.local.stack import deploy
 from tests.image.base import base_image
 from tests.image.engine import build_image, podman, release
 from tests.image.function import Function, function
-from tests.image.network import HOST, door, network
+from tests.image.network import HOST, forwarded, network
 from tests.support.bundles import write_tiny_bundle
 
 MODEL = "efficientnet-lite0"
 TAG = "localhost/dropvec-test:latest"
 
-# Of the local AWS, in the function's network.
+# The port of the local AWS inside the function's network.
 _PORT = 4566
 
 
@@ -36,7 +36,7 @@ def base() -> str:
 
 @pytest.fixture(scope="session")
 def image(base: str) -> str:
-    """The image, built from the Dockerfile as it is."""
+    """The image, built from the project's Dockerfile."""
     done = build_image(MODEL, TAG, base)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-2000:]}"
     return TAG
@@ -50,7 +50,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
 
 @pytest.fixture(scope="session")
 def stack(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    """The deployed template, whose own function takes nothing from the queue: ours is the container's."""
+    """The deployed template. Its function is disconnected from the queue, because the tests run the container."""
     made = deploy(aws, write_tiny_bundle(tmp_path_factory.mktemp("models") / "tiny"))
     for mapping in made.lambda_.list_event_source_mappings(FunctionName=made.function)["EventSourceMappings"]:
         made.lambda_.delete_event_source_mapping(UUID=mapping["UUID"])
@@ -59,7 +59,7 @@ def stack(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Stack:
 
 @pytest.fixture(scope="session")
 def settings(stack: Stack) -> dict[str, str]:
-    """The function's environment, as the template and Lambda set it."""
+    """The function's environment variables, as the template and Lambda set them."""
     return {
         "AWS_ENDPOINT_URL": f"http://{HOST}:{_PORT}",
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -73,7 +73,7 @@ def settings(stack: Stack) -> dict[str, str]:
 
 
 class Start(Protocol):
-    """Runs the image while inside, each time in a network of its own that has the local AWS in it."""
+    """Runs the image within the block, each time in a new network where only the local AWS is reachable."""
 
     def __call__(self, megabytes: int, *options: str, without: str = "") -> AbstractContextManager[Function]: ...
 
@@ -86,7 +86,7 @@ def start(image: str, aws: LocalAws, settings: dict[str, str]) -> Start:
         outside = urlsplit(aws.endpoint).port or 0
         with (
             network() as made,
-            door(made, _PORT, outside),
+            forwarded(made, _PORT, outside),
             function(image, made, given, megabytes, *options) as running,
         ):
             yield running

@@ -1,4 +1,4 @@
-"""buildah and podman with a store and settings of their own, in `build/image`: the machine's stay untouched."""
+"""Run buildah and podman with a store and settings in `build/image`, separate from the machine's."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ driver = "overlay"
 graphroot = "{folder}/store"
 runroot = "{folder}/run"
 """
-# Where there is no systemd, and the machine lets nobody raise limits.
+# For machines without systemd where limits cannot be raised.
 _ENGINE = """\
 [engine]
 cgroup_manager = "cgroupfs"
@@ -30,11 +30,11 @@ log_driver = "k8s-file"
 
 
 class EngineError(Exception):
-    """buildah or podman failed; the text is what it said last."""
+    """buildah or podman failed; the text is the end of its output."""
 
 
 def environment() -> dict[str, str]:
-    """For every call of buildah and podman."""
+    """The environment for every call of buildah and podman."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     storage, engine = FOLDER / "storage.conf", FOLDER / "containers.conf"
     storage.write_text(_STORAGE.format(folder=FOLDER), "utf-8")
@@ -47,10 +47,10 @@ def environment() -> dict[str, str]:
 
 
 def run(*command: str, folder: Path | None = None, errors: int = subprocess.PIPE) -> str:
-    """Run a command to its end; gives its standard output, with its errors in it where they are `subprocess.STDOUT`.
+    """Run a command; returns its standard output, including standard error if `errors` is `subprocess.STDOUT`.
 
     Raises:
-        EngineError: it failed.
+        EngineError: the command failed.
     """
     done = subprocess.run(
         command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=errors, text=True, check=False
@@ -61,22 +61,22 @@ def run(*command: str, folder: Path | None = None, errors: int = subprocess.PIPE
 
 
 def podman(*arguments: str, errors: int = subprocess.PIPE) -> str:
-    """As `run`, of podman."""
+    """Run podman; see `run`."""
     return run("podman", *arguments, errors=errors)
 
 
 def release() -> None:
-    """Leave nothing mounted, so that the folder can be removed."""
+    """Unmount everything below the folder, so that it can be deleted."""
     run("sh", str(Path(__file__).with_name("release.sh")), str(FOLDER))
 
 
 def exists(image: str) -> bool:
-    """Whether the store has an image."""
+    """Whether an image is in the store."""
     command = ["podman", "image", "exists", image]
     return subprocess.run(command, env=environment(), capture_output=True, check=False).returncode == 0
 
 
 def build_image(model: str, tag: str, base: str) -> subprocess.CompletedProcess[str]:
-    """What `make image` does, with buildah: a model's name or a bundle's folder into an image on a base."""
+    """Build an image as `make image` does, with buildah; `model` is a model's name or a bundle's directory."""
     command = [sys.executable, "-m", "infra", "image", model, "--tag", tag, "--base", base, "--engine", "buildah"]
     return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The function in its container, under Lambda's runtime interface emulator, and as little around it as in Lambda."""
+"""Run the function's container with Lambda's runtime interface emulator, as isolated as in Lambda."""
 
 import http.client
 import json
@@ -25,18 +25,18 @@ class Function:
     """A running container.
 
     Attributes:
-        name: podman's.
-        network: where it lives.
+        name: its name in podman.
+        network: the network that it runs in.
     """
 
     name: str
     network: Network
 
     def invoke(self, event: object) -> Any:
-        """The answer to an event.
+        """Invoke the function with an event; returns its response.
 
         Raises:
-            OSError: the emulator does not answer.
+            OSError: the emulator did not respond.
         """
         connection = http.client.HTTPConnection(HOST, _PORT)
         connection.sock = self.network.connect(_PORT, _ANSWER_SECONDS)
@@ -47,15 +47,15 @@ class Function:
             connection.close()
 
     def python(self, program: str) -> str:
-        """What a program prints that runs in the container as the function does."""
+        """Run a Python program in the container with the function's user; returns its output."""
         return podman("exec", self.name, "/var/lang/bin/python3", "-c", program).strip()
 
     def log(self) -> str:
-        """What the emulator and the function have written."""
+        """The output of the emulator and the function."""
         return podman("logs", self.name, errors=subprocess.STDOUT)
 
     def limit(self) -> int:
-        """Bytes of memory that the kernel lets it have."""
+        """The container's memory limit, bytes."""
         group = podman("inspect", self.name, "--format", "{{.State.CgroupPath}}").strip().lstrip("/")
         for path in (f"memory/{group}/memory.limit_in_bytes", f"{group}/memory.max"):
             file = Path("/sys/fs/cgroup") / path
@@ -64,11 +64,11 @@ class Function:
         raise FileNotFoundError(f"no memory limit of {group}")
 
     def was_killed(self) -> bool:
-        """Whether it wanted more memory than that."""
+        """Whether the container was killed because it exceeded its memory limit."""
         return podman("inspect", self.name, "--format", "{{.State.OOMKilled}}").strip() != "false"
 
     def init_milliseconds(self) -> float:
-        """From the runtime's exec until it asks for its first event, by the emulator's own clock."""
+        """The emulator's measurement of the time from the runtime's exec to its request for the first event."""
         (found,) = re.findall(r"INIT REPORT\(durationMs: ([\d.]+)\)", self.log())
         return float(found)
 
@@ -77,18 +77,18 @@ class Function:
 def function(
     image: str, network: Network, environment: Mapping[str, str], megabytes: int, *more: str
 ) -> Iterator[Function]:
-    """Run an image while inside: root is read-only, there is /tmp, no privilege, and so much memory.
+    """Run an image within the block, with a read-only root, a writable /tmp, no privileges and limited memory.
 
     Args:
-        image: its name.
-        network: all the network that it gets.
-        environment: the function's.
-        megabytes: as Lambda counts them, 2**20 bytes each.
-        more: options of podman's.
+        image: the image's name.
+        network: the only network that it can access.
+        environment: the function's environment variables.
+        megabytes: the memory limit in MB of 2**20 bytes, as in Lambda.
+        more: further options of podman.
 
     Raises:
-        EngineError: it does not start.
-        TimeoutError: the emulator does not answer.
+        EngineError: the container did not start.
+        TimeoutError: the emulator did not start.
     """
     name = f"dropvec-{uuid.uuid4().hex[:12]}"
     size = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(megabytes), "AWS_LAMBDA_FUNCTION_TIMEOUT": "60"}
@@ -111,7 +111,7 @@ def _await(network: Network) -> None:
             network.connect(_PORT, 1).close()
         except OSError:
             if time.monotonic() > deadline:
-                raise TimeoutError("the emulator does not listen") from None
+                raise TimeoutError(f"the emulator did not listen on port {_PORT} in {_START_SECONDS:.0f} s") from None
             time.sleep(0.02)
         else:
             return

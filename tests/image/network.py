@@ -1,4 +1,4 @@
-"""A network that has nothing but its own loopback, and one door in that: the local AWS."""
+"""A network namespace with only a loopback interface, and a forwarded port for the local AWS."""
 
 import ctypes
 import os
@@ -21,31 +21,31 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Network:
-    """A network namespace with a name."""
+    """A named network namespace."""
 
     name: str
 
     @property
     def path(self) -> Path:
-        """What stands for it."""
+        """The file of the namespace."""
         return Path("/run/netns") / self.name
 
     def connect(self, port: int, timeout: float) -> socket.socket:
-        """A connection inside it, from this process.
+        """Connect from this process to a port inside the namespace.
 
         Raises:
-            OSError: nobody listens there.
+            OSError: the connection failed.
         """
         return self._inside(lambda: socket.create_connection((HOST, port), timeout))
 
     def listen(self, port: int) -> socket.socket:
-        """A socket that listens inside it."""
+        """A socket of this process that listens inside the namespace."""
         return self._inside(lambda: socket.create_server((HOST, port)))
 
     def _inside(self, make: Callable[[], T]) -> T:
-        """Do something in a thread that lives in the namespace: a socket stays where it was made."""
+        """Call a function in a thread inside the namespace; a socket stays in the namespace where it was created."""
         made: list[T] = []
-        faults: list[OSError] = []
+        errors: list[OSError] = []
 
         def enter() -> None:
             namespace = os.open(self.path, os.O_RDONLY)
@@ -53,15 +53,15 @@ class Network:
                 _enter(namespace)
                 made.append(make())
             except OSError as error:
-                faults.append(error)
+                errors.append(error)
             finally:
                 os.close(namespace)
 
         thread = threading.Thread(target=enter)
         thread.start()
         thread.join()
-        if faults:
-            raise faults[0]
+        if errors:
+            raise errors[0]
         return made[0]
 
 
@@ -72,7 +72,7 @@ def _enter(namespace: int) -> None:
 
 @contextmanager
 def network() -> Iterator[Network]:
-    """A network of its own while inside."""
+    """Create a network for the block, and delete it afterwards."""
     made = Network(f"dropvec-{uuid.uuid4().hex[:12]}")
     _ip("netns", "add", made.name)
     try:
@@ -83,10 +83,10 @@ def network() -> Iterator[Network]:
 
 
 @contextmanager
-def door(inside: Network, port: int, outside: int) -> Iterator[None]:
-    """Have a port of the network's loopback answered by one of this machine's loopback, while inside."""
+def forwarded(inside: Network, port: int, outside: int) -> Iterator[None]:
+    """Within the block, forward a port of the network's loopback to a port of this machine's loopback."""
     with inside.listen(port) as listener:
-        thread = threading.Thread(target=_let_in, args=(listener, outside), daemon=True)
+        thread = threading.Thread(target=_accept, args=(listener, outside), daemon=True)
         thread.start()
         try:
             yield
@@ -95,22 +95,22 @@ def door(inside: Network, port: int, outside: int) -> Iterator[None]:
             thread.join()
 
 
-def _let_in(listener: socket.socket, outside: int) -> None:
-    with suppress(OSError):  # how it ends
+def _accept(listener: socket.socket, outside: int) -> None:
+    with suppress(OSError):  # raised when the listener is shut down
         while True:
-            guest, _ = listener.accept()
-            threading.Thread(target=_accompany, args=(guest, outside), daemon=True).start()
+            client, _ = listener.accept()
+            threading.Thread(target=_forward, args=(client, outside), daemon=True).start()
 
 
-def _accompany(guest: socket.socket, outside: int) -> None:
-    with guest, socket.create_connection((HOST, outside)) as host:
-        back = threading.Thread(target=_pump, args=(host, guest), daemon=True)
-        back.start()
-        _pump(guest, host)
-        back.join()
+def _forward(client: socket.socket, outside: int) -> None:
+    with client, socket.create_connection((HOST, outside)) as server:
+        responses = threading.Thread(target=_copy, args=(server, client), daemon=True)
+        responses.start()
+        _copy(client, server)
+        responses.join()
 
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
+def _copy(source: socket.socket, target: socket.socket) -> None:
     with suppress(OSError):
         while data := source.recv(1 << 16):
             target.sendall(data)

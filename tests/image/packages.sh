@@ -1,16 +1,16 @@
 #!/bin/sh
-# What the image's tests need of Debian: nothing is done where it is there already.
+# Install the Debian packages that the tests of the image need, if they are missing.
 set -eu
 missing=
 for package in buildah podman runc mmdebstrap iproute2; do
     dpkg-query --show --showformat '${db:Status-Status}' "$package" 2>/dev/null | grep -q '^installed$' || missing="$missing $package"
 done
-# Debian 13's signatures, which the first keyrings of Debian 12 did not know.
+# The keys of Debian 13, which early versions of Debian 12's keyring do not have.
 [ -e /usr/share/keyrings/debian-archive-trixie-stable.gpg ] || missing="$missing debian-archive-keyring"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "dropvec: the image's tests run as root on Debian, and need:$missing" >&2
+    echo "dropvec: the tests of the image need root and Debian, with the packages:$missing" >&2
     exit 1
 fi
 echo "Installing$missing ..."

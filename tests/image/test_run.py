@@ -1,4 +1,4 @@
-"""The image at work: under Lambda's emulator, closed in as Lambda closes it in."""
+"""Run the image with Lambda's emulator, with the restrictions of Lambda."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ from tests.image.function import Function
 from tests.image.network import HOST
 from tests.support.pictures import encoded, picture
 
-# The least that the template takes, and one whole vCPU.
+# The minimum of the template, and the memory size that has one vCPU.
 MEGABYTES = (512, 1769)
 
 PHOTO = encoded(picture(320, 200, seed=21), "JPEG", quality=95)
@@ -31,21 +31,21 @@ def running(request: pytest.FixtureRequest, start: Start) -> Iterator[Function]:
         yield made
 
 
-def test_the_kernel_keeps_it_to_its_memory(running: Function, request: pytest.FixtureRequest) -> None:
+def test_the_kernel_limits_its_memory(running: Function, request: pytest.FixtureRequest) -> None:
     megabytes = request.node.callspec.params["running"]
     assert running.limit() == megabytes << 20
 
 
-def test_a_check_proves_the_model_and_its_prepared_graph(running: Function) -> None:
+def test_the_self_check_passes_with_a_prepared_graph(running: Function) -> None:
     answer = running.invoke({"check": True})
     spec = load_spec(bundle_for(MODEL))
     assert (answer["status"], answer["fingerprint"]) == ("ok", spec.fingerprint)
     assert answer["cosine"] >= 0.9999
     assert answer["graph"] in {prepared.name for prepared in spec.prepared}
-    assert answer["versions"]["awslambdaric"] != "unknown"  # the base image's own
+    assert answer["versions"]["awslambdaric"] != "unknown"  # from the base image
 
 
-def test_paths_and_pictures_in_one_direct_request(running: Function, stack: Stack) -> None:
+def test_paths_and_images_in_one_direct_request(running: Function, stack: Stack) -> None:
     put(stack, "image/a b.jpg", PHOTO)
     request = {
         "input_paths": [stack.source("image/a b.jpg"), stack.source("image/missing.jpg")],
@@ -58,7 +58,7 @@ def test_paths_and_pictures_in_one_direct_request(running: Function, stack: Stac
     assert missing["error_code"] == "not_found"
 
 
-def test_an_upload_out_of_the_queue_becomes_json_and_an_item(running: Function, stack: Stack) -> None:
+def test_an_upload_from_the_queue_becomes_json_and_an_item(running: Function, stack: Stack) -> None:
     key = f"image/{running.name}/red shoe+1.jpg"
     put(stack, key, PHOTO)
     assert running.invoke(sqs_event(stack)) == {"batchItemFailures": []}
@@ -70,14 +70,14 @@ def test_an_upload_out_of_the_queue_becomes_json_and_an_item(running: Function, 
     assert np.dot(body["embedding"]["embedding"], plain_vector(PHOTO)) >= 0.9999
 
 
-def test_twelve_megapixels_fit_in(running: Function, stack: Stack) -> None:
+def test_twelve_megapixels_fit_in_memory(running: Function, stack: Stack) -> None:
     put(stack, "image/large.jpg", TWELVE_MEGAPIXELS)
     answer = running.invoke({"input_paths": [stack.source("image/large.jpg")] * 3})
     assert [file["status"] for file in answer["task_output"]["files"]] == ["success"] * 3
     assert not running.was_killed()
 
 
-def test_it_is_nobody_who_writes_nowhere_but_in_tmp(running: Function) -> None:
+def test_it_is_unprivileged_and_can_write_only_to_tmp(running: Function) -> None:
     program = """
 import errno, os
 for folder in ("/", "/var/task", "/opt/model", "/root", "/etc"):
@@ -94,7 +94,7 @@ print(os.getuid(), os.getgid(), open("/proc/self/status").read().split("CapEff:"
     assert running.python(program) == "65534 65534 0000000000000000"
 
 
-def test_its_network_is_the_local_aws_and_nothing_else(running: Function, stack: Stack) -> None:
+def test_only_the_local_aws_is_reachable(running: Function, stack: Stack) -> None:
     outside = int(stack.endpoint.rpartition(":")[2])
     program = f"""
 import socket
@@ -110,18 +110,18 @@ print(sorted(name for _, name in socket.if_nameindex()))
     assert interfaces == "['lo']"
 
 
-def test_work_leaves_nothing_behind(running: Function) -> None:
+def test_no_temporary_files_are_left(running: Function) -> None:
     running.invoke({"images": [{"id": "a", "data": base64.b64encode(PHOTO).decode()}]})
     assert running.python("import os; print(os.listdir('/tmp'))") == "[]"
 
 
-def test_it_runs_as_any_other_user_too(start: Start) -> None:
+def test_it_runs_as_any_user(start: Start) -> None:
     with start(512, "--user=993:990") as made:
         assert made.invoke({"check": True})["status"] == "ok"
         assert made.python("import os; print(os.getuid())") == "993"
 
 
-def test_a_missing_setting_is_told_in_one_line(start: Start) -> None:
+def test_a_missing_setting_is_one_line(start: Start) -> None:
     with start(512, without="TABLE_NAME") as made:
         answer = made.invoke({"check": True})
     assert (answer["errorType"], answer["stackTrace"]) == ("SettingsError", [])
@@ -129,7 +129,7 @@ def test_a_missing_setting_is_told_in_one_line(start: Start) -> None:
 
 
 def sqs_event(stack: Stack) -> dict[str, Any]:
-    """What Lambda makes of the messages in the queue, waiting until there is one about an object."""
+    """The SQS event with the messages in the queue, once there is one about an object."""
     arn = stack.sqs.get_queue_attributes(QueueUrl=stack.queue_url, AttributeNames=["QueueArn"])["Attributes"][
         "QueueArn"
     ]

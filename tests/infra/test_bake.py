@@ -1,4 +1,4 @@
-"""The embedded model, baked for real and loaded as the function loads it."""
+"""efficientnet-lite0, baked and loaded as the function loads it."""
 
 import hashlib
 import json
@@ -17,10 +17,10 @@ from infra.bake import bake
 from infra.bake.bundle import Options
 from infra.bake.graph import build_graph
 from infra.bake.manifest_file import read_manifest
-from infra.bake.sources import CACHE
 from infra.bake.torchfile import read_state_dict
 from infra.common.errors import OperatorError
-from tests.support.manifests import MODELS, changed_manifest
+from infra.common.paths import CACHE, MANIFESTS
+from tests.support.manifests import changed_manifest
 from tests.support.pictures import card, picture
 from tests.support.torch_writer import View, torch_file
 
@@ -42,16 +42,16 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_the_vector_is_that_of_an_implementation_not_ours(bundle: Path) -> None:
+def test_the_vector_equals_that_of_another_implementation(bundle: Path) -> None:
     encoder = load_encoder(bundle)
     vector = encoder.embed(to_tensor(card(), encoder.spec.preprocess))
-    reference = np.array(json.loads((MODELS / f"{MODEL}.vector.json").read_bytes()))
+    reference = np.array(json.loads((MANIFESTS / f"{MODEL}.vector.json").read_bytes()))
     assert vector.shape == reference.shape == (1280,)
     assert np.abs(vector - reference).max() < 1e-4
     assert np.allclose(vector, encoder.spec.canonical_vector, atol=1e-5)
 
 
-def test_model_json_tells_the_truth_about_the_files(bundle: Path) -> None:
+def test_model_json_describes_the_files(bundle: Path) -> None:
     spec = orjson.loads((bundle / "model.json").read_bytes())
     graph = (bundle / spec["file"]).read_bytes()
     assert (spec["bytes"], spec["sha256"]) == (len(graph), hashlib.sha256(graph).hexdigest())
@@ -67,8 +67,8 @@ def test_model_json_tells_the_truth_about_the_files(bundle: Path) -> None:
     assert {path.name for path in bundle.iterdir()} == {"model.json", spec["file"], spec["licence_file"], *prepared}
 
 
-def test_others_may_read_it(bundle: Path) -> None:
-    # A container's user is not the one who baked.
+def test_every_user_can_read_it(bundle: Path) -> None:
+    # The function runs as another user.
     assert all(stat.S_IMODE(path.stat().st_mode) & 0o044 for path in (bundle, *bundle.iterdir()))
 
 
@@ -93,7 +93,7 @@ def test_the_graph_is_plain_folded_and_headless(bundle: Path) -> None:
     assert sum(np.prod(tensor.dims, dtype=int) for tensor in model.graph.initializer) < 3_400_000
 
 
-def test_baking_again_gives_the_same_bytes_in_place_of_the_old_ones(bundle: Path, tmp_path: Path) -> None:
+def test_baking_again_replaces_the_bundle_with_the_same_bytes(bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     bake(MODEL, out, QUIET)
     (out / "image.onnx").write_bytes(b"damaged")
@@ -102,17 +102,17 @@ def test_baking_again_gives_the_same_bytes_in_place_of_the_old_ones(bundle: Path
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_an_empty_directory_is_taken(bundle: Path, tmp_path: Path) -> None:
+def test_an_empty_directory_is_used(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     bake(MODEL, tmp_path / "model", QUIET)
     assert contents(tmp_path / "model") == contents(bundle)
 
 
-def test_a_directory_that_is_no_bundle_is_left_alone(tmp_path: Path) -> None:
+def test_a_directory_that_is_not_a_bundle_is_not_changed(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"precious")
     (tmp_path / "file").write_bytes(b"precious")
-    # As TensorFlow.js writes it.
+    # TensorFlow.js writes such a file.
     (tmp_path / "photos" / "model.json").write_text('{"format": "graph-model"}')
     for out in (tmp_path / "photos", tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(OperatorError, match="--out"):
@@ -133,7 +133,7 @@ def test_a_directory_that_is_no_bundle_is_left_alone(tmp_path: Path) -> None:
         ('sha256 = "5793', 'sha256 = "0000'),
     ],
 )
-def test_what_does_not_prove_itself_leaves_what_was_there(bundle: Path, tmp_path: Path, old: str, new: str) -> None:
+def test_a_bake_that_fails_verification_changes_nothing(bundle: Path, tmp_path: Path, old: str, new: str) -> None:
     own = changed_manifest(tmp_path / "models", old, new)
     out = tmp_path / "model"
     bake(MODEL, out, QUIET)
@@ -156,18 +156,18 @@ def row_major(shape: tuple[int, ...]) -> list[int]:
         ("_conv_head.weight", (3,)),
     ],
 )
-def test_other_weights_are_told_in_one_line(bundle: Path, tmp_path: Path, tensor: str, shape: tuple[int, ...]) -> None:
+def test_other_weights_are_one_line(bundle: Path, tmp_path: Path, tensor: str, shape: tuple[int, ...]) -> None:
     right = read_state_dict(CACHE / MODEL / "efficientnet-lite0-57934424.pth")
     weights = right | {tensor: np.zeros(shape, np.float32)}
     views = {name: View(name, 0, array.shape, row_major(array.shape)) for name, array in weights.items()}
     path = tmp_path / "weights.pth"
     path.write_bytes(torch_file(views, {name: np.array(array).reshape(-1) for name, array in weights.items()}))
-    with pytest.raises(OperatorError, match="does not hold the weights") as error:
-        build_graph(read_manifest(MODELS / f"{MODEL}.toml").image, path)
+    with pytest.raises(OperatorError, match="does not contain the weights") as error:
+        build_graph(read_manifest(MANIFESTS / f"{MODEL}.toml").image, path)
     assert "\n" not in str(error.value)
 
 
-def test_progress_is_a_line_a_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_one_line_for_each_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bake(MODEL, tmp_path / "quiet", QUIET)
     assert capsys.readouterr().out == ""
     bake(MODEL, tmp_path / "model")

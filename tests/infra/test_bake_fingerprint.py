@@ -1,4 +1,4 @@
-"""The fingerprint: another one for anything that touches weights or pixels, the same one for everything else."""
+"""The fingerprint changes with weights and preprocessing, and with nothing else."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ def of(graph: onnx.ModelProto, **pixels: Any) -> str:
     return fingerprint_of(content_hash(graph.SerializeToString()), "features", PIXELS | pixels)
 
 
-def test_it_is_a_hash_that_any_machine_gives() -> None:
+def test_it_is_a_deterministic_hash() -> None:
     found = of(model())
     assert found == of(model())
     assert len(found) == 64
@@ -77,7 +77,7 @@ def test_one_bit_of_a_weight_changes_it(bit: int) -> None:
         {"std": [1.0, 0.9, 0.80001]},
     ],
 )
-def test_every_step_of_a_pixel_changes_it(pixels: dict[str, Any]) -> None:
+def test_every_preprocessing_setting_changes_it(pixels: dict[str, Any]) -> None:
     assert of(model(), **pixels) != of(model())
 
 
@@ -92,7 +92,7 @@ def test_the_opset_changes_it() -> None:
     assert of(other) != of(model())
 
 
-def test_who_wrote_the_file_and_how_does_not() -> None:
+def test_metadata_does_not_change_it() -> None:
     other = model(raw=False)
     other.producer_name, other.producer_version, other.doc_string = "pytorch", "2.13.0", "exported on a Monday"
     other.ir_version = 10
@@ -103,13 +103,13 @@ def test_who_wrote_the_file_and_how_does_not() -> None:
     assert of(other) == of(model())
 
 
-def test_it_does_not_depend_on_what_changes_no_vector() -> None:
+def test_the_order_and_type_of_settings_do_not_change_it() -> None:
     backwards = dict(reversed(PIXELS.items()))
     assert fingerprint_of("0" * 64, "features", backwards) == fingerprint_of("0" * 64, "features", PIXELS)
     assert of(model(), divisor=255, std=[1, 0.9, 0.8], name="another") == of(model())
 
 
-def test_taking_another_output_or_another_decoder_changes_it() -> None:
+def test_another_output_or_decode_policy_changes_it() -> None:
     found = {
         fingerprint_of("0" * 64, "features", PIXELS),
         fingerprint_of("0" * 64, "flat", PIXELS),

@@ -1,4 +1,4 @@
-"""Manifests: what is wrong in one is told in one line that names the key."""
+"""Manifests: errors are one line that names the file and the key."""
 
 from pathlib import Path
 
@@ -6,11 +6,12 @@ import pytest
 
 from infra.bake.manifest_file import find_manifest, read_manifest
 from infra.common.errors import OperatorError
-from tests.support.manifests import MODELS, changed_manifest
+from infra.common.paths import MANIFESTS
+from tests.support.manifests import changed_manifest
 
 
-@pytest.mark.parametrize("path", sorted(MODELS.glob("*.toml")), ids=lambda path: path.stem)
-def test_every_shipped_manifest_reads_and_is_named_as_its_file(path: Path) -> None:
+@pytest.mark.parametrize("path", sorted(MANIFESTS.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_shipped_manifest_is_valid_and_named_like_its_file(path: Path) -> None:
     assert find_manifest(path.stem) == path
     assert read_manifest(path).name == path.stem
 
@@ -20,13 +21,13 @@ def test_a_manifest_is_found_by_its_path_too(tmp_path: Path) -> None:
     assert read_manifest(find_manifest(str(own))).name == "own"
 
 
-def test_a_whole_number_is_the_same_model_as_its_float(tmp_path: Path) -> None:
+def test_an_integer_and_the_same_float_are_the_same_model(tmp_path: Path) -> None:
     own = read_manifest(changed_manifest(tmp_path, "divisor = 1", "divisor = 1.0"))
     assert repr(own.preprocess) == repr(read_manifest(find_manifest("efficientnet-lite0")).preprocess)
 
 
 @pytest.mark.parametrize("name", ["efficientnet-lite9", "no/such.toml", ""])
-def test_an_unknown_model_is_told_with_those_that_are_known(name: str) -> None:
+def test_the_error_of_an_unknown_model_lists_the_known_ones(name: str) -> None:
     with pytest.raises(OperatorError, match="efficientnet-lite0") as error:
         find_manifest(name)
     assert "\n" not in str(error.value)
@@ -61,7 +62,7 @@ def test_an_unknown_model_is_told_with_those_that_are_known(name: str) -> None:
         ("divisor = 1", "divisor = inf", "divisor"),
     ],
 )
-def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, old: str, new: str, names: str) -> None:
+def test_an_error_is_one_line_that_names_the_key(tmp_path: Path, old: str, new: str, names: str) -> None:
     with pytest.raises(OperatorError, match=names) as error:
         read_manifest(changed_manifest(tmp_path, old, new))
     assert "\n" not in str(error.value)

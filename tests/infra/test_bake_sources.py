@@ -1,4 +1,4 @@
-"""Bundles of models from elsewhere: over HTTP and from a person's own files; and everything that can be wrong."""
+"""Bundles of models that are downloaded over HTTP or read from local files, and everything that can be wrong."""
 
 import json
 import subprocess
@@ -78,7 +78,7 @@ Change = Callable[[Path], object]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A model of somebody's own: a manifest and its files."""
+    """A model from local files: a manifest and its files."""
     own = tmp_path / "own"
     own.mkdir()
     save(encoder(), own / "vision.onnx")
@@ -111,7 +111,7 @@ def baked(folder: Path, **changes: Any) -> Path:
 
 
 def refused(folder: Path, **changes: Any) -> str:
-    """The one line of a bake that is refused, and that leaves nothing behind."""
+    """The error of a bake that fails; checks that it is one line and that no file is left."""
     with pytest.raises(OperatorError) as error:
         baked(folder, **changes)
     assert not (folder.parent / "bundle").exists()
@@ -126,23 +126,23 @@ def test_a_model_of_ones_own(folder: Path) -> None:
     assert (spec["name"], spec["embedding_dim"], spec["licence"]) == ("own", DIM, "LicenseRef-Own")
     assert (bundle / "LICENSE").read_text() == LICENCE
     assert file_sha256(bundle / "image.onnx") == spec["sha256"] == spec["source_sha256"]
-    assert (bundle / "image.onnx").read_bytes() == (folder / "vision.onnx").read_bytes(), "to the byte, for auditors"
+    assert (bundle / "image.onnx").read_bytes() == (folder / "vision.onnx").read_bytes(), "the same bytes as the source"
     assert load_encoder(bundle).graph.startswith("blocks-")
 
 
-def test_sizes_that_the_graph_leaves_open_are_filled_in(folder: Path) -> None:
+def test_open_dimensions_are_fixed(folder: Path) -> None:
     save(encoder(shape=["n", "c", "h", "w"]), folder / "vision.onnx")
     assert load_encoder(baked(folder)).graph.startswith("blocks-")
 
 
-def test_the_first_token_is_the_vector_where_the_manifest_says_so(folder: Path) -> None:
+def test_take_first_token(folder: Path) -> None:
     plain = embed_test_card(load_encoder(baked(folder)))
     save(encoder(tokens=5), folder / "vision.onnx")
     edit(folder, 'output = "image_embeds"', 'output = "image_embeds"\ntake = "first_token"')
     assert np.allclose(embed_test_card(load_encoder(baked(folder))), plain, rtol=1e-5)
 
 
-def test_weights_beside_the_graph_are_taken_in(folder: Path) -> None:
+def test_external_data_is_included(folder: Path) -> None:
     plain = embed_test_card(load_encoder(baked(folder)))
     save(encoder(), folder / "vision.onnx", weights="vision.weights")
     edit(folder, "[licence]", '[[image.data]]\npath = "vision.weights"\n\n[licence]')
@@ -163,15 +163,15 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_models_of_many_kinds_are_prepared_or_loaded_as_they_are(folder: Path, name: str) -> None:
+def test_models_of_many_kinds_are_prepared_or_loaded_unchanged(folder: Path, name: str) -> None:
     make, graph = MODELS[name]
     model = make()
     (folder / "vision.onnx").write_bytes(model.SerializeToString())
     loaded = load_encoder(baked(folder))
     assert loaded.graph.startswith(graph)
     assert check(loaded)["status"] == "ok"
-    widths = [entry.name for entry in loaded.spec.prepared]
-    assert widths == {"blocks-": ["blocks-16", "blocks-8"], "optimised": ["optimised"], "portable": []}[graph]
+    names = [entry.name for entry in loaded.spec.prepared]
+    assert names == {"blocks-": ["blocks-16", "blocks-8"], "optimised": ["optimised"], "portable": []}[graph]
 
 
 def test_texts_and_labels(folder: Path, texts: Path) -> None:
@@ -188,7 +188,7 @@ def test_texts_and_labels(folder: Path, texts: Path) -> None:
     slim = load_encoder(baked(folder, labels=folder / "labels.txt", text=False))
     assert slim.spec.text is None
     assert slim.labels is not None
-    assert slim.spec.fingerprint == fingerprint, "vectors of pictures may still be compared"
+    assert slim.spec.fingerprint == fingerprint, "image vectors stay comparable"
     assert not {"text.onnx", "tokenizer.json"} & {path.name for path in slim.bundle.iterdir()}
 
 
@@ -200,9 +200,7 @@ def test_texts_and_labels(folder: Path, texts: Path) -> None:
         lambda own: (own / "tokenizer.json").write_text((own / "tokenizer.json").read_text() + "\n"),
     ],
 )
-def test_another_text_tower_is_told_apart_and_compares_with_the_same_pictures(
-    folder: Path, texts: Path, change: Change
-) -> None:
+def test_another_text_tower_changes_only_the_text_fingerprint(folder: Path, texts: Path, change: Change) -> None:
     for path in texts.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / "own.toml").write_text(MANIFEST + TEXT)
@@ -220,14 +218,20 @@ def test_labels_need_a_text_tower(folder: Path) -> None:
     assert "no text tower" in refused(folder, labels=folder / "labels.txt")
 
 
-# What can be wrong with a model.
+# Models with errors.
 
 WRONG: dict[str, tuple[Change, str]] = {
-    "another input": (lambda own: save(encoder(takes="image"), own / "vision.onnx"), "takes image, not 'pixel_values'"),
-    "another output": (lambda own: save(encoder(gives="out"), own / "vision.onnx"), "gives out, not 'image_embeds'"),
+    "another input": (
+        lambda own: save(encoder(takes="image"), own / "vision.onnx"),
+        "has the inputs image, not 'pixel_values'",
+    ),
+    "another output": (
+        lambda own: save(encoder(gives="out"), own / "vision.onnx"),
+        "has the outputs out, not 'image_embeds'",
+    ),
     "another length": (lambda own: save(encoder(dim=41), own / "vision.onnx"), "[N, 40]"),
     "another size": (lambda own: save(encoder(shape=["n", 3, 64, 64]), own / "vision.onnx"), "[N, 3, 32, 32]"),
-    "not-a-numbers": (lambda own: save(encoder(gain=float("nan")), own / "vision.onnx"), "no usable vector"),
+    "NaNs": (lambda own: save(encoder(gain=float("nan")), own / "vision.onnx"), "no usable vector"),
     "zeros": (lambda own: save(encoder(gain=0), own / "vision.onnx"), "no usable vector"),
     "rows of vectors": (lambda own: save(encoder(tokens=3), own / "vision.onnx"), "[N, 40]"),
     "no graph at all": (lambda own: (own / "vision.onnx").write_bytes(b"\0" * 500), "not an ONNX file"),
@@ -238,20 +242,20 @@ WRONG: dict[str, tuple[Change, str]] = {
     "no file": (lambda own: (own / "vision.onnx").unlink(), "cannot be read"),
     "no licence": (lambda own: (own / "LICENSE").unlink(), "LICENSE, which cannot be read"),
     "an empty licence": (lambda own: (own / "LICENSE").write_text("\n"), "is empty"),
-    "no word of a licence": (lambda own: edit(own, 'file = { path = "LICENSE" }', ""), "needs a file or a text"),
-    "another file than was pinned": (
+    "no licence section": (lambda own: edit(own, 'file = { path = "LICENSE" }', ""), "needs `file` or `text`"),
+    "another hash than the pinned one": (
         lambda own: edit(own, '"vision.onnx"', f'"vision.onnx", sha256 = "{"0" * 64}"'),
-        "it is another file than was pinned",
+        "replace the file or correct the pin",
     ),
-    "a hash that is none": (
+    "an invalid hash": (
         lambda own: edit(own, '"vision.onnx"', '"vision.onnx", sha256 = "abc"'),
-        "no SHA-256 in lower-case hex",
+        "it should match pattern",
     ),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_wrong_with_a_model_is_told_in_one_line(folder: Path, name: str) -> None:
+def test_an_error_in_a_model_is_one_line(folder: Path, name: str) -> None:
     change, says = WRONG[name]
     change(folder)
     assert says in refused(folder)
@@ -262,13 +266,11 @@ def test_what_is_wrong_with_a_model_is_told_in_one_line(folder: Path, name: str)
     [
         (lambda own: make_tower(dim=DIM).write(own / "text.onnx", names=("ids",)), "not 'input_ids'"),
         (lambda own: make_tower(dim=DIM + 1).write(own / "text.onnx"), f"expected float32 [1, {DIM}]"),
-        (lambda own: make_tower(dim=DIM, gain=0).write(own / "text.onnx"), "the same vector of every text"),
+        (lambda own: make_tower(dim=DIM, gain=0).write(own / "text.onnx"), "the same vector for every text"),
         (lambda own: (own / "tokenizer.json").write_text("<html>"), "is not a tokenizer"),
     ],
 )
-def test_what_is_wrong_with_a_text_tower_is_told_in_one_line(
-    folder: Path, texts: Path, change: Change, says: str
-) -> None:
+def test_an_error_in_a_text_tower_is_one_line(folder: Path, texts: Path, change: Change, says: str) -> None:
     for path in texts.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / "own.toml").write_text(MANIFEST + TEXT)
@@ -277,8 +279,8 @@ def test_what_is_wrong_with_a_text_tower_is_told_in_one_line(
 
 
 @pytest.mark.parametrize("room", [3_000, 10_000, 15_000, 18_000, 22_000, 26_000])
-def test_a_full_disk_is_told_in_one_line(folder: Path, room: int) -> None:
-    # A limit on the size of files stands for a disk without room: the same error from the same call.
+def test_a_full_disk_is_one_line(folder: Path, room: int) -> None:
+    # A limit on file sizes simulates a full disk: write() fails in the same way.
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room})); "
@@ -293,7 +295,7 @@ def test_a_full_disk_is_told_in_one_line(folder: Path, room: int) -> None:
     assert not (folder.parent / "bundle").exists()
 
 
-def test_weights_of_small_products_lie_on_the_left_in_every_prepared_graph(folder: Path) -> None:
+def test_every_prepared_graph_has_weights_of_small_products_on_the_left(folder: Path) -> None:
     save(patches(), folder / "vision.onnx")
     bundle = baked(folder)
     for entry in load_encoder(bundle).spec.prepared:
@@ -305,13 +307,13 @@ def test_weights_of_small_products_lie_on_the_left_in_every_prepared_graph(folde
     assert check(load_encoder(bundle))["status"] == "ok"
 
 
-def test_a_model_that_no_graph_can_hold_is_told_in_one_line(folder: Path) -> None:
+def test_a_model_larger_than_2_gb_is_one_line(folder: Path) -> None:
     with (folder / "vision.onnx").open("r+b") as file:
-        file.truncate((1 << 31) + 1)  # sparse: takes no room
-    assert "more than 2 GB" in refused(folder)
+        file.truncate((1 << 31) + 1)  # a sparse file
+    assert "larger than 2 GB" in refused(folder)
 
 
-def test_what_a_killed_bake_left_goes_with_the_next_one(folder: Path) -> None:
+def test_leftovers_of_a_killed_bake_are_deleted_by_the_next(folder: Path) -> None:
     left = folder.parent / ".bake-killed"
     left.mkdir()
     (left / "half").write_bytes(b"a bundle")
@@ -319,8 +321,8 @@ def test_what_a_killed_bake_left_goes_with_the_next_one(folder: Path) -> None:
     assert not left.exists()
 
 
-def test_a_bundle_is_replaced_whole_whatever_interrupts(folder: Path) -> None:
-    # Stopped by a signal again and again while it moves bundles: there is always a whole one.
+def test_a_bundle_is_replaced_atomically_despite_signals(folder: Path) -> None:
+    # Interrupt moves of bundles by signals at various times: there is always a complete bundle.
     code = (
         "import os, signal, sys, threading\n"
         "from pathlib import Path\n"
@@ -370,11 +372,11 @@ def served(folder: Path, no_proxies: None) -> Iterator[FileServer]:
         yield server
 
 
-def test_a_connection_that_drops_twice_is_taken_up_again(folder: Path, served: FileServer) -> None:
-    whole = (folder / "vision.onnx").stat().st_size
-    served.answers.extend([Answer(cut=whole // 3), Answer(cut=whole // 3)])
+def test_a_connection_that_drops_twice_is_resumed(folder: Path, served: FileServer) -> None:
+    length = (folder / "vision.onnx").stat().st_size
+    served.answers.extend([Answer(cut=length // 3), Answer(cut=length // 3)])
     bundle = baked(folder)
-    assert served.ranges == [None, f"bytes={whole // 3}-", f"bytes={2 * (whole // 3)}-", None]
+    assert served.ranges == [None, f"bytes={length // 3}-", f"bytes={2 * (length // 3)}-", None]
     assert (bundle / "image.onnx").read_bytes() == (folder / "vision.onnx").read_bytes()
 
 
@@ -390,14 +392,14 @@ def test_a_page_of_a_proxy_is_refused(folder: Path, served: FileServer) -> None:
     assert "proxy" in refused(folder)
 
 
-def test_what_is_in_the_cache_is_not_asked_for_again(folder: Path, served: FileServer) -> None:
+def test_cached_files_are_not_requested_again(folder: Path, served: FileServer) -> None:
     baked(folder)
     asked = len(served.asked)
     baked(folder)
     assert len(served.asked) == asked
 
 
-def test_a_mirror_is_asked_instead(folder: Path, served: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mirror_is_used_instead(folder: Path, served: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
     edit(folder, served.url, "https://models.invalid")
     mirror = served.url
     with monkeypatch.context() as patch:
@@ -410,7 +412,7 @@ def test_a_mirror_is_asked_instead(folder: Path, served: FileServer, monkeypatch
     assert {asked.path for asked in served.asked} == {"/hub/r1/vision.onnx", "/hub/r1/LICENSE"}
 
 
-def test_a_file_that_is_not_pinned_is_baked_only_when_a_person_stands_for_it(folder: Path, served: FileServer) -> None:
+def test_a_file_that_is_not_pinned_must_be_accepted(folder: Path, served: FileServer) -> None:
     sha256 = file_sha256(folder / "vision.onnx")
     edit(folder, f', sha256 = "{sha256}"', "")
     line = refused(folder)
@@ -420,11 +422,11 @@ def test_a_file_that_is_not_pinned_is_baked_only_when_a_person_stands_for_it(fol
     assert "--accept" in refused(folder, accepted=["0" * 64])
     asked = len(served.asked)
     bundle = baked(folder, accepted=[sha256])
-    assert len(served.asked) == asked, "what was fetched once is not fetched again"
+    assert len(served.asked) == asked, "a cached file is not requested again"
     assert json.loads((bundle / "model.json").read_bytes())["source_sha256"] == sha256
 
 
-def test_a_hash_may_be_given_in_capitals_and_must_be_one(folder: Path, served: FileServer) -> None:
+def test_an_accepted_hash_may_be_upper_case_and_must_be_valid(folder: Path, served: FileServer) -> None:
     sha256 = file_sha256(folder / "vision.onnx")
     edit(folder, f', sha256 = "{sha256}"', "")
     baked(folder, accepted=[sha256.upper()])
@@ -434,7 +436,7 @@ def test_a_hash_may_be_given_in_capitals_and_must_be_one(folder: Path, served: F
     assert "64 hexadecimal digits" in done.stderr
 
 
-def test_a_text_tower_that_is_left_out_is_not_asked_for(folder: Path, served: FileServer) -> None:
+def test_a_text_tower_that_is_left_out_is_not_requested(folder: Path, served: FileServer) -> None:
     (folder / "own.toml").write_text((folder / "own.toml").read_text() + TEXT)
     baked(folder, text=False)
     assert {asked.path for asked in served.asked} == {"/hub/r1/vision.onnx", "/hub/r1/LICENSE"}
@@ -445,14 +447,14 @@ def test_progress_of_a_download_is_shown(folder: Path, served: FileServer, capsy
     assert "vision.onnx" in capsys.readouterr().err
 
 
-def test_a_whole_url_points_elsewhere(folder: Path, served: FileServer) -> None:
+def test_a_path_may_be_a_complete_url(folder: Path, served: FileServer) -> None:
     assert isinstance(served.content, dict)
     served.content["/elsewhere/LICENSE"] = served.content.pop("/hub/r1/LICENSE")
     edit(folder, '"LICENSE"', f'"{served.url}/elsewhere/LICENSE"')
     assert (baked(folder) / "LICENSE").read_text() == LICENCE
 
 
-# What makes two bundles comparable.
+# What changes the fingerprint.
 
 
 @pytest.mark.parametrize(
@@ -468,7 +470,7 @@ def test_a_whole_url_points_elsewhere(folder: Path, served: FileServer) -> None:
         lambda own: edit(own, "input_size = 32", "input_size = 32\nresize_size = 36"),
     ],
 )
-def test_whatever_touches_pixels_or_weights_makes_another_fingerprint(folder: Path, change: Change) -> None:
+def test_weights_and_preprocessing_change_the_fingerprint(folder: Path, change: Change) -> None:
     before = load_encoder(baked(folder)).spec.fingerprint
     change(folder)
     assert load_encoder(baked(folder)).spec.fingerprint != before
@@ -483,7 +485,7 @@ def test_whatever_touches_pixels_or_weights_makes_another_fingerprint(folder: Pa
         lambda own: edit(own, "divisor = 255", "divisor = 255.0"),
     ],
 )
-def test_nothing_else_does(folder: Path, change: Change) -> None:
+def test_other_changes_keep_the_fingerprint(folder: Path, change: Change) -> None:
     before = load_encoder(baked(folder)).spec.fingerprint
     change(folder)
     assert load_encoder(baked(folder)).spec.fingerprint == before

@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @st.composite
 def views(draw: st.DrawFn) -> View:
-    """Any view that lies in a storage of 24 elements: permuted, sliced, overlapping, expanded, empty, of no axis."""
+    """Any view of a storage of 24 elements: permuted, sliced, overlapping, expanded, empty, without axes."""
     offset = draw(st.integers(0, 23))
     shape, strides, last = [], [], offset
     for _ in range(draw(st.integers(0, 4))):
@@ -40,7 +40,7 @@ def views(draw: st.DrawFn) -> View:
 
 
 @given(view=views(), dtype=st.sampled_from(sorted(torch_writer.STORAGES)))
-def test_any_view_reads_as_the_format_defines_it(folder: Path, view: View, dtype: str) -> None:
+def test_any_view_is_read_as_the_format_defines_it(folder: Path, view: View, dtype: str) -> None:
     flat = FLAT.astype(dtype)
     found = read(folder, torch_file({"weight": view}, {"0": flat}))["weight"]
     assert found.dtype == np.dtype(dtype)
@@ -75,12 +75,12 @@ def test_tensors_share_a_storage_and_keep_their_order(tmp_path: Path) -> None:
         View("0", 2**80, [1], [1]),
     ],
 )
-def test_a_view_that_leaves_its_storage_is_refused(tmp_path: Path, view: View) -> None:
+def test_a_view_outside_its_storage_is_refused(tmp_path: Path, view: View) -> None:
     with pytest.raises(TorchFileError):
         read(tmp_path, torch_file({"weight": view}, {"0": FLAT}))
 
 
-def test_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
+def test_a_file_truncated_anywhere_is_refused(tmp_path: Path) -> None:
     data = torch_file({"a": View("0", 0, [24], [1]), "b": View("1", 0, [2], [1])}, {"0": FLAT, "1": FLAT[:2]})
     for length in range(len(data)):
         with pytest.raises(TorchFileError):
@@ -110,7 +110,7 @@ def test_a_changed_byte_is_refused_or_read_but_nothing_else(folder: Path, positi
         ("numpy", "load", "{marker}"),
     ],
 )
-def test_nothing_in_a_file_is_run(tmp_path: Path, module: str, attribute: str, argument: str) -> None:
+def test_no_code_of_a_file_is_executed(tmp_path: Path, module: str, attribute: str, argument: str) -> None:
     marker = tmp_path / "ran"
     call = name(module, attribute) + sequence(text(argument.format(marker=str(marker)))) + b"R"
     for data in (program(call), header() + program(call), header() + program(torch_writer.ordered_dict({"a": call}))):
@@ -134,12 +134,12 @@ def test_nothing_in_a_file_is_run(tmp_path: Path, module: str, attribute: str, a
         header() + program(text("a") + b"Q") + program(b"]"),
     ],
 )
-def test_what_is_no_state_dict_is_refused(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_not_a_state_dict_is_refused(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(TorchFileError, match=r"weights\.pth"):
         read(tmp_path, data)
 
 
-def test_a_storage_of_another_size_than_its_tensors_say_is_refused(tmp_path: Path) -> None:
+def test_a_storage_with_another_size_than_declared_is_refused(tmp_path: Path) -> None:
     data = torch_file({"a": View("0", 0, [24], [1])}, {"0": FLAT})
     count = (24).to_bytes(8, "little")
     assert data.count(count) == 1
@@ -147,7 +147,7 @@ def test_a_storage_of_another_size_than_its_tensors_say_is_refused(tmp_path: Pat
         read(tmp_path, data.replace(count, (23).to_bytes(8, "little")))
 
 
-def test_a_file_leaves_nothing_behind_in_the_reader(tmp_path: Path) -> None:
+def test_a_file_cannot_change_the_reader(tmp_path: Path) -> None:
     good = torch_file({"a": View("0", 0, [24], [1])}, {"0": FLAT})
     state = b"}" + text("dtype") + text("<i4") + b"s"
     for target in (("torch", "FloatStorage"), ("torch._utils", "_rebuild_tensor_v2"), ("collections", "OrderedDict")):
@@ -157,7 +157,7 @@ def test_a_file_leaves_nothing_behind_in_the_reader(tmp_path: Path) -> None:
             assert np.array_equal(read(tmp_path, good)["a"], FLAT)
 
 
-def test_cut_off_before_an_empty_storage_is_refused(tmp_path: Path) -> None:
+def test_a_file_truncated_before_an_empty_storage_is_refused(tmp_path: Path) -> None:
     data = torch_file({"a": View("0", 0, [0], [1])}, {"0": FLAT[:0]})
     assert read(tmp_path, data)["a"].shape == (0,)
     for cut in range(1, 9):
@@ -165,20 +165,20 @@ def test_cut_off_before_an_empty_storage_is_refused(tmp_path: Path) -> None:
             read(tmp_path, data[:-cut])
 
 
-def test_a_few_bytes_that_look_like_terabytes_take_no_memory(tmp_path: Path) -> None:
+def test_a_huge_view_of_few_bytes_takes_no_memory(tmp_path: Path) -> None:
     found = read(tmp_path, torch_file({"a": View("0", 0, [2**40], [0])}, {"0": FLAT}))["a"]
     assert found.shape == (2**40,)
 
 
-def test_tensors_that_disagree_about_a_storage_are_refused(tmp_path: Path) -> None:
+def test_tensors_that_declare_different_types_for_a_storage_are_refused(tmp_path: Path) -> None:
     view = View("0", 0, [24], [1])
     state = {"a": torch_writer.tensor(view, FLAT), "b": torch_writer.tensor(view, FLAT.astype(np.float16))}
     tail = program(b"](" + text("0") + b"e") + (24).to_bytes(8, "little") + FLAT.tobytes()
-    with pytest.raises(TorchFileError, match="disagree"):
+    with pytest.raises(TorchFileError, match="declare different types"):
         read(tmp_path, header() + program(torch_writer.ordered_dict(state)) + tail)
 
 
-def test_a_storage_that_is_announced_and_absent_is_refused(tmp_path: Path) -> None:
+def test_a_declared_storage_that_is_missing_is_refused(tmp_path: Path) -> None:
     state = torch_writer.ordered_dict({"a": torch_writer.tensor(View("0", 0, [24], [1]), FLAT)})
     with pytest.raises(TorchFileError):
         read(tmp_path, header() + program(state) + program(b"]"))

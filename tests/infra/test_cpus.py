@@ -1,17 +1,17 @@
-"""What `make cpus` runs on emulated CPUs, on the CPU at hand."""
+"""The program that `make cpus` runs on emulated CPUs, run on this CPU."""
 
 import copy
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infra.bake import bake
 from infra.bake.bundle import Options
-from tests.cpus.__main__ import faults
+from infra.common.paths import ROOT
+from tests.cpus.__main__ import errors
 
 OTHER = {"blocks-16": "blocks-8", "blocks-8": "blocks-16"}
 
@@ -20,28 +20,27 @@ OTHER = {"blocks-16": "blocks-8", "blocks-8": "blocks-16"}
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     bundle = bake("efficientnet-lite0", tmp_path_factory.mktemp("cpus") / "model", Options(progress=False))
     command = [sys.executable, "-m", "tests.cpus.guest", str(bundle)]
-    root = Path(__file__).parents[2]
-    told: dict[str, Any] = json.loads(subprocess.run(command, cwd=root, capture_output=True, check=True).stdout)
-    return told
+    found: dict[str, Any] = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)
+    return found
 
 
 def test_this_cpu_has_no_faults(report: dict[str, Any]) -> None:
-    assert faults(report, report["check"]["graph"]) == []
+    assert errors(report, report["check"]["graph"]) == []
 
 
-def test_a_cpu_that_the_other_graph_should_fit_has_every_fault(report: dict[str, Any]) -> None:
+def test_expecting_the_other_graph_gives_every_error(report: dict[str, Any]) -> None:
     chosen = report["check"]["graph"]
-    told = " ".join(faults(report, OTHER[chosen]))
+    text = " ".join(errors(report, OTHER[chosen]))
     for what in ("the CPU has", "the check should", f"{chosen} should have been wrong", f"{OTHER[chosen]} should"):
-        assert what in told
+        assert what in text
 
 
-def test_a_wrong_model_is_a_fault(report: dict[str, Any]) -> None:
+def test_a_wrong_model_is_an_error(report: dict[str, Any]) -> None:
     wrong = copy.deepcopy(report)
     wrong["graphs"]["portable"] = 0.99
-    (told,) = faults(wrong, report["check"]["graph"])
-    assert "portable" in told
+    (text,) = errors(wrong, report["check"]["graph"])
+    assert "portable" in text
 
 
-def test_a_machine_that_failed_is_a_fault() -> None:
-    assert faults({"failed": "no /proc"}, "blocks-8") == ["no /proc"]
+def test_a_failed_machine_is_an_error() -> None:
+    assert errors({"failed": "no /proc"}, "blocks-8") == ["no /proc"]

@@ -14,7 +14,8 @@ import pytest
 from infra.cli import image as image_command
 from infra.cli.main import main
 from infra.common.errors import OperatorError
-from infra.container.build import ROOT, Build, build, build_command, find_engine
+from infra.common.paths import ROOT
+from infra.container.build import Build, build, build_command, find_engine
 from infra.container.pip_settings import Settings, parse
 from infra.container.trim import read_patterns, trim
 
@@ -23,7 +24,7 @@ SHA256 = "ab" * 32
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is the whole of PATH."""
+    """A folder that is the only entry of PATH."""
     folder = tmp_path / "programs"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}")
@@ -37,7 +38,7 @@ def program(folder: Path, name: str, script: str) -> None:
 
 
 def recorder(folder: Path, name: str = "buildah") -> Path:
-    """An engine that writes its arguments down, and the files that it is shown."""
+    """A fake engine that records its arguments and the files that it gets."""
     seen = folder / "seen"
     script = f"""\
 case "$1" in info | version) exit 0 ;; esac
@@ -51,20 +52,20 @@ exit 0"""
     return seen
 
 
-def test_without_an_engine_one_line_says_what_to_install(programs: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_without_an_engine_the_error_says_what_to_install(programs: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["image"]) == 1
-    said = capfd.readouterr().err
-    assert said.count("\n") == 1
-    assert "docker, podman or buildah" in said
-    assert "apt-get install buildah" in said
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert "docker, podman or buildah" in error
+    assert "apt-get install buildah" in error
 
 
-def test_an_engine_that_does_not_answer_is_passed_over(programs: Path) -> None:
-    program(programs, "docker", "exit 1")  # installed, with nothing that runs behind it
+def test_an_engine_that_does_not_work_is_skipped(programs: Path) -> None:
+    program(programs, "docker", "exit 1")  # installed, but its daemon is not running
     program(programs, "podman", "exit 0")
     program(programs, "buildah", "exit 0")
     assert find_engine() == "podman"
-    with pytest.raises(OperatorError, match="see what `docker version` says"):
+    with pytest.raises(OperatorError, match="check with `docker version`"):
         find_engine("docker")
 
 
@@ -78,8 +79,8 @@ def test_a_shipped_model_is_built_by_its_name(programs: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ["docker", "podman", "buildah"])
-def test_each_build_says_of_itself_what_it_is(programs: Path, engine: str) -> None:
-    """As options: what the Dockerfile has is the same for every build, and may come from a cache."""
+def test_each_build_sets_its_own_labels(programs: Path, engine: str) -> None:
+    """The labels are options of the build command, because builders cache labels of the Dockerfile."""
     seen = recorder(programs, engine)
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     for revision, base in (("first", "base@sha256:1"), ("second", None)):
@@ -102,17 +103,17 @@ def test_no_label_of_the_dockerfile_depends_on_the_build() -> None:
     assert not any("$" in line for line in labels)
 
 
-def test_a_bundle_of_ones_own_is_in_the_context_meanwhile(programs: Path, tiny_bundle: Path) -> None:
+def test_a_users_bundle_is_in_the_context_during_the_build(programs: Path, tiny_bundle: Path) -> None:
     seen = recorder(programs)
     build(Build(str(tiny_bundle), "dropvec:own"))
     assert sorted(Path(f"{seen}.model").read_text("utf-8").split()) == ["image.onnx", "model.json"]
     (word,) = [word for word in seen.read_text("utf-8").splitlines() if word.startswith("MODEL=")]
     staged = ROOT / word.removeprefix("MODEL=/context/")
-    assert staged.is_relative_to(ROOT / "build" / "image" / "context")  # what `.dockerignore` lets in
+    assert staged.is_relative_to(ROOT / "build" / "image" / "context")  # included by `.dockerignore`
     assert not staged.exists()
 
 
-def test_a_manifest_comes_with_the_files_beside_it(programs: Path, tmp_path: Path) -> None:
+def test_a_manifest_is_copied_with_the_files_beside_it(programs: Path, tmp_path: Path) -> None:
     seen = recorder(programs)
     folder = tmp_path / "own"
     folder.mkdir()
@@ -124,28 +125,28 @@ def test_a_manifest_comes_with_the_files_beside_it(programs: Path, tmp_path: Pat
     assert word.endswith("/model/own.toml")
 
 
-def test_a_model_that_is_nowhere_is_told_so(programs: Path) -> None:
+def test_an_unknown_model_is_refused(programs: Path) -> None:
     recorder(programs)
-    with pytest.raises(OperatorError, match="nothing-of-that is neither a model of infra/manifests, nor"):
+    with pytest.raises(OperatorError, match="nothing-of-that is neither the name of a manifest"):
         build(Build("nothing-of-that", "dropvec:none"))
 
 
-def test_a_folder_that_holds_far_more_than_a_model_is_refused(programs: Path, tmp_path: Path) -> None:
+def test_a_folder_with_far_more_than_a_model_is_refused(programs: Path, tmp_path: Path) -> None:
     recorder(programs)
     for number in range(1001):
         (tmp_path / f"{number}.txt").touch()
     (tmp_path / "own.toml").touch()
-    with pytest.raises(OperatorError, match="put the manifest and its files into their own"):
+    with pytest.raises(OperatorError, match="into a folder of their own"):
         build(Build(str(tmp_path / "own.toml"), "dropvec:own"))
 
 
-def test_a_build_that_fails_is_a_failure(programs: Path) -> None:
+def test_a_failed_build_is_an_error(programs: Path) -> None:
     program(programs, "buildah", '[ "$1" = info ]')
     with pytest.raises(OperatorError, match="buildah could not build dropvec:broken"):
         build(Build("efficientnet-lite0", "dropvec:broken"))
 
 
-def test_an_architecture_that_does_not_run_here_is_told_before_anything_is_built(programs: Path) -> None:
+def test_an_architecture_that_cannot_run_here_is_refused_before_the_build(programs: Path) -> None:
     seen = recorder(programs)
     other = "x86_64" if platform.machine() in {"aarch64", "arm64"} else "arm64"
     emulated = Path("/proc/sys/fs/binfmt_misc", "qemu-x86_64" if other == "x86_64" else "qemu-aarch64").exists()
@@ -154,7 +155,7 @@ def test_an_architecture_that_does_not_run_here_is_told_before_anything_is_built
         build(wanted)
         assert seen.exists()
     else:
-        with pytest.raises(OperatorError, match=f"runs no {other} programs"):
+        with pytest.raises(OperatorError, match=f"cannot run {other} programs"):
             build(wanted)
         assert not seen.exists()
 
@@ -164,7 +165,7 @@ def test_architectures_are_the_builders_platforms(architecture: str, builders: s
     command = build_command("docker", Build("m", "t", architecture=architecture), {}, {}, {"ca.pem": Path("/ca")})
     assert command[command.index("--platform") + 1] == builders
     assert command[command.index("--secret") + 1] == "id=ca.pem,src=/ca"
-    assert "--provenance=false" in command  # Lambda takes a manifest, not an index
+    assert "--provenance=false" in command  # Lambda does not accept an index of manifests
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
@@ -172,11 +173,11 @@ def parsed(*arguments: str) -> argparse.Namespace:
     return argparse.Namespace(**vars(defaults) | dict(zip(arguments[::2], arguments[1::2], strict=True)))
 
 
-def test_options_of_a_bake_reach_it_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bake_options_are_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DROPVEC_MIRROR", "http://mirror.test/")
-    asked = parsed("label_template", "it's a {}", "labels", "labels.txt")
-    asked.accept = [SHA256]
-    options = image_command.bake_options(asked)
+    arguments = parsed("label_template", "it's a {}", "labels", "labels.txt")
+    arguments.accept = [SHA256]
+    options = image_command.bake_options(arguments)
     assert options == (
         *("--accept", SHA256, "--mirror", "http://mirror.test/"),
         *("--label-template", "it's a {}"),
@@ -184,7 +185,7 @@ def test_options_of_a_bake_reach_it_quoted(monkeypatch: pytest.MonkeyPatch) -> N
     assert shlex.split(shlex.join(options)) == list(options)
 
 
-def test_the_build_finds_packages_where_pip_here_does() -> None:
+def test_the_build_uses_the_package_index_of_this_machine() -> None:
     settings = parse(
         "global.cert='/nowhere/ca.pem'\n"
         "global.extra-index-url='file:///somewhere/simple https://more.test/simple'\n"
@@ -200,7 +201,7 @@ def test_the_build_finds_packages_where_pip_here_does() -> None:
     )
 
 
-def test_certificates_are_named_as_the_build_has_them(tmp_path: Path) -> None:
+def test_certificates_have_their_path_inside_the_build(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.touch()
     settings = parse(f"global.cert='{ca}'\n")
@@ -209,16 +210,18 @@ def test_certificates_are_named_as_the_build_has_them(tmp_path: Path) -> None:
     assert Settings().file("/run/secrets/ca.pem") == ""
 
 
-def test_an_index_here_is_handed_to_the_build(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_build_gets_the_index_as_a_secret(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = recorder(programs)
     monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.test/simple")
     build(Build("efficientnet-lite0", "dropvec:1"))
     assert "index-url = https://mirror.test/simple" in Path(f"{seen}.pip").read_text("utf-8").splitlines()
     words = seen.read_text("utf-8").splitlines()
-    assert not any("mirror.test" in word for word in words)  # it may hold a password: not an argument of the image
+    assert not any(
+        "mirror.test" in word for word in words
+    )  # not a build argument, because the URL may contain a password
 
 
-def test_trimming_takes_files_and_folders_and_nothing_else(tmp_path: Path) -> None:
+def test_trimming_deletes_matching_files_and_folders_only(tmp_path: Path) -> None:
     for name in ("a/tests/test_a.py", "a/kept.py", "b/b.pyi", "b/b.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"12345")
@@ -226,12 +229,12 @@ def test_trimming_takes_files_and_folders_and_nothing_else(tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["b.py", "kept.py"]
 
 
-def test_a_pattern_that_matches_nothing_is_out_of_date(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="nothing matches gone/"):
+def test_a_pattern_that_matches_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no file matches gone/"):
         trim(["gone/*"], tmp_path)
 
 
-def test_the_command_line_is_whole_in_what_the_build_gets_to_see(tmp_path: Path) -> None:
+def test_the_build_context_has_the_complete_command_line(tmp_path: Path) -> None:
     for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines():
         path = ROOT / line.removeprefix("!")
         if line.startswith("!infra") and path.is_dir():

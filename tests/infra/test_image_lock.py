@@ -1,4 +1,4 @@
-"""The image's locks say what pyproject.toml and constraints.txt say."""
+"""The image's lock files agree with pyproject.toml and constraints.txt."""
 
 import re
 import tomllib
@@ -9,7 +9,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[2]
+from infra.common.paths import ROOT
+
 RUNTIME, BUILD = ROOT / "infra" / "requirements.txt", ROOT / "infra" / "requirements-build.txt"
 
 
@@ -18,7 +19,7 @@ def project() -> dict[str, Any]:
 
 
 def pins(path: Path) -> dict[tuple[str, str], Requirement]:
-    """By name and marker."""
+    """The pins of a lock file, by name and marker."""
     text = path.read_text("utf-8").replace("\\\n", " ")
     lines = [re.sub(r"\s+--hash=\S+", "", line).strip() for line in text.splitlines()]
     found = [Requirement(line) for line in lines if line and not line.startswith("#")]
@@ -31,7 +32,7 @@ def left_out() -> set[str]:
 
 
 def unmet(wanted: list[str], path: Path) -> list[str]:
-    """What a lock has no pin for, or another one."""
+    """The requirements that a lock file does not satisfy."""
     locked = pins(path)
     found = []
     for requirement in map(Requirement, wanted):
@@ -42,37 +43,37 @@ def unmet(wanted: list[str], path: Path) -> list[str]:
     return found
 
 
-def test_the_image_has_each_dependency_but_those_that_it_goes_without() -> None:
+def test_the_image_has_each_dependency_except_those_left_out() -> None:
     wanted = project()["project"]["dependencies"]
     missing = {canonicalize_name(Requirement(text).name) for text in unmet(wanted, RUNTIME)}
-    assert missing == {"awslambdaric"}  # the base image's
+    assert missing == {"awslambdaric"}  # in the base image
     assert missing <= left_out()
 
 
-def test_the_image_has_nothing_that_it_goes_without() -> None:
+def test_the_image_has_no_dependency_that_is_left_out() -> None:
     assert left_out()
     assert not left_out() & {name for name, _ in pins(RUNTIME)}
 
 
-def test_its_build_has_what_bakes_and_what_lists() -> None:
+def test_the_build_has_the_packages_to_bake_and_to_write_the_sbom() -> None:
     groups = project()["dependency-groups"]
     assert unmet(groups["bake"] + groups["image"], BUILD) == []
 
 
 @pytest.mark.parametrize("path", [RUNTIME, BUILD], ids=lambda path: path.name)
-def test_what_is_locked_twice_is_locked_alike(path: Path) -> None:
+def test_the_lock_files_agree_on_versions(path: Path) -> None:
     tested, image = pins(ROOT / "constraints.txt"), pins(path)
     both = tested.keys() & image.keys()
     assert len(both) >= len(image) / 3
     assert {key: str(image[key].specifier) for key in both} == {key: str(tested[key].specifier) for key in both}
 
 
-def test_nothing_of_the_function_is_locked_that_is_not_tested() -> None:
+def test_every_package_of_the_image_is_tested() -> None:
     assert pins(RUNTIME).keys() <= pins(ROOT / "constraints.txt").keys()
 
 
 @pytest.mark.parametrize("path", [RUNTIME, BUILD], ids=lambda path: path.name)
-def test_each_pin_names_its_files_by_their_hashes(path: Path) -> None:
+def test_each_pin_has_hashes(path: Path) -> None:
     lines = path.read_text("utf-8").replace("\\\n", " ").splitlines()
     assert lines
     assert [line for line in lines if line and "--hash=sha256:" not in line] == []

@@ -1,4 +1,4 @@
-"""Prepared graphs: right where they fit, refused or passed over where they do not."""
+"""PreparedGraph graphs: right on a CPU that they fit, and refused or skipped on another."""
 
 import json
 import shutil
@@ -48,33 +48,33 @@ def change(bundle: Path, edit: Callable[[dict[str, Any]], None]) -> None:
 
 
 def portable(bundle: Path) -> Encoder:
-    """The same bundle, with the model itself loaded."""
+    """The same bundle with the original model loaded."""
     spec = load_encoder(bundle).spec
     return Encoder(bundle, spec, open_portable(bundle, spec), "portable")
 
 
-def test_there_is_a_graph_for_either_width_and_this_cpu_gets_its_own(baked: Path) -> None:
+def test_there_is_a_graph_for_each_block_size_and_this_cpu_loads_its_own(baked: Path) -> None:
     encoder = load_encoder(baked)
     assert [entry.name for entry in encoder.spec.prepared] == ["blocks-16", "blocks-8"]
     assert encoder.graph == here()
 
 
-def test_it_gives_the_vector_of_the_model_itself(baked: Path) -> None:
+def test_it_gives_the_original_models_vector(baked: Path) -> None:
     vector = embed_test_card(load_encoder(baked))
     assert cosine_of(vector, embed_test_card(portable(baked))) >= 0.999999
     assert check(load_encoder(baked))["status"] == "ok"
 
 
-def test_the_graph_of_the_other_width_never_gives_the_vector(baked: Path) -> None:
-    # Why all of this is needed: with blocks of the wrong width there is often no error, only another vector.
+def test_the_graph_of_the_other_block_size_never_gives_the_vector(baked: Path) -> None:
+    # The reason for canaries: with the wrong block size there is often no error, only a wrong vector.
     spec = load_encoder(baked).spec
-    (stranger,) = (entry for entry in spec.prepared if entry.name != here())
+    (other,) = (entry for entry in spec.prepared if entry.name != here())
     options = prepared_options(1)
-    session = ort.InferenceSession(baked / stranger.graph.name, options, providers=["CPUExecutionProvider"])
-    encoder = Encoder(baked, spec, session, stranger.name)
+    session = ort.InferenceSession(baked / other.graph.name, options, providers=["CPUExecutionProvider"])
+    encoder = Encoder(baked, spec, session, other.name)
     try:
         vector = embed_test_card(encoder)
-    except Exception as error:  # noqa: BLE001 - of some models, depending on its release, onnxruntime sees it
+    except Exception as error:  # noqa: BLE001 - for some models some versions of onnxruntime detect it
         assert "ONNXRuntimeError" in str(error)
         return
     assert vector.shape == (1280,)
@@ -82,19 +82,19 @@ def test_the_graph_of_the_other_width_never_gives_the_vector(baked: Path) -> Non
     assert cosine_of(vector, np.array(spec.canonical_vector, dtype=np.float32)) < 0.9
 
 
-def test_where_no_canary_sings_the_model_itself_is_loaded(bundle: Path) -> None:
+def test_without_a_matching_canary_the_original_model_is_loaded(bundle: Path) -> None:
     change(bundle, lambda spec: spec.update(prepared=[e for e in spec["prepared"] if e["name"] != here()]))
     encoder = load_encoder(bundle)
     assert encoder.graph == "portable"
     assert check(encoder)["status"] == "ok"
 
 
-def test_what_another_onnxruntime_has_prepared_is_passed_over(bundle: Path) -> None:
+def test_graphs_prepared_by_another_onnxruntime_are_skipped(bundle: Path) -> None:
     change(bundle, lambda spec: spec.update(prepared_by="1.0.0"))
     assert load_encoder(bundle).graph == "portable"
 
 
-def test_a_graph_for_the_other_width_in_the_place_of_the_right_one_is_refused(bundle: Path) -> None:
+def test_a_graph_for_the_other_block_size_under_the_right_name_is_refused(bundle: Path) -> None:
     for ending in ("onnx", "weights"):
         shutil.copyfile(bundle / f"{OTHER[here()]}.{ending}", bundle / f"{here()}.{ending}")
     with pytest.raises(BundleError, match=r"does not have the SHA-256|bytes; expected|is missing"):
@@ -102,7 +102,7 @@ def test_a_graph_for_the_other_width_in_the_place_of_the_right_one_is_refused(bu
 
 
 def rehash(bundle: Path) -> None:
-    """Make `model.json` vouch for the prepared files as they are now."""
+    """Update the hashes of the prepared files in `model.json`."""
 
     def edit(spec: dict[str, Any]) -> None:
         for entry in spec["prepared"]:
@@ -113,7 +113,7 @@ def rehash(bundle: Path) -> None:
     change(bundle, edit)
 
 
-def test_weights_that_somebody_vouches_for_and_are_wrong_show_in_a_check(bundle: Path) -> None:
+def test_a_check_detects_wrong_weights_with_the_right_hash(bundle: Path) -> None:
     weights = bundle / f"{here()}.weights"
     values = np.fromfile(weights, dtype=np.float32)
     values[::2] *= -1
@@ -137,7 +137,7 @@ def test_a_damaged_file_is_refused_in_one_line(bundle: Path, part: str, damage: 
     assert "\n" not in str(error.value)
 
 
-def test_weights_lie_outside_of_the_graph_and_begin_where_a_cache_line_does(baked: Path) -> None:
+def test_large_weights_are_external_and_aligned_to_cache_lines(baked: Path) -> None:
     graph = onnx.load(baked / f"{here()}.onnx", load_external_data=False)
     outside = [tensor for tensor in graph.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
     inside = [tensor for tensor in graph.graph.initializer if tensor.data_location != TensorProto.EXTERNAL]
@@ -147,12 +147,12 @@ def test_weights_lie_outside_of_the_graph_and_begin_where_a_cache_line_does(bake
     assert all(len(tensor.raw_data) < 1024 for tensor in inside)
 
 
-def test_a_sample_sees_damage_that_is_wider_than_its_gaps_and_may_miss_the_rest(tmp_path: Path) -> None:
+def test_a_sample_detects_damage_larger_than_its_gaps_and_may_miss_smaller(tmp_path: Path) -> None:
     path = tmp_path / "weights"
     data = np.random.default_rng(3).bytes(3_000_000)
     path.write_bytes(data)
     before = sample_sha256(path)
-    gap = len(data) // 31  # from the beginning of a piece to that of the next
+    gap = len(data) // 31  # between the beginnings of two pieces
 
     def after_zeros(start: int, count: int) -> str:
         path.write_bytes(data[:start] + bytes(count) + data[start + count :])

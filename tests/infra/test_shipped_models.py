@@ -1,4 +1,4 @@
-"""Every shipped manifest, baked from a mirror on this machine: files of the right names and shapes, other weights."""
+"""Every shipped manifest, baked from a local mirror with files of the right names and shapes but random weights."""
 
 import hashlib
 import re
@@ -12,19 +12,20 @@ from handler.model.encoder import load_encoder
 from handler.model.self_check import check
 from handler.model.text import load_text_tower
 from infra.bake import Options, bake
+from infra.common.paths import MANIFESTS
 from tests.support.clip_tokenizer import write_tokenizer
 from tests.support.file_server import FileServer
-from tests.support.manifests import MODELS, changed_manifest
+from tests.support.manifests import changed_manifest
 from tests.support.onnx_models import encoder
 from tests.support.towers import make_tower
 
 URLS = [
-    path.stem for path in sorted(MODELS.glob("*.toml")) if tomllib.loads(path.read_text())["source"]["kind"] == "url"
+    path.stem for path in sorted(MANIFESTS.glob("*.toml")) if tomllib.loads(path.read_text())["source"]["kind"] == "url"
 ]
 
 
-def stand_ins(table: dict[str, Any], folder: Path) -> dict[str, bytes]:
-    """A file for each that a manifest names, by its path."""
+def substitutes(table: dict[str, Any], folder: Path) -> dict[str, bytes]:
+    """A substitute for each file of a manifest, by its path."""
     image, size, dim = table["image"], table["preprocess"]["input_size"], table["embedding_dim"]
     model = encoder(
         takes=image["input"],
@@ -43,14 +44,14 @@ def stand_ins(table: dict[str, Any], folder: Path) -> dict[str, bytes]:
     return files
 
 
-def test_there_are_some() -> None:
+def test_the_shipped_models() -> None:
     assert {"mobileclip-s2", "mobileclip-s0", "mobileclip2-s2", "dinov2-small", "clip-vit-b-32"} <= set(URLS)
 
 
 @pytest.mark.parametrize("name", URLS)
 def test_it_bakes(name: str, tmp_path: Path, no_proxies: None) -> None:
-    table = tomllib.loads((MODELS / f"{name}.toml").read_text())
-    files = stand_ins(table, tmp_path)
+    table = tomllib.loads((MANIFESTS / f"{name}.toml").read_text())
+    files = substitutes(table, tmp_path)
     path = changed_manifest(tmp_path / "models", name=name)
     text = re.sub(r"(?m)^bytes = .*$", "", path.read_text())
     accepted = []
@@ -67,7 +68,7 @@ def test_it_bakes(name: str, tmp_path: Path, no_proxies: None) -> None:
         loaded = load_encoder(bake(str(path), tmp_path / "bundle", options))
         asked = len(server.asked)
         bake(str(path), tmp_path / "bundle", options)
-        assert len(server.asked) == asked, "all of it is in the cache"
+        assert len(server.asked) == asked, "every file is in the cache"
     assert loaded.spec.name == name
     assert loaded.graph.startswith("blocks-")
     assert check(loaded)["status"] == "ok"

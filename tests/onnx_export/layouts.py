@@ -1,4 +1,4 @@
-"""MobileCLIP with random weights, and its checkpoint in Apple's layout: the names that Apple's own code gives."""
+"""MobileCLIP with random weights, and its checkpoint with the tensor names of Apple's code."""
 
 import re
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 
 from infra.onnx_export.architecture import build
 
-# Of open_clip's names, in order; Apple's `network` counts stages, the steps between them and a position embedding.
+# Replacements for open_clip's names, in order. Apple's `network` numbers stages, downsampling and a position embedding.
 IMAGE_NAMES = (
     (r"^visual\.trunk\.", "image_encoder.model."),
     (r"\.stem\.", ".patch_embed."),

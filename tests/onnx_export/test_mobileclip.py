@@ -1,4 +1,4 @@
-"""MobileCLIP exported for real, with random weights, and compared with PyTorch in its training-time form."""
+"""Export MobileCLIP with random weights, and compare with PyTorch before reparameterisation."""
 
 import os
 import pickle
@@ -23,7 +23,7 @@ from infra.onnx_export.graph import check_graph
 from infra.onnx_export.weights import load_tower
 from tests.onnx_export.layouts import apples_layout, random_model
 
-# One export takes 15 to 90 seconds, by the machine and what else it does.
+# One export takes 15 to 90 seconds, depending on the machine and its load.
 pytestmark = pytest.mark.timeout(900)
 
 START, END, WORD = 49406, 49407, 320
@@ -31,7 +31,7 @@ START, END, WORD = 49406, 49407, 320
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """One model's random weights: as a module, and as files."""
+    """Random weights of a model: as a module and as files."""
 
     model: Any
     apples: Path
@@ -97,7 +97,7 @@ def tokens(*words: int) -> Any:
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_image_vectors_are_those_of_pytorch(s2: Checkpoints, image_graph: Path, batch: int) -> None:
+def test_image_vectors_equal_pytorchs(s2: Checkpoints, image_graph: Path, batch: int) -> None:
     pixels = torch.rand((batch, 3, 256, 256), generator=torch.Generator().manual_seed(batch))
     with torch.inference_mode():
         wanted = s2.model.encode_image(pixels).numpy()
@@ -105,11 +105,11 @@ def test_image_vectors_are_those_of_pytorch(s2: Checkpoints, image_graph: Path, 
     assert got.shape == wanted.shape == (batch, 512)
     assert got.dtype == np.float32
     assert np.abs(got - wanted).max() <= 1e-4 * min(1, np.abs(wanted).max())
-    assert np.abs(wanted - wanted.mean(axis=1, keepdims=True)).max() > 0.01, "vectors that say nothing prove nothing"
+    assert np.abs(wanted - wanted.mean(axis=1, keepdims=True)).max() > 0.01, "the vectors must depend on the input"
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_text_vectors_are_those_of_pytorch(s2: Checkpoints, text_graph: Path, batch: int) -> None:
+def test_text_vectors_equal_pytorchs(s2: Checkpoints, text_graph: Path, batch: int) -> None:
     texts = torch.cat([tokens(*range(WORD, WORD + 37 * i)) for i in range(batch)])
     with torch.inference_mode():
         wanted = s2.model.encode_text(texts).numpy()
@@ -126,7 +126,7 @@ def test_text_has_no_causal_mask(text_graph: Path) -> None:
     assert np.abs(run(text_graph, padded) - run(text_graph, after_the_end)).max() > 1e-3
 
 
-def test_the_files_promise_what_they_take_and_give(image_graph: Path, text_graph: Path) -> None:
+def test_the_files_declare_their_inputs_and_outputs(image_graph: Path, text_graph: Path) -> None:
     image, text = onnx.load(image_graph), onnx.load(text_graph)
     assert [(entry.domain, entry.version) for entry in (*image.opset_import, *text.opset_import)] == [("", 20)] * 2
     vectors = (onnx.TensorProto.FLOAT, ["batch", 512])
@@ -144,17 +144,17 @@ def test_the_image_graph_is_reparameterised(s2: Checkpoints, image_graph: Path) 
     trained = Counter(type(module).__name__ for module in s2.model.visual.modules())
     exported = Counter(node.op_type for node in onnx.load(image_graph).graph.node)
     assert trained["Conv2d"] > exported["Conv"] == 189
-    # What is left are the norms before attention, which follow no convolution.
+    # The remaining ones are the norms before attention, which do not follow a convolution.
     assert trained["BatchNorm2d"] > exported["BatchNormalization"] == trained["AttentionBlock"] == 4
 
 
 @pytest.mark.parametrize("graph", ["image_graph", "text_graph"])
-def test_a_graph_does_not_tell_where_it_was_made(request: pytest.FixtureRequest, graph: str) -> None:
+def test_a_graph_has_no_paths_of_this_machine(request: pytest.FixtureRequest, graph: str) -> None:
     data: bytes = request.getfixturevalue(graph).read_bytes()
     assert not [word for word in (b"site-packages", b"stack_trace", os.fsencode(Path.cwd())) if word in data]
 
 
-def test_nothing_but_the_graph_is_left(s0_graph: Path) -> None:
+def test_only_the_graph_is_left(s0_graph: Path) -> None:
     assert list(s0_graph.parent.iterdir()) == [s0_graph]
 
 
@@ -252,16 +252,16 @@ def not_a_number(path: Path, state: dict[str, Any]) -> None:
     ("write", "said"),
     [
         (None, "cannot read"),
-        (html, "damaged, or not a checkpoint"),
-        (nothing, "damaged, or not a checkpoint"),
-        (truncated, "damaged, or not a checkpoint"),
-        (code, "damaged, or not a checkpoint"),
-        (a_list, "something else than tensors by name"),
-        (text_only, "tensors missing (as trunk."),
-        (one_less, "1 tensors missing (as trunk.head.fc.weight)"),
-        (one_more, "1 tensors not part of it (as trunk.head.extra)"),
-        (one_of_another_shape, "1 tensors of another shape (as trunk.head.fc.weight)"),
-        (not_a_number, "1 tensors not finite (as trunk.head.fc.bias)"),
+        (html, "damaged, or is not a checkpoint"),
+        (nothing, "damaged, or is not a checkpoint"),
+        (truncated, "damaged, or is not a checkpoint"),
+        (code, "damaged, or is not a checkpoint"),
+        (a_list, "does not contain a dict of tensors"),
+        (text_only, "tensors missing (such as trunk."),
+        (one_less, "1 tensors missing (such as trunk.head.fc.weight)"),
+        (one_more, "1 tensors unexpected (such as trunk.head.extra)"),
+        (one_of_another_shape, "1 tensors of another shape (such as trunk.head.fc.weight)"),
+        (not_a_number, "1 tensors not finite (such as trunk.head.fc.bias)"),
     ],
 )
 def test_wrong_weights_are_one_line_and_change_nothing(
@@ -286,7 +286,7 @@ def test_wrong_weights_are_one_line_and_change_nothing(
 
 
 @pytest.mark.parametrize("out", ["", "a file/image.onnx"])
-def test_a_place_that_cannot_be_written_is_one_line(
+def test_an_output_that_cannot_be_written_is_one_line(
     s0: Checkpoints, tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str
 ) -> None:
     (tmp_path / "a file").touch()

@@ -8,7 +8,7 @@ from urllib.parse import unquote, unquote_plus
 import pytest
 
 from infra.common.errors import OperatorError
-from infra.common.files import whole_file
+from infra.common.files import atomic_write
 from infra.operate.account import Account
 from infra.operate.backfill.choice import Judged, Verdict
 from infra.operate.backfill.estimate import estimate
@@ -58,9 +58,12 @@ def test_where_nothing_is_to_be_embedded_there_is_no_manifest(account: Account, 
 
 def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OperatorError, match=r"cannot write .*folder: Is a directory"), whole_file(tmp_path / "folder"):
+    with (
+        pytest.raises(OperatorError, match=r"cannot write .*folder: Is a directory"),
+        atomic_write(tmp_path / "folder"),
+    ):
         pass
-    with pytest.raises(RuntimeError), whole_file(tmp_path / "half.csv"):
+    with pytest.raises(RuntimeError), atomic_write(tmp_path / "half.csv"):
         raise RuntimeError
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 

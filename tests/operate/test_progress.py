@@ -1,4 +1,4 @@
-"""What a person is told while a command works."""
+"""Progress displays."""
 
 import pytest
 
@@ -30,11 +30,11 @@ def test_durations(seconds: float, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "said"),
-    [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (250e6, "250 MB"), (3e12, "3.0 TB"), (4.5e15, "4,500 TB")],
+    ("number", "text"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1500.5, "1.5 kB"), (250e6, "250.0 MB"), (3e12, "3.0 TB")],
 )
-def test_sizes(count: float, said: str) -> None:
-    assert size(count) == said
+def test_sizes(number: float, text: str) -> None:
+    assert size(number) == text
 
 
 def test_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:

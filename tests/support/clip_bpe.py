@@ -15,11 +15,10 @@ import unicodedata
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 
+from infra.common.paths import CACHE
 from infra.common.wheels import fetch
 
-CACHE = Path(__file__).parents[2] / "build" / "cache" / "clip-vocabulary"
 WHEEL = "open-clip-torch==3.3.0"  # downloaded for one file, never installed
 MEMBER = "open_clip/bpe_simple_vocab_16e6.txt.gz"
 SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
@@ -36,7 +35,7 @@ Pair = tuple[str, str]
 @cache
 def merges() -> tuple[Pair, ...]:
     """CLIP's merges, in order of priority."""
-    (path,) = fetch(WHEEL, {MEMBER: SHA256}, CACHE)
+    (path,) = fetch(WHEEL, {MEMBER: SHA256}, CACHE / "clip-vocabulary")
     _version, *lines = gzip.decompress(path.read_bytes()).decode("utf-8").split("\n")
     pairs = (line.split(" ") for line in lines[:MERGES])
     return tuple((left, right) for left, right in pairs)

@@ -1,4 +1,4 @@
-"""A file to download, and what its downloads in tests have in common."""
+"""A file to download, and helpers for the tests of downloads."""
 
 import hashlib
 import random
@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from infra.bake.download.transfer import Patience, Remote, download
+from infra.bake.download.transfer import Remote, RetryPolicy, download
 from infra.common.errors import OperatorError
 from tests.support.file_server import FileServer
 
-ROOT = Path(__file__).parents[2]
 CONTENT = random.Random(4).randbytes(200_000)
 OTHER = random.Random(5).randbytes(200_000)
-HASTY = Patience(attempts=3, pause=0.001, longest_pause=0.05, connect=5, silence=5)
+QUICK = RetryPolicy(attempts=3, pause=0.001, longest_pause=0.05, connect=5, silence=5)
 PAGE = b"<!DOCTYPE html>\n<html><body>Please log in</body></html>"
 
 
@@ -30,10 +29,10 @@ def unpinned(server: FileServer) -> Remote:
     return Remote(f"{server.url}/models/m.onnx", None, None)
 
 
-def refused(remote: Remote, target: Path, *, mirror: str | None = None, patience: Patience = HASTY) -> str:
-    """The one line of a download that is refused and that leaves no file."""
+def refused(remote: Remote, target: Path, *, mirror: str | None = None, retries: RetryPolicy = QUICK) -> str:
+    """The error of a download that fails; checks that it is one line and leaves no file."""
     with pytest.raises(OperatorError) as raised:
-        download(remote, target, mirror=mirror, patience=patience)
+        download(remote, target, mirror=mirror, retries=retries)
     assert not target.exists()
     line = str(raised.value)
     assert "\n" not in line
@@ -47,11 +46,11 @@ def names(folder: Path) -> list[str]:
 CHILD = """
 import sys
 from pathlib import Path
-from infra.bake.download.transfer import Patience, Remote, download
+from infra.bake.download.transfer import RetryPolicy, Remote, download
 from infra.common.errors import OperatorError
 url, sha256, size, target = sys.argv[1:]
 try:
-    download(Remote(url, sha256, int(size)), Path(target), patience=Patience(attempts=1))
+    download(Remote(url, sha256, int(size)), Path(target), retries=RetryPolicy(attempts=1))
 except OperatorError as error:
     print(error)
 print(sorted((path.name, path.stat().st_size) for path in Path(target).parent.iterdir()))

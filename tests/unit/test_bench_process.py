@@ -18,14 +18,14 @@ def test_marks_tell_time_since_exec_and_the_programs_own_peak_memory() -> None:
     assert 0 < small.seconds < large.seconds < later.seconds - 0.05
     assert later.seconds < finished.wall_seconds
     assert 64 <= large.peak_mib - small.peak_mib < 80
-    assert large.said == [1, 2]
+    assert large.value == [1, 2]
     assert finished.cpu_seconds > 0
 
 
 def test_a_program_runs_on_the_one_core_that_was_chosen() -> None:
     core = cores()[0]
     finished = run([sys.executable, "-c", MARK + "mark('at', str(list(os.sched_getaffinity(0))))"], ENVIRONMENT, core)
-    assert finished.marks["at"].said == [core]
+    assert finished.marks["at"].value == [core]
 
 
 def test_a_program_that_fails_says_why() -> None:

@@ -146,18 +146,18 @@ def test_a_template_is_put_around_each_label(encoder: TextEncoder, tmp_path: Pat
     assert labels.names == ("cat", "{}")
 
 
-def test_a_template_without_a_place_is_refused(encoder: TextEncoder, tmp_path: Path) -> None:
-    with pytest.raises(OperatorError, match=r"has no \{\} for the label"):
+def test_a_template_without_a_placeholder_is_refused(encoder: TextEncoder, tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match=r"has no placeholder \{\} for the label"):
         bake_labels(["cat"], encoder, tmp_path, "a photo of a cat")
     assert not list(tmp_path.iterdir())
 
 
-def test_labels_without_a_direction_are_refused(text_bundle: Path, tmp_path: Path) -> None:
+def test_a_label_with_a_zero_vector_is_refused(text_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / TOKENIZER_FILE).symlink_to(text_bundle / TOKENIZER_FILE)
     make_tower(gain=0).write(tmp_path / GRAPH_FILE)
     into = tmp_path / "bundle"
     into.mkdir()
-    with pytest.raises(OperatorError, match="zeros of the label 'cat'"):
+    with pytest.raises(OperatorError, match="a zero vector for the label 'cat'"):
         bake_labels(["cat"], load(tmp_path, SPEC, DIM), into)
     assert not list(into.iterdir())
 
@@ -191,10 +191,10 @@ def test_a_file_of_labels_has_one_a_line(tmp_path: Path, content: str, names: tu
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("", "holds no label"),
-        (" \n\n", "holds no label"),
+        ("", "has no labels"),
+        (" \n\n", "has no labels"),
         (b"caf\xe9", "not UTF-8 (byte 3)"),
-        ("cat\n" + "x" * 201, "line 2 has 201 characters"),
+        ("cat\n" + "x" * 201, "line 2: the label has 201 characters"),
     ],
 )
 def test_what_is_no_file_of_labels_is_refused(tmp_path: Path, content: str | bytes, says: str) -> None:

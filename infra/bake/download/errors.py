@@ -1,4 +1,4 @@
-"""What can go wrong with a download: whether it may pass, what happened, and what to do about it."""
+"""What can go wrong with a download: whether a retry may help, what happened, and what the user can do."""
 
 import errno
 import re
@@ -14,121 +14,124 @@ import httpx
 
 from infra.common.errors import OperatorError
 
-ELSEWHERE = "or take the file from a mirror (--mirror, DROPVEC_MIRROR) or from this machine"
+ALTERNATIVES = "or use a mirror (--mirror, DROPVEC_MIRROR) or a local file"
 
-_NETWORK = f"check the network and the proxy settings (HTTPS_PROXY, NO_PROXY), {ELSEWHERE}"
-_LATER = f"try again later, {ELSEWHERE}"
-# Nothing is tried twice (`*+`), so that a file full of comment marks costs no more than one pass.
+_NETWORK = f"check the network and the proxy settings (HTTPS_PROXY, NO_PROXY), {ALTERNATIVES}"
+_LATER = f"try again later, {ALTERNATIVES}"
+# Possessive quantifiers (`*+`) prevent backtracking, so a file full of comment markers takes linear time.
 _PAGE = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*+(?:(?:<\?xml[^>]*>|<!--.*?-->)\s*+)*+<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL
 )
-# Of the 4xx, these speak of the moment: request timeout, too early, too many requests.
-_PASSING_4XX = (408, 425, 429)
+# The 4xx that a retry can resolve: request timeout, too early, too many requests.
+_RETRYABLE_4XX = (408, 425, 429)
 
 HEAD_BYTES = 1024
 
 
-class PassingError(Exception):
-    """A fault that may be gone at the next attempt.
+class TransientError(Exception):
+    """An error that may be gone at the next attempt.
 
     Attributes:
         text: what happened.
-        advice: what to do when it stays.
-        wait: seconds that the server asks for; None where it does not.
+        advice: what the user can do if it persists.
+        retry_after: seconds that the server asks to wait; None if it does not.
     """
 
-    def __init__(self, text: str, advice: str = _LATER, wait: float | None = None) -> None:
+    def __init__(self, text: str, advice: str = _LATER, retry_after: float | None = None) -> None:
         super().__init__(text)
         self.text = text
         self.advice = advice
-        self.wait = wait
+        self.retry_after = retry_after
 
 
-def refusal(where: str, text: str, advice: str) -> OperatorError:
-    """The one line of a download that failed."""
-    return OperatorError(" ".join(f"could not download {where}: {text}; {advice}".split()))
+def download_error(url: str, text: str, advice: str) -> OperatorError:
+    """The error of a failed download, in one line."""
+    return OperatorError(" ".join(f"could not download {url}: {text}; {advice}".split()))
 
 
-def check_answer(response: httpx.Response, where: str) -> None:
-    """See that an answer brings bytes of a file, by its status and headers.
+def check_response(response: httpx.Response, url: str) -> None:
+    """Check by its status and headers that a response contains the bytes of a file.
 
     Raises:
-        PassingError: it may do so later.
-        OperatorError: it will not.
+        TransientError: it does not, and a retry may help.
+        OperatorError: it does not, and a retry would not help.
     """
     status, kind = response.status_code, response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    said = f"the answer is {status} {response.reason_phrase}"
-    if status >= 500 or status in _PASSING_4XX:
-        raise PassingError(said, wait=_retry_after(response.headers.get("retry-after", "")))
+    text = f"the server answered {status} {response.reason_phrase}"
+    if status >= 500 or status in _RETRYABLE_4XX:
+        raise TransientError(text, retry_after=_retry_after(response.headers.get("retry-after", "")))
     if status in {401, 403}:
-        advice = "the model may need a login, or its terms accepted on its page, or a proxy forbids it: see there"
-        raise refusal(where, said, f"{advice}, {ELSEWHERE}")
+        advice = "the model may require a login or the acceptance of its terms, or a proxy may block it; open its page"
+        raise download_error(url, text, f"{advice}, {ALTERNATIVES}")
     if status == 407:
-        raise refusal(where, said, f"put the proxy's user and password into HTTPS_PROXY, {ELSEWHERE}")
+        raise download_error(url, text, f"add the proxy's user and password to HTTPS_PROXY, {ALTERNATIVES}")
     if status not in {200, 206}:
-        raise refusal(where, said, f"check its address and revision, {ELSEWHERE}")
+        raise download_error(url, text, f"check the URL and the revision, {ALTERNATIVES}")
     if kind in {"text/html", "application/xhtml+xml"}:
-        raise page_refusal(where)
+        raise web_page_error(url)
     if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
         coding = response.headers["content-encoding"]
-        raise refusal(where, f"it comes compressed ({coding}), though plain bytes were asked for", _NETWORK)
+        raise download_error(url, f"the response is compressed ({coding}) although this was not requested", _NETWORK)
 
 
-def is_page(head: bytes) -> bool:
-    """Whether a file that begins so is HTML."""
+def is_web_page(head: bytes) -> bool:
+    """Whether a file that starts with these bytes is HTML."""
     return _PAGE.match(head) is not None
 
 
-def page_refusal(where: str) -> OperatorError:
-    """The one line when HTML came instead of the file."""
-    return refusal(
-        where,
-        "a web page came instead of the file, from a proxy or a login page",
-        f"log in to this network, or set HTTPS_PROXY, {ELSEWHERE}",
+def web_page_error(url: str) -> OperatorError:
+    """The error when the response is HTML instead of the file."""
+    return download_error(
+        url,
+        "the response is a web page instead of the file, probably from a proxy or a login page",
+        f"log in to this network, or set HTTPS_PROXY, {ALTERNATIVES}",
     )
 
 
-def transport_fault(error: httpx.RequestError, where: str) -> PassingError:
-    """What a failed request means.
+def transport_error(error: httpx.RequestError, url: str) -> TransientError:
+    """Convert the error of a failed request.
 
     Raises:
-        OperatorError: it means that the next one will fail too.
+        OperatorError: a retry would not help.
     """
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            advice = f"if a proxy opens TLS here, name its CA's certificate in SSL_CERT_FILE, {ELSEWHERE}"
-            raise refusal(where, f"the certificate is not trusted ({cause.verify_message})", advice) from None
+            advice = f"if a proxy intercepts TLS, set SSL_CERT_FILE to the certificate of its CA, {ALTERNATIVES}"
+            text = f"the server's certificate is not trusted ({cause.verify_message})"
+            raise download_error(url, text, advice) from None
     if isinstance(error, httpx.UnsupportedProtocol | httpx.TooManyRedirects):
-        raise refusal(where, f"it leads nowhere ({error})", f"check its address, {ELSEWHERE}") from None
+        raise download_error(url, f"the URL does not work ({error})", f"check the URL, {ALTERNATIVES}") from None
     if isinstance(error, httpx.ProxyError):
-        return PassingError(f"the proxy answers {error}", _NETWORK)
+        return TransientError(f"the proxy answered {error}", _NETWORK)
     if isinstance(error, httpx.TimeoutException):
-        return PassingError("no answer in time", _NETWORK)
+        return TransientError("the server did not answer in time", _NETWORK)
     if isinstance(error, httpx.ConnectError):
-        return PassingError(_no_connection(causes), _NETWORK)
-    return PassingError("the connection broke")
+        return TransientError(_connect_error(causes), _NETWORK)
+    return TransientError("the connection broke")
 
 
 @contextmanager
-def disk_errors_told(target: Path) -> Iterator[None]:
-    """Turn what the disk says while inside into one line."""
+def disk_errors_as_operator_errors(target: Path) -> Iterator[None]:
+    """Convert an OSError of the block to an OperatorError about `target`."""
     try:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise OperatorError(f"no room for {target} ({error.strerror}); make room there, then try again") from None
+            raise OperatorError(
+                f"no room for {target} ({error.strerror}); free some disk space and try again"
+            ) from None
         raise OperatorError(
             f"cannot write {target} ({error.strerror}); make its folder writable, or choose another one"
         ) from None
 
 
-def _no_connection(causes: list[BaseException]) -> str:
+def _connect_error(causes: list[BaseException]) -> str:
     for cause in causes:
         if isinstance(cause, socket.gaierror):
-            return f"a host name cannot be looked up ({cause.strerror})"
+            return f"the host name cannot be resolved ({cause.strerror})"
         if isinstance(cause, ssl.SSLError):
-            return f"TLS fails ({cause.reason or cause})"
+            return f"TLS failed ({cause.reason or cause})"
         if isinstance(cause, OSError) and cause.strerror:
             return f"no connection ({cause.strerror})"
     return "no connection"
@@ -141,7 +144,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _retry_after(value: str) -> float | None:
-    """Seconds, of a number of them or of a date (RFC 9110, 10.2.3); None for neither."""
+    """Seconds of a Retry-After header, which is a number or a date (RFC 9110, 10.2.3); None for anything else."""
     if re.fullmatch(r"[0-9]{1,9}", value.strip()):
         return float(value)
     try:

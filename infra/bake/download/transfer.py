@@ -1,6 +1,5 @@
-"""One file over HTTP: whole and right in its place, or not there at all."""
+"""Download one file over HTTP: the complete, verified file, or no file at all."""
 
-import hashlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,29 +9,30 @@ import httpx
 from rich.console import Console
 
 from infra.bake.download.errors import (
-    ELSEWHERE,
+    ALTERNATIVES,
     HEAD_BYTES,
-    PassingError,
-    check_answer,
-    disk_errors_told,
-    is_page,
-    page_refusal,
-    refusal,
-    transport_fault,
+    TransientError,
+    check_response,
+    disk_errors_as_operator_errors,
+    download_error,
+    is_web_page,
+    transport_error,
+    web_page_error,
 )
-from infra.bake.download.partial_file import Part, content_range
-from infra.bake.download.progress import Watch, download_progress
+from infra.bake.download.partial_file import PartialFile, content_range
 from infra.common.errors import OperatorError
+from infra.common.hashing import file_sha256
+from infra.common.progress import Meter, meter, size
 
 
 @dataclass(frozen=True)
 class Remote:
-    """What is pinned of a file on a server.
+    """A file on a server, and what is known of its content.
 
     Attributes:
         url: http or https.
-        sha256: hex; None where it is not known.
-        size: in bytes; None where it is not known.
+        sha256: hex; None if unknown.
+        size: bytes; None if unknown.
     """
 
     url: str
@@ -41,15 +41,15 @@ class Remote:
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How much a download bears.
+class RetryPolicy:
+    """When a download is retried and when it fails.
 
     Attributes:
-        attempts: how many in a row may bring nothing new.
-        pause: seconds before another one; twice as many each time that nothing new came.
-        longest_pause: seconds at most, whatever a server asks for.
-        connect: seconds for a connection to be made.
-        silence: seconds of a server's silence that end an attempt.
+        attempts: how many attempts in a row may receive no new bytes.
+        pause: seconds before the next attempt; doubled after each attempt without new bytes.
+        longest_pause: most seconds to pause, whatever the server asks for.
+        connect: timeout of a connection, seconds.
+        silence: seconds without a byte from the server after which an attempt fails.
     """
 
     attempts: int = 5
@@ -59,7 +59,7 @@ class Patience:
     silence: float = 30.0
 
 
-_PATIENCE = Patience()
+_RETRIES = RetryPolicy()
 
 
 def download(
@@ -68,76 +68,72 @@ def download(
     *,
     mirror: str | None = None,
     console: Console | None = None,
-    patience: Patience = _PATIENCE,
+    retries: RetryPolicy = _RETRIES,
 ) -> str:
-    """Fetch a file, unless it is there already with the right hash.
+    """Download a file, unless it is already there with the right hash.
 
-    A broken download goes on where it stopped, in a later run too (see `Part`). The environment's proxies are used.
+    An interrupted download is resumed, also by a later run (see `PartialFile`). Proxies of the environment are used.
 
     Args:
-        remote: the file. One without a hash is always fetched; whether to trust it is the caller's to decide.
-        target: where it goes; folders are made. It is whole or not there at all.
-        mirror: put in the place of the URL's scheme and host.
-        console: where progress and repeated attempts are told; None: nowhere.
-        patience: when to give up.
+        remote: the file. Without a hash it is always downloaded, and the caller decides whether to trust it.
+        target: where it goes; its folders are created. The file is complete or does not exist.
+        mirror: replaces the scheme and host of the URL.
+        console: where progress and retries are shown; None for no output.
+        retries: when to retry.
 
     Returns:
         The file's SHA-256, hex.
 
     Raises:
-        OperatorError: one line that says what is wrong and what to do.
+        OperatorError: the download failed.
     """
-    url = _address(remote.url, mirror)
+    url = _url(remote.url, mirror)
     console = console or Console(quiet=True, force_terminal=False)
-    with disk_errors_told(target):
-        if remote.sha256 and _is(target, remote):
+    with disk_errors_as_operator_errors(target):
+        if remote.sha256 and _is_there(target, remote):
             return remote.sha256.lower()
         target.parent.mkdir(parents=True, exist_ok=True)
         with (
-            _client(patience) as client,
-            Part(target, _shown(url), pinned=remote.sha256 is not None) as part,
-            download_progress(console, target) as watch,
+            _client(retries) as client,
+            PartialFile(target, _without_password(url), pinned=remote.sha256 is not None) as part,
+            meter(target.name, console, size) as display,
         ):
-            sha256 = _Download(remote, url, client, part, watch, console, patience).run()
+            sha256 = _Download(remote, url, client, part, display, console, retries).run()
             part.finish()
     return sha256
 
 
-def _address(url: str, mirror: str | None) -> httpx.URL:
+def _url(url: str, mirror: str | None) -> httpx.URL:
     try:
         if mirror:
             parts = urlsplit(url)
             url = mirror.rstrip("/") + parts.path + (f"?{parts.query}" if parts.query else "")
-        address = httpx.URL(url)
-        address.raw_host.decode("ascii").encode("idna")  # as it is looked up
+        parsed = httpx.URL(url)
+        parsed.raw_host.decode("ascii").encode("idna")  # fails for a host name that cannot be looked up
     except (httpx.InvalidURL, ValueError):
-        address = httpx.URL()
-    if address.scheme not in {"http", "https"} or not address.host:
-        what = f"the mirror {mirror}" if mirror else url
-        raise OperatorError(
-            f"{what} is no address that a file can be fetched from; it must begin with https:// or http://"
-        )
-    return address
+        parsed = httpx.URL()
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        what = f"the mirror {mirror}" if mirror else f"{url!r}"
+        raise OperatorError(f"{what} is not a valid URL; use one that starts with https:// or http://")
+    return parsed
 
 
-def _shown(url: httpx.URL) -> str:
-    """The address without a password."""
+def _without_password(url: httpx.URL) -> str:
     return str(url.copy_with(userinfo=b""))
 
 
-def _is(target: Path, remote: Remote) -> bool:
+def _is_there(target: Path, remote: Remote) -> bool:
     if not target.is_file() or remote.size not in {None, target.stat().st_size}:
         return False
-    with target.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == (remote.sha256 or "").lower()
+    return file_sha256(target) == (remote.sha256 or "").lower()
 
 
-def _client(patience: Patience) -> httpx.Client:
+def _client(retries: RetryPolicy) -> httpx.Client:
     try:
         return httpx.Client(
             follow_redirects=True,
-            timeout=httpx.Timeout(patience.silence, connect=patience.connect),
-            # Compressed bytes have neither the hash nor the ranges of the file.
+            timeout=httpx.Timeout(retries.silence, connect=retries.connect),
+            # A compressed response has neither the hash nor the byte ranges of the file.
             headers={"Accept-Encoding": "identity", "User-Agent": "dropvec"},
         )
     except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
@@ -149,102 +145,103 @@ def _client(patience: Patience) -> httpx.Client:
 
 @dataclass(frozen=True)
 class _Download:
-    """A download under way."""
+    """A download in progress."""
 
     remote: Remote
     url: httpx.URL
     client: httpx.Client
-    part: Part
-    watch: Watch
+    part: PartialFile
+    display: Meter
     console: Console
-    patience: Patience
+    retries: RetryPolicy
 
     def run(self) -> str:
-        """Attempt it until the part is the file; gives its SHA-256."""
-        barren, furthest = 0, self.part.length
+        """Retry until the partial file is complete; returns its SHA-256."""
+        without_progress, longest = 0, self.part.length
         while True:
             try:
                 return self._attempt()
-            except PassingError as error:
-                fault = error
-            except httpx.RequestError as error:
-                fault = transport_fault(error, self._where)
-            except UnicodeError as error:  # what looking up an impossible host name raises
-                raise refusal(self._where, f"it leads nowhere ({error})", f"check its address, {ELSEWHERE}") from None
-            barren = 0 if self.part.length > furthest else barren + 1
-            furthest = max(furthest, self.part.length)
-            if barren >= self.patience.attempts:
-                text = f"{fault.text}, and {barren} attempts in a row brought nothing new"
-                raise refusal(self._where, text, fault.advice)
-            self._pause(fault, barren)
+            except TransientError as caught:
+                error = caught
+            except httpx.RequestError as caught:
+                error = transport_error(caught, self._shown_url)
+            except UnicodeError as caught:  # raised when a redirect's host name cannot be encoded
+                advice = f"check the URL, {ALTERNATIVES}"
+                raise download_error(self._shown_url, f"the URL does not work ({caught})", advice) from None
+            without_progress = 0 if self.part.length > longest else without_progress + 1
+            longest = max(longest, self.part.length)
+            if without_progress >= self.retries.attempts:
+                text = f"{error.text}, and {without_progress} attempts in a row received no new bytes"
+                raise download_error(self._shown_url, text, error.advice)
+            self._pause(error, without_progress)
 
     @property
-    def _where(self) -> str:
-        return _shown(self.url)
+    def _shown_url(self) -> str:
+        return _without_password(self.url)
 
-    def _pause(self, fault: PassingError, barren: int) -> None:
-        usual = self.patience.pause * 2 ** max(barren - 1, 0)
-        seconds = min(usual if fault.wait is None else fault.wait, self.patience.longest_pause)
-        line = f"{fault.text} (after {self.part.length:,} bytes); trying again in {seconds:.1f} s"
+    def _pause(self, error: TransientError, without_progress: int) -> None:
+        usual = self.retries.pause * 2 ** max(without_progress - 1, 0)
+        seconds = min(usual if error.retry_after is None else error.retry_after, self.retries.longest_pause)
+        line = f"{error.text} (after {self.part.length:,} bytes); trying again in {seconds:.1f} s"
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
         time.sleep(seconds)
 
     def _attempt(self) -> str:
-        with self.client.stream("GET", self.url, headers=self.part.range_headers()) as answer:
-            if answer.status_code == 416:
+        with self.client.stream("GET", self.url, headers=self.part.range_headers()) as response:
+            if response.status_code == 416:
                 self.part.clear()
-                raise PassingError("the server has no such rest of the file, so it starts over")
-            check_answer(answer, self._where)
-            if answer.status_code == 200:
-                self.part.begin(answer.headers)
-            elif not self.part.continues_with(answer.headers):
+                raise TransientError("the server does not have the requested range, so the download starts over")
+            check_response(response, self._shown_url)
+            if response.status_code == 200:
+                self.part.begin(response.headers)
+            elif not self.part.continues_with(response.headers):
                 self.part.clear()
-                raise PassingError("the server sent another part than was asked for, so it starts over")
-            whole = _whole_length(answer)
-            self._receive(answer, whole)
-        self._judge(whole)
+                raise TransientError("the server sent a range that was not requested, so the download starts over")
+            total = _total_length(response)
+            self._receive(response, total)
+        self._check_complete(total)
         return self.part.sha256
 
-    def _receive(self, answer: httpx.Response, whole: int | None) -> None:
-        """Take in an answer's bytes, to its end or to where they are too many."""
-        wanted = self.remote.size if whole is None else whole
-        for data in answer.iter_raw():
+    def _receive(self, response: httpx.Response, total: int | None) -> None:
+        """Append a response's bytes, to its end or until there are more than expected."""
+        expected = self.remote.size if total is None else total
+        for data in response.iter_raw():
             self.part.write(data)
-            self.watch(self.part.length, wanted)
+            self.display.update(self.part.length, expected, last=self.part.length == expected)
             if self.remote.size is not None and self.part.length > self.remote.size:
                 return
-        if wanted is not None and self.part.length < wanted:
-            raise PassingError("the answer ended early")
+        if expected is not None and self.part.length < expected:
+            raise TransientError("the response ended early")
 
-    def _judge(self, whole: int | None) -> None:
-        """See that what has come is the file, and drop it if not."""
-        error = self._doubt(whole)
+    def _check_complete(self, total: int | None) -> None:
+        """Check that the bytes are the expected file, and delete them if not."""
+        error = self._mismatch(total)
         if error is None:
             return
         resumed = self.part.resumed
         self.part.clear()
-        if resumed:  # an earlier run's bytes may be to blame, of a server that could not tell or a disk that lost power
-            raise PassingError("what was resumed turned out to be another file, so it starts over")
+        if resumed:  # the earlier bytes may be wrong: a server without ETags, or a disk that lost power
+            raise TransientError("the resumed file does not have the expected content, so the download starts over")
         raise error
 
-    def _doubt(self, whole: int | None) -> OperatorError | None:
-        size = whole if self.remote.size is None else self.remote.size
-        advice = f"it is another file, or was damaged on its way; nothing was kept: try again, {ELSEWHERE}"
-        if is_page(self.part.head(HEAD_BYTES)):
-            return page_refusal(self._where)
-        if size is not None and self.part.length != size:
-            found = "more" if self.part.length > size else f"{self.part.length:,}"
-            return refusal(self._where, f"it has {found} bytes, expected {size:,}", advice)
+    def _mismatch(self, total: int | None) -> OperatorError | None:
+        wanted = total if self.remote.size is None else self.remote.size
+        advice = f"it is a different or a damaged file, and was deleted; try again, {ALTERNATIVES}"
+        if is_web_page(self.part.head(HEAD_BYTES)):
+            return web_page_error(self._shown_url)
+        if wanted is not None and self.part.length != wanted:
+            found = "more" if self.part.length > wanted else f"{self.part.length:,}"
+            return download_error(self._shown_url, f"it has {found} bytes, expected {wanted:,}", advice)
         if self.remote.sha256 is not None and self.part.sha256 != self.remote.sha256.lower():
             text = f"it has sha256 {self.part.sha256}, expected {self.remote.sha256.lower()}"
-            return refusal(self._where, text, advice)
+            return download_error(self._shown_url, text, advice)
         return None
 
 
-def _whole_length(answer: httpx.Response) -> int | None:
-    """The whole file's length in bytes, where the answer tells."""
-    if answer.status_code == 206:
-        return content_range(answer.headers)[1]
-    length = answer.headers.get("content-length", "")
-    chunked = "transfer-encoding" in answer.headers  # then that length means nothing (RFC 9112, 6.3)
+def _total_length(response: httpx.Response) -> int | None:
+    """The complete file's length in bytes; None if the response does not say."""
+    if response.status_code == 206:
+        return content_range(response.headers)[1]
+    length = response.headers.get("content-length", "")
+    chunked = "transfer-encoding" in response.headers  # then Content-Length has no meaning (RFC 9112, 6.3)
     return int(length) if length.isdecimal() and not chunked else None

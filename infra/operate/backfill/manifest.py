@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
-from infra.common.files import whole_file
+from infra.common.files import atomic_write
 from infra.common.paths import shown
 from infra.operate.account import Account
 from infra.operate.backfill.choice import Judged
@@ -32,7 +32,7 @@ def write_manifest(account: Account, path: Path, bucket: str, slices: Iterable[J
     Raises:
         OperatorError: it cannot be written.
     """
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         for judged in slices:
             file.writelines(row(bucket, found.key) for found in judged.sent())
         is_empty = file.tell() == 0

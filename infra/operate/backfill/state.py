@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from infra.common.errors import OperatorError
+from infra.common.files import atomic_write
 from infra.common.paths import BUILD, shown
 from infra.operate.backfill.choice import Verdict
 from infra.operate.backfill.objects import Place
@@ -73,16 +74,15 @@ class StateFile:
             return State()
 
     def save(self, state: State) -> None:
-        """Put it in place."""
-        part = self.path.with_suffix(".part")
+        """Write the state to the file."""
         fields = {
             "place": state.place,
             "counts": dict(state.counts),
             "sent_bytes": state.sent_bytes,
             "total": state.total,
         }
-        part.write_bytes(orjson.dumps(fields))
-        part.replace(self.path)
+        with atomic_write(self.path) as file:
+            file.write(orjson.dumps(fields))
 
     def forget(self) -> None:
         """Begin anew next time."""

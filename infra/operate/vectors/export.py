@@ -9,7 +9,7 @@ from typing import IO, Any, Protocol
 
 from handler.results.item import text_of
 from infra.common.errors import OperatorError
-from infra.common.files import whole_file
+from infra.common.files import atomic_write
 from infra.common.paths import shown
 from infra.common.progress import meter, size
 from infra.operate.account import Account
@@ -59,7 +59,7 @@ def export_vectors(account: Account, wish: Wish) -> None:
         raise OperatorError(f"{shown(wish.out)} must end in .parquet or .npz")
     wanted = "" if wish.mixed else wish.fingerprint or ask_model(account).fingerprint
     rows, dims = 0, Counter[int]()
-    with whole_file(wish.out) as file, _writer(wish, file) as writer:
+    with atomic_write(wish.out) as file, _writer(wish, file) as writer:
         for batch in read_batches(account, wanted):
             writer.write(batch)
             rows += len(batch.sources)

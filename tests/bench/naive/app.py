@@ -1,9 +1,9 @@
-"""The same job as tutorials do it: the yardstick that the benchmarks measure dropvec with.
+"""The same function in the way of tutorials ("naive"), which the benchmarks compare dropvec with.
 
-An S3 event, alone or inside SQS messages, becomes a vector, a JSON in the results bucket and an item in the table. All
-is imported at the top, the clients and the model are made at module level, the picture is decoded whole, the vector
-goes into the table as a list of Decimals. It is right: the same preprocessing, so the same vectors. It is no straw man
-either: nothing in it is slower than in the tutorials, and the bytecode is compiled as in a container image.
+For an S3 event, alone or inside SQS messages, it writes a JSON file to the results bucket and an item to the table. It
+imports everything at the top, creates the clients and the model at module level, decodes images at full size, and
+stores the vector as a list of Decimals. Its preprocessing is right, so its vectors are the same. The comparison is
+fair: nothing is slower than in tutorials, and the bytecode is compiled as in a container image.
 """
 
 import io
@@ -25,7 +25,7 @@ from pydantic import BaseModel, Field
 
 
 class ModelConfig(BaseModel):
-    """How the model wants its pixels; the fields of `model.json` that are needed."""
+    """The preprocessing fields of `model.json`."""
 
     name: str
     file: str
@@ -41,7 +41,7 @@ class ModelConfig(BaseModel):
 
 
 class S3Object(BaseModel):
-    """Where an upload is."""
+    """The bucket and key of an upload."""
 
     bucket: str
     key: str
@@ -56,7 +56,7 @@ class Embedding(BaseModel):
 
 
 class Result(BaseModel):
-    """What is stored of an image."""
+    """The stored result of an image."""
 
     source: str
     status: str = Field(default="success")
@@ -79,7 +79,7 @@ table = boto3.resource("dynamodb").Table(TABLE_NAME)
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Embed every object that an event names."""
+    """Embed every object of an event."""
     objects = [found for record in event["Records"] for found in objects_of(record)]
     results = [process(found) for found in objects]
     return {"statusCode": 200, "body": json.dumps({"processed": len(results)})}
@@ -111,7 +111,7 @@ def embed(data: bytes) -> npt.NDArray[np.float32]:
 
 
 def load_image(data: bytes) -> Image.Image:
-    """Decode a picture, upright, RGB."""
+    """Decode an image to RGB, with its EXIF rotation applied."""
     return ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
 
 
@@ -120,7 +120,7 @@ def preprocess(image: Image.Image) -> npt.NDArray[np.float32]:
     size, width, height = config.resize_size, image.width, image.height
     resized = (size, int(size * height / width)) if width <= height else (int(size * width / height), size)
     image = image.resize(resized, Image.Resampling[config.interpolation.upper()])
-    left = int(round((image.width - config.input_size) / 2.0))  # noqa: RUF046 - as torchvision has it
+    left = int(round((image.width - config.input_size) / 2.0))  # noqa: RUF046 - as in torchvision
     top = int(round((image.height - config.input_size) / 2.0))  # noqa: RUF046 - likewise
     image = image.crop((left, top, left + config.input_size, top + config.input_size))
     pixels = np.array(image, dtype=np.float32)
@@ -131,13 +131,13 @@ def preprocess(image: Image.Image) -> npt.NDArray[np.float32]:
 
 
 def run(tensor: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Infer."""
+    """Run the model."""
     vector: npt.NDArray[np.float32] = session.run([config.output_name], {config.input_name: tensor})[0][0]
     return vector
 
 
 def result_of(found: S3Object, image: Image.Image, vector: npt.NDArray[np.float32]) -> Result:
-    """Put together what is stored."""
+    """Make the result to store."""
     vector = vector / np.linalg.norm(vector)
     return Result(
         source=f"s3://{found.bucket}/{found.key}",

@@ -1,4 +1,4 @@
-"""A batch of SQS messages against single ones, and the time of an image against the size of its batch."""
+"""Measure a batch of SQS messages against single ones, and the time of an image by the size of its batch."""
 
 import os
 from functools import partial
@@ -17,7 +17,7 @@ _SIZES = (1, 2, 5, MESSAGES)
 
 
 def measure(setting: Setting, world: World) -> Findings:
-    """Against the endpoint of the environment: with latency that is what the limit is for; without, for comparison."""
+    """Measure with the endpoint of the environment; the limit applies to the one with latency."""
     far = os.environ["AWS_ENDPOINT_URL"] == world.far
     where = f"{LATENCY_MS} ms a call" if far else "no latency"
     data = medium_picture(setting).read_bytes()

@@ -1,4 +1,4 @@
-"""What an image takes: requests, bytes, write units and seconds, counted; and what a million of them cost."""
+"""Count the requests, bytes, write units and seconds of an image, and compute the cost of a million images."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from tests.bench.world import LATENCY_MS, World, counted, s3_event, sqs_event, u
 MESSAGES = 10
 MEMORY_MIB = (1024, 1769, 3008)
 
-# Sent by S3, received and deleted by Lambda, the last two ten at a time.
+# SQS requests of a message: sent by S3; received and deleted by Lambda in batches of ten.
 BATCHED = {"lambda_requests": 1 / MESSAGES, "queue_requests": 1 + 2 / MESSAGES}
 
 Counts = Mapping[str, Mapping[str, int]]
@@ -28,13 +28,13 @@ _READS = frozenset({"GetItem"})
 
 @dataclass(frozen=True)
 class Taken:
-    """What some images took.
+    """Resources that some images used, in total.
 
     Attributes:
-        images: how many.
-        wall: seconds, in all.
-        cpu: seconds of the processor, in all.
-        log_bytes: written to standard output, in all.
+        images: number of images.
+        wall: elapsed time, seconds.
+        cpu: processor time, seconds.
+        log_bytes: bytes written to standard output.
         counts: of calls over the wire.
     """
 
@@ -45,12 +45,12 @@ class Taken:
     counts: Counts
 
     def each(self, operations: frozenset[str], what: str = "calls") -> float:
-        """Of some operations, for one image."""
+        """The average of a count for one image, over some operations."""
         return sum(self.counts.get(name, {}).get(what, 0) for name in operations) / self.images
 
 
 def measure(setting: Setting, world: World) -> Findings:
-    """12 MP JPEGs, with latency: naive an S3 event each, dropvec batches of SQS messages as its template has it."""
+    """Measure 12 MP JPEGs with latency: naive with one S3 event each, dropvec with batches of SQS messages."""
     data = large_picture(setting).read_bytes()
     rounds = max(1, setting.runs // 5)
     theirs = taken(world, data, rounds, _naive)
@@ -69,16 +69,16 @@ def _naive(keys: list[str]) -> None:
 
 
 def with_dropvec(keys: list[str]) -> None:
-    """One batch of messages."""
+    """Process a batch of messages."""
     dropvec.handler(sqs_event(keys))
 
 
 def taken(world: World, data: bytes, rounds: int, invoke: Callable[[list[str]], None]) -> Taken:
-    """What some rounds of new images take, each round as one call."""
+    """Measure rounds of new images; `invoke` is called once for each round."""
     with captured():
         invoke(upload(world.direct, data, 2))  # warm
     rounds_keys = [upload(world.direct, data, MESSAGES) for _ in range(rounds)]
-    counted(world.far, anew=True)
+    counted(world.far, reset=True)
     wall, cpu = time.perf_counter(), time.process_time()
     with captured() as lines:
         for keys in rounds_keys:
@@ -89,7 +89,7 @@ def taken(world: World, data: bytes, rounds: int, invoke: Callable[[list[str]], 
 
 
 def use_of(taken: Taken, lambda_requests: float, queue_requests: float) -> Use:
-    """The same for one image."""
+    """The resources of one image."""
     units = {
         "lambda_request": lambda_requests,
         "s3_get": taken.each(_GETS),

@@ -1,4 +1,4 @@
-"""Cold start, as whole processes: ready, first embedding and result, memory; also with the page cache cold."""
+"""Measure cold starts as processes: time to ready, first vector and first result, and memory; also from disk."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from infra.common.paths import ROOT
 from tests.bench.figures import Figure, Findings, compared
-from tests.bench.process import Run, forget, python, run
+from tests.bench.process import Run, drop_from_page_cache, python, run
 from tests.bench.setting import FOLDER, Setting, large_picture, medium_picture
 from tests.bench.world import s3_event, upload, world
 
@@ -15,12 +15,12 @@ NAIVE, OURS = "tests.bench.sides.with_naive", "tests.bench.sides.with_dropvec"
 
 
 def probe(module: str, *task: str, interpreter: str | None = None) -> list[str]:
-    """The command that starts one side."""
+    """The command that runs one side in `tests.bench.probe`."""
     return [interpreter or python(), "-P", PROBE, module, *task]
 
 
 def pairs(setting: Setting, commands: Sequence[Sequence[str]], runs: int, **more: str) -> list[list[Run]]:
-    """Run commands in turn, A B A B; a first round, which warms the page cache, does not count."""
+    """Run commands in turn, A B A B; the first round, which warms the page cache, does not count."""
     found: list[list[Run]] = [[] for _ in commands]
     for number in range(runs + 1):
         for place, command in enumerate(commands):
@@ -31,7 +31,7 @@ def pairs(setting: Setting, commands: Sequence[Sequence[str]], runs: int, **more
 
 
 def measure(setting: Setting) -> Findings:
-    """Everything with the page cache warm."""
+    """Measure with a warm page cache."""
     task = ("embed", str(medium_picture(setting)))
     naive, ours = pairs(setting, [probe(NAIVE, *task), probe(OURS, *task)], setting.runs)
     figures = [
@@ -52,21 +52,21 @@ def measure(setting: Setting) -> Findings:
 
 
 def measure_from_disk(setting: Setting) -> Findings:
-    """With the page cache cold, as far as one process can have it so: the size of the files rules."""
+    """Measure with a cold page cache, as far as a process can drop it; the time depends on the size of the files."""
     commands = {name: probe(module, "embed", str(medium_picture(setting))) for name, module in _SIDES.items()}
     files = {name: _files(setting, command) for name, command in commands.items()}
     found: dict[str, list[Run]] = {name: [] for name in commands}
-    forgotten = dict.fromkeys(commands, 0.0)
+    dropped = dict.fromkeys(commands, 0.0)
     for _ in range(max(2, setting.runs // 2)):
         for name, command in commands.items():
-            forgotten[name] = forget(files[name])
+            dropped[name] = drop_from_page_cache(files[name])
             found[name].append(run(command, setting.environment(), setting.core))
     naive, ours = found["naive"], found["dropvec"]
     read = {name: sorted(entry.read_mib for entry in runs)[len(runs) // 2] for name, runs in found.items()}
     note = (
         f"before each run its files were dropped from the page cache with posix_fadvise(DONTNEED): "
-        f"naive {forgotten['naive']:.0f} MiB in {len(files['naive'])} files, dropvec {forgotten['dropvec']:.0f} MiB in "
-        f"{len(files['dropvec'])}; what other processes have mapped stays. Read from disk: "
+        f"naive {dropped['naive']:.0f} MiB in {len(files['naive'])} files, dropvec {dropped['dropvec']:.0f} MiB in "
+        f"{len(files['dropvec'])}; files that other processes have mapped stay. Read from disk: "
         f"naive {read['naive']:.0f} MiB, dropvec {read['dropvec']:.0f} MiB"
     )
     figures = [
@@ -80,14 +80,14 @@ _SIDES: Mapping[str, str] = {"naive": NAIVE, "dropvec": OURS}
 
 
 def _files(setting: Setting, command: Sequence[str]) -> list[Path]:
-    """Every file that a side opens: what it maps, its modules, its model."""
-    said = run(command, setting.environment(BENCH_FILES="1"), setting.core).marks["files"].said
-    names: list[str] = [str(name) for name in said] if isinstance(said, list) else []
+    """Every file that a side opens: mapped files, modules and the model."""
+    value = run(command, setting.environment(BENCH_FILES="1"), setting.core).marks["files"].value
+    names: list[str] = [str(name) for name in value] if isinstance(value, list) else []
     return sorted({Path(name) for name in names} | set(Path(setting.bundle).iterdir()))
 
 
 def _first_stored(setting: Setting) -> Figure:
-    """The first invocation whole: fetched, embedded, written, with no latency but the local AWS's own."""
+    """The complete first invocation, with the local AWS without added latency."""
     naive: list[float] = []
     ours: list[float] = []
     folder = FOLDER / "events"
@@ -112,7 +112,7 @@ def _large(setting: Setting) -> Figure:
 
 
 def _session(setting: Setting) -> Figure:
-    """Creating the session alone: what it needs is imported before."""
+    """The creation of the session, without imports."""
     sides = ["tests.bench.sides.session_naive", "tests.bench.sides.session_dropvec"]
     naive, ours = pairs(setting, [probe(module, "session") for module in sides], setting.runs)
     return compared("session creation", "ms", _between(naive), _between(ours))

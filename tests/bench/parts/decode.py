@@ -1,4 +1,4 @@
-"""12 MP JPEG to tensor, and whether both tensors have the same vector on a model whose vectors mean something."""
+"""Measure 12 MP JPEG to tensor, and the cosine of the vectors of both tensors with a model with real weights."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tests.bench.world import World
 
 
 def measure(setting: Setting, _world: World) -> Findings:
-    """Time on the timed model's preprocessing; cosines on the embedded one's."""
+    """Measure times with the preprocessing of the timed model, and cosines with the embedded model."""
     spec = load_spec(Path(setting.bundle))
     data = large_picture(setting).read_bytes()
     took = alternated(
@@ -38,7 +38,7 @@ def measure(setting: Setting, _world: World) -> Findings:
 
 
 def _cosines(setting: Setting) -> dict[str, float]:
-    """Of naive's tensor and ours, each embedded by the model itself, without any preparation."""
+    """Cosines of the vectors of naive's tensor and ours, both from the original model."""
     encoder = load_encoder(Path(setting.embedded))
     plain = ort.InferenceSession(str(encoder.bundle / encoder.spec.graph.name))
     kept = naive.config

@@ -1,4 +1,4 @@
-"""Memory of one runtime over many thousands of images."""
+"""Measure the memory of one runtime over many thousands of images."""
 
 import resource
 from pathlib import Path
@@ -13,12 +13,12 @@ from tests.bench.timed import captured
 from tests.bench.world import World, sqs_event, upload
 
 MESSAGES, SAMPLE_EVERY = 10, 20
-# Until then caches fill that every process has.
+# Before this many images, caches are still filling up.
 SETTLED = 500
 
 
 def measure(setting: Setting, world: World) -> Findings:
-    """Run small pictures of several sizes through the handler, in batches, and look at its memory now and then."""
+    """Process small pictures of several sizes in batches, and sample the memory."""
     images = setting.images
     pictures = [path.read_bytes() for path in sorted(Path(setting.pictures).glob("small-*.jpg"))]
     keys = [key for data in pictures for key in upload(world.sink, data, MESSAGES)]
@@ -35,7 +35,7 @@ def measure(setting: Setting, world: World) -> Findings:
             at.append(float(number * MESSAGES))
             held.append(resident_mib())
     if failed:
-        raise AssertionError(f"{failed} of the bench's own pictures failed")
+        raise AssertionError(f"{failed} of the pictures failed")
     settled = next(value for place, value in zip(at, held, strict=True) if place >= min(SETTLED, at[-1]))
     grown = held[-1] - settled
     name = "growth of memory over 20,000 images"
@@ -45,6 +45,6 @@ def measure(setting: Setting, world: World) -> Findings:
 
 
 def resident_mib() -> float:
-    """Resident memory of this process now."""
+    """Resident memory of this process, MiB."""
     pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
     return pages * resource.getpagesize() / (1 << 20)

@@ -1,4 +1,4 @@
-"""What images of each size take: the figures that `python -m infra cost` multiplies with prices."""
+"""Measure the resources of images by size, which `python -m infra cost` multiplies by prices."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -10,12 +10,12 @@ from tests.bench.figures import Findings, Grid
 from tests.bench.parts.bill import BATCHED, Taken, taken, use_of, with_dropvec
 from tests.bench.parts.sizes import MEGAPIXELS
 from tests.bench.setting import Setting
-from tests.bench.sources import STANDIN, STANDS_FOR
+from tests.bench.sources import STANDIN, STANDIN_OF
 from tests.bench.world import World
 
 
 def measure(setting: Setting, world: World) -> Findings:
-    """Batches of ten messages, with latency, as the template has it; the round that was disturbed least."""
+    """Measure batches of ten messages with latency; the fastest round counts."""
     images: list[Image] = []
     rounds = max(3, setting.runs // 5)
     for megapixels in MEGAPIXELS:
@@ -40,4 +40,4 @@ def _each(found: Taken, what: str) -> int:
 
 def _name(setting: Setting) -> str:
     name = load_spec(Path(setting.bundle)).name
-    return STANDS_FOR if name == STANDIN else name
+    return STANDIN_OF if name == STANDIN else name

@@ -1,4 +1,4 @@
-"""A warm invocation: its stages, and all of it that is neither decode, inference nor network."""
+"""Measure a warm invocation: its stages, and its processor time without decoding and inference."""
 
 import json
 import time
@@ -18,15 +18,15 @@ from tests.bench.world import World, s3_event, sqs_event, upload
 
 
 def measure(setting: Setting, world: World) -> Findings:
-    """Both, against the local AWS without latency."""
+    """Measure both with the local AWS without latency."""
     return Findings([_overhead(setting, world)], grids=[_stages(setting, world)])
 
 
 def _overhead(setting: Setting, world: World) -> Figure:
-    """Processor time of the whole invocation, less that of inference and of decoding.
+    """Processor time of the invocation, minus that of inference and decoding.
 
-    The picture is small, so that little is subtracted; what waits for the network takes no processor, what talks to it
-    does, and counts as ours.
+    The picture is small, so that little is subtracted. Waiting for the network takes no processor time; the AWS client
+    does, and counts.
     """
     data = setting.picture("small-0.jpg").read_bytes()
     pipeline = dropvec.pipeline()
@@ -83,7 +83,7 @@ def _stages(setting: Setting, world: World) -> Grid:
             theirs.append(_naive_stages(world, data))
             ours.append(_our_stages(world, data))
         rows += [_row(f"naive, {name}", theirs), _row(f"dropvec, {name}", ours)]
-    note = "wall clock, local AWS without latency; the rest are stages that overlap, and what lies between them"
+    note = "wall clock, local AWS without latency; rest: overlapping stages, and time between stages"
     return Grid("stages of a warm invocation, ms", ["", *_STAGES, "rest", "whole"], rows, note)
 
 
@@ -104,13 +104,13 @@ def _our_stages(world: World, data: bytes) -> dict[str, float]:
     whole = 1000 * (time.perf_counter() - begun)
     (line,) = [json.loads(text) for text in lines if "timings_ms" in text]
     if line["outcome"] != "success":
-        raise AssertionError(f"the bench's own picture ended as {line}")
+        raise AssertionError(f"the picture was not embedded: {line}")
     laps: dict[str, float] = line["timings_ms"]
     return {**laps, "whole": whole}
 
 
 def _naive_stages(world: World, data: bytes) -> dict[str, float]:
-    """The steps of `naive.process`, with a look at the clock after each."""
+    """The steps of `naive.process`, with a timestamp after each."""
     (key,) = upload(world.direct, data)
     event: dict[str, Any] = s3_event(key)
     begun = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The time of an image against its size, from the event to the stored item."""
+"""Measure the time of an image by its size, from the event to the stored item."""
 
 from functools import partial
 from statistics import median
@@ -15,7 +15,7 @@ MEGAPIXELS = (0.3, 1, 3, 6, 12, 24)
 
 
 def measure(setting: Setting, world: World) -> Findings:
-    """Both, without latency."""
+    """Measure both without latency."""
     found: dict[str, list[float]] = {"naive": [], "dropvec": []}
     runs = max(1, setting.runs // 3)
     for megapixels in MEGAPIXELS:

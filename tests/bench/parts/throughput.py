@@ -1,4 +1,4 @@
-"""Throughput on the local AWS, with 1, 2 and 4 runtimes at once."""
+"""Measure the throughput on the local AWS with 1, 2 and 4 runtimes at once."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ RUNTIMES = (1, 2, 4)
 
 
 def measure(setting: Setting) -> Findings:
-    """Each runtime has one vCPU, or its share of one where there are fewer; they are ready before the clock starts."""
+    """Each runtime has one vCPU, or shares one if there are fewer; time starts when all are ready."""
     cores = sorted(os.sched_getaffinity(0), reverse=True)
     data = medium_picture(setting).read_bytes()
     rates = []
@@ -26,12 +26,12 @@ def measure(setting: Setting) -> Findings:
             seconds = _run(shares, cores, environment)
             rates.append(sum(map(len, shares)) / seconds)
     series = Series("throughput on the local AWS", "runtimes at once", "images/s", RUNTIMES, {"dropvec": rates})
-    note = f"JPEGs of 2000 x 1500, batches of 5 messages; {len(cores)} processors, which the local AWS shares"
+    note = f"JPEGs of 2000 x 1500, batches of 5 messages; {len(cores)} processors, shared with the local AWS"
     return Findings(series=[series], notes=[note])
 
 
 def _run(shares: Sequence[Sequence[str]], cores: Sequence[int], environment: Mapping[str, str]) -> float:
-    """Seconds from the word to all until the last one is done."""
+    """Seconds from the start signal until the last runtime is done."""
     started = [
         subprocess.Popen(
             [python(), "-m", "tests.bench.runtime", str(cores[number % len(cores)]), *share],
@@ -44,7 +44,7 @@ def _run(shares: Sequence[Sequence[str]], cores: Sequence[int], environment: Map
     ]
     for process in started:
         if process.stdout is None or process.stdout.readline() != b"ready\n":
-            raise FailedRunError("a runtime did not get ready")
+            raise FailedRunError("a runtime did not start")
     begun = time.perf_counter()
     for process in started:
         if process.stdin is not None:

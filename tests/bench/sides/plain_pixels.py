@@ -1,4 +1,4 @@
-"""Decode and preprocess with Pillow and numpy alone: for those who bring only an engine."""
+"""Decode and preprocess with Pillow and numpy, for alternatives that only run the model."""
 
 import io
 import json
@@ -21,7 +21,7 @@ def tensor(data: bytes) -> npt.NDArray[np.float32]:
         (shortest, int(shortest * height / width)) if width <= height else (int(shortest * width / height), shortest)
     )
     image = image.resize(resized, Image.Resampling[SPEC["interpolation"].upper()])
-    left, top = (int(round((side - size) / 2.0)) for side in resized)  # noqa: RUF046 - as torchvision has it
+    left, top = (int(round((side - size) / 2.0)) for side in resized)  # noqa: RUF046 - as in torchvision
     pixels = np.array(image.crop((left, top, left + size, top + size)), dtype=np.float32)
     pixels /= np.float32(SPEC["divisor"])
     pixels -= np.array(SPEC["mean"], dtype=np.float32)

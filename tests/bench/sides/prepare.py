@@ -1,4 +1,4 @@
-"""Give a peer the model in the form that it loads fastest, as its own users would.
+"""Convert the model to the format that an alternative loads fastest.
 
 python -m tests.bench.sides.prepare PEER BUNDLE FOLDER
 """
@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-_RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3}  # as Pillow numbers them
+_RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3}  # Pillow's numbers
 
 
 def for_fastembed(bundle: Path, folder: Path) -> None:
-    """A model's folder as the hub has it: the graph, and the preprocessing as a CLIP processor's."""
+    """Write a model folder in the hub's layout: the graph, and the settings of a CLIP image processor."""
     spec = _spec(bundle)
     shutil.copyfile(bundle / spec["file"], folder / "model.onnx")
     processor = {
@@ -34,7 +34,7 @@ def for_fastembed(bundle: Path, folder: Path) -> None:
 
 
 def for_openvino(bundle: Path, folder: Path) -> None:
-    """Its own format, weights in full precision, for one image."""
+    """Write OpenVINO's format with float32 weights, for a batch of one image."""
     import openvino as ov
 
     spec = _spec(bundle)
@@ -44,10 +44,10 @@ def for_openvino(bundle: Path, folder: Path) -> None:
 
 
 def for_torch(bundle: Path, folder: Path) -> None:
-    """A file of tensors, and the layers in order.
+    """Write a file with the weights and the layers in order.
 
     Raises:
-        LookupError: the model has a layer that the bench does not know in torch.
+        LookupError: the model has an operator that `torch_operators` does not have.
     """
     import onnx
     import torch

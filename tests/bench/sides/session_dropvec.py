@@ -1,4 +1,4 @@
-"""Load the model as the function does, and nothing else."""
+"""Only load the model, as the function does."""
 
 import os
 from pathlib import Path

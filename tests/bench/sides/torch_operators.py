@@ -1,4 +1,4 @@
-"""The layers of the models that are benchmarked, in torch."""
+"""The operators of the benchmarked models in torch."""
 
 from collections.abc import Callable
 from typing import Any

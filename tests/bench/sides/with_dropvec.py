@@ -1,4 +1,4 @@
-"""dropvec's side of every comparison: the one place of the benchmarks that knows its inner functions."""
+"""dropvec's side of every comparison; the only module of the benchmarks that uses its internal functions."""
 
 from functools import partial
 
@@ -19,8 +19,8 @@ serve = partial(app.serve, meter=Meter("dropvec"))
 
 
 def pipeline() -> Pipeline:
-    """The parts that the cold start has put together."""
-    return app._pipeline  # noqa: SLF001 - putting them together once more would be timed
+    """The pipeline that the cold start created."""
+    return app._pipeline  # noqa: SLF001 - creating another one would be measured
 
 
 def embed(data: bytes) -> Vector:

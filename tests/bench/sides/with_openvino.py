@@ -1,4 +1,4 @@
-"""OpenVINO on its own format, full precision asked for, for one image at a time."""
+"""OpenVINO with its own format, in float32, for one image at a time."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Plain torch: the same layers and weights, eager, from a file of tensors."""
+"""Plain eager torch with the same layers and weights."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The runtime's first program: the client beside it, and then the path that functions have in Lambda."""
+"""Start the runtime client, with the module search path that functions have in Lambda."""
 
 import os
 import sys

@@ -1,7 +1,7 @@
 #!/bin/sh
-# What the image runs: the runtime where Lambda starts it, the runtime below the emulator everywhere else.
+# The entry point: in Lambda it runs the runtime, elsewhere the emulator, which runs the runtime.
 if [ $# -ne 1 ]; then
-    echo "the handler's name must be the only argument" >&2
+    echo "expected one argument, the name of the handler" >&2
     exit 142
 fi
 export _HANDLER="$1"

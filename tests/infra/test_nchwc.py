@@ -1,4 +1,4 @@
-"""Graphs for CPUs with blocks of the other width: the same, to the bit, as what onnxruntime writes on such a CPU."""
+"""Graphs converted to the other block size: equal, to the bit, to what onnxruntime writes on a CPU with that size."""
 
 import subprocess
 import sys
@@ -13,12 +13,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from handler.model.prepared import prepared_options
-from infra.bake import nchwc as blocks
-from infra.bake import prepare
+from infra.bake import nchwc, prepare
 from infra.bake.canary import canary
 from infra.bake.reuse import bundle_for
 from tests.support.onnx_models import channels_last
-from tests.support.other_blocks import OTHER, save_optimised
+from tests.support.other_block_size import OTHER, save_optimised
 
 SIDE = 12
 
@@ -62,18 +61,18 @@ MODELS = {
 
 
 def here(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
-    """What onnxruntime writes on this CPU."""
+    """The graph that onnxruntime writes on this CPU."""
     save_optimised(model.SerializeToString(), folder / "here.onnx")
     return onnx.load(folder / "here.onnx")
 
 
 def there(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
-    """What it writes where blocks have the other width."""
+    """The graph that onnxruntime writes on a CPU with the other block size."""
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     command = [
         sys.executable,
         "-m",
-        "tests.support.other_blocks",
+        "tests.support.other_block_size",
         str(folder / "model.onnx"),
         str(folder / "there.onnx"),
     ]
@@ -83,7 +82,7 @@ def there(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
 
 
 def content(model: onnx.ModelProto) -> Graph:
-    """A graph's operators and weights in their order, without the names that onnxruntime makes up."""
+    """A graph's operators and weights in order, without the names that onnxruntime generates."""
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     names: dict[str, int] = {}
     nodes, values = [], []
@@ -95,96 +94,96 @@ def content(model: onnx.ModelProto) -> Graph:
     return nodes, values
 
 
-def width_here() -> int:
-    """How wide blocks are on this CPU."""
+def block_size_here() -> int:
+    """The block size of this CPU."""
     return prepare.block_size(prepare.optimised(canary()))
 
 
 @pytest.fixture(scope="module")
 def embedded() -> onnx.ModelProto:
-    """The model in the box."""
+    """The graph of efficientnet-lite0."""
     return onnx.load(bundle_for("efficientnet-lite0") / "image.onnx")
 
 
-def test_the_embedded_model_too_is_what_onnxruntime_itself_writes(embedded: onnx.ModelProto, tmp_path: Path) -> None:
+def test_efficientnet_lite0_equals_what_onnxruntime_writes(embedded: onnx.ModelProto, tmp_path: Path) -> None:
     written = both(embedded, tmp_path)
-    assert content(blocks.reblock(written[8], 8, 16, {})) == content(written[16])
+    assert content(nchwc.reblock(written[8], 8, 16, {})) == content(written[16])
 
 
 def both(model: onnx.ModelProto, folder: Path) -> dict[int, onnx.ModelProto]:
-    """What onnxruntime writes for each width."""
-    return {width_here(): here(model, folder), OTHER[width_here()]: there(model, folder)}
+    """The graphs that onnxruntime writes for each block size."""
+    return {block_size_here(): here(model, folder), OTHER[block_size_here()]: there(model, folder)}
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_graph_for_wide_blocks_is_what_onnxruntime_itself_writes(name: str, tmp_path: Path) -> None:
+def test_the_graph_for_blocks_of_16_equals_what_onnxruntime_writes(name: str, tmp_path: Path) -> None:
     written = both(MODELS[name], tmp_path)
-    assert all(blocks.is_blocked(graph) for graph in written.values())
+    assert all(nchwc.is_blocked(graph) for graph in written.values())
     assert content(written[8]) != content(written[16])
-    channels = prepare.channels(written[width_here()])
-    assert content(blocks.reblock(written[8], 8, 16, channels)) == content(written[16])
+    channels = prepare.channels(written[block_size_here()])
+    assert content(nchwc.reblock(written[8], 8, 16, channels)) == content(written[16])
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_graph_for_narrow_blocks_holds_the_same(name: str, tmp_path: Path) -> None:
-    # Wide blocks are padded more, and what was padding once cannot be told from channels any more.
+def test_the_graph_for_blocks_of_8_survives_the_round_trip(name: str, tmp_path: Path) -> None:
+    # Larger blocks have more padding, which looks like channels afterwards, so compare the round trip.
     written = both(MODELS[name], tmp_path)
-    channels = prepare.channels(written[width_here()])
-    narrow = blocks.reblock(written[16], 16, 8, channels)
-    assert content(blocks.reblock(narrow, 8, 16, channels)) == content(written[16])
+    channels = prepare.channels(written[block_size_here()])
+    narrow = nchwc.reblock(written[16], 16, 8, channels)
+    assert content(nchwc.reblock(narrow, 8, 16, channels)) == content(written[16])
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_graph_brought_to_the_width_of_this_cpu_gives_what_the_model_gives(name: str, tmp_path: Path) -> None:
-    width, model = width_here(), MODELS[name]
+def test_a_graph_converted_to_this_cpus_block_size_gives_the_models_output(name: str, tmp_path: Path) -> None:
+    size, model = block_size_here(), MODELS[name]
     graph = there(model, tmp_path)
-    brought = blocks.reblock(graph, OTHER[width], width, prepare.channels(here(model, tmp_path)))
-    expected, found, garbage = (run(each) for each in (model, brought, graph))
+    converted = nchwc.reblock(graph, OTHER[size], size, prepare.channels(here(model, tmp_path)))
+    expected, found, garbage = (run(each) for each in (model, converted, graph))
     assert expected is not None
     assert found is not None
-    # Shares of a softmax, which makes much of a rounding.
+    # Softmax amplifies rounding errors.
     assert np.abs(found - expected).max() < 1e-3
     assert garbage is None or np.abs(garbage - expected).max() > 1e-2
 
 
 def run(model: onnx.ModelProto) -> npt.NDArray[np.float32] | None:
-    """What this CPU makes of a graph, as it is; None where onnxruntime notices that it does not fit."""
+    """The output of a graph on this CPU, not optimised further; None if onnxruntime detects that it does not fit."""
     try:
         session = ort.InferenceSession(
             model.SerializeToString(), prepared_options(1), providers=["CPUExecutionProvider"]
         )
-        (taken,) = session.get_inputs()
-        shape = [size if isinstance(size, int) else 1 for size in taken.shape]
+        (image,) = session.get_inputs()
+        shape = [size if isinstance(size, int) else 1 for size in image.shape]
         pixels = np.random.default_rng(7).standard_normal(shape).astype(np.float32)
-        found: npt.NDArray[np.float32] = session.run(None, {taken.name: pixels})[0]
-    except Exception:  # noqa: BLE001 - onnxruntime raises what it likes
+        found: npt.NDArray[np.float32] = session.run(None, {image.name: pixels})[0]
+    except Exception:  # noqa: BLE001 - onnxruntime raises many unrelated types
         return None
     return found
 
 
-def test_the_graph_given_is_not_touched(tmp_path: Path) -> None:
-    width, graph = width_here(), here(MODELS["in groups"], tmp_path)
+def test_the_argument_is_not_changed(tmp_path: Path) -> None:
+    size, graph = block_size_here(), here(MODELS["in groups"], tmp_path)
     before = graph.SerializeToString(deterministic=True)
-    blocks.reblock(graph, width, OTHER[width], prepare.channels(graph))
+    nchwc.reblock(graph, size, OTHER[size], prepare.channels(graph))
     assert graph.SerializeToString(deterministic=True) == before
 
 
-def test_where_onnxruntime_would_have_decided_otherwise_it_is_refused(tmp_path: Path) -> None:
+def test_a_graph_for_which_onnxruntime_would_choose_other_operators_is_refused(tmp_path: Path) -> None:
     # Groups of 8 channels go into blocks of 8 and not into blocks of 16.
     model = convolutions((32, 3, 3), (32, 8, 3), group=4)
-    eight = here(model, tmp_path) if width_here() == 8 else there(model, tmp_path)
-    with pytest.raises(blocks.BlocksError, match="groups of 8 to 8"):
-        blocks.reblock(eight, 8, 16, {})  # nothing enters blocks but from pixels
+    eight = here(model, tmp_path) if block_size_here() == 8 else there(model, tmp_path)
+    with pytest.raises(nchwc.BlockSizeError, match="groups of 8 to 8"):
+        nchwc.reblock(eight, 8, 16, {})  # only pixels are converted to blocks
 
 
 def test_shared_weights_and_blocked_outputs_are_refused(tmp_path: Path) -> None:
-    width = width_here()
+    size = block_size_here()
     shared = here(MODELS["pixels to wide"], tmp_path)
     convs = [node for node in shared.graph.node if node.op_type == "Conv"]
     convs[1].input[2] = convs[0].input[2]
-    with pytest.raises(blocks.BlocksError, match="shares its weights"):
-        blocks.reblock(shared, width, OTHER[width], {"x": 3})
-    open_ended = here(MODELS["pixels to wide"], tmp_path)
-    open_ended.graph.output[0].name = convs[1].output[0]
-    with pytest.raises(blocks.BlocksError, match="an output is in blocks"):
-        blocks.reblock(open_ended, width, OTHER[width], {"x": 3})
+    with pytest.raises(nchwc.BlockSizeError, match="shares its weights"):
+        nchwc.reblock(shared, size, OTHER[size], {"x": 3})
+    blocked_output = here(MODELS["pixels to wide"], tmp_path)
+    blocked_output.graph.output[0].name = convs[1].output[0]
+    with pytest.raises(nchwc.BlockSizeError, match="an output of the graph is blocked"):
+        nchwc.reblock(blocked_output, size, OTHER[size], {"x": 3})

@@ -1,9 +1,9 @@
-"""A proxy before the local AWS that counts every call as it goes over the wire, and may add latency to each.
+"""A proxy in front of the local AWS that counts calls and their bytes, and can add latency to each call.
 
-    python -m tests.bench.meter SOCKET_FD UPSTREAM_PORT LATENCY_MS
+    python -m tests.bench.counting_proxy SOCKET_FD UPSTREAM_PORT LATENCY_MS
 
-`GET /_meter` answers the counts, `DELETE /_meter` begins anew. It serves on a socket that it inherits, until its
-standard input ends.
+`GET /_counts` returns the counts, `DELETE /_counts` resets them. It serves on an inherited socket until its
+standard input is closed.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from typing import Any
 from infra.operate.prices import item_bytes, write_units
 
 HOST = "127.0.0.1"
-_LIMIT = 1 << 20  # of a head
+_LIMIT = 1 << 20  # bytes of a message's head
 _S3 = {"GET": "GetObject", "PUT": "PutObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}
 
 
@@ -28,11 +28,11 @@ class Count:
     """Calls of one operation.
 
     Attributes:
-        calls: how many.
-        sent: bytes from the client, heads included.
-        received: bytes to the client.
-        write_units: of DynamoDB, by the items that were put.
-        item_bytes: their sizes, summed.
+        calls: number of calls.
+        sent: bytes from the client, including heads.
+        received: bytes to the client, including heads.
+        write_units: DynamoDB write units of the items that were put.
+        item_bytes: total size of these items.
     """
 
     calls: int = 0
@@ -44,7 +44,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Message:
-    """A request or an answer, as it is on the wire."""
+    """An HTTP request or response, unmodified."""
 
     line: str
     headers: Mapping[str, str]
@@ -53,45 +53,51 @@ class Message:
 
 
 @dataclass
-class Meter:
-    """The counts so far, and where calls go."""
+class CountingProxy:
+    """Forwards connections to a port of this machine and counts the calls.
+
+    Attributes:
+        upstream: the port.
+        latency: seconds to add to each call.
+        counts: operation to its count.
+    """
 
     upstream: int
     latency: float
     counts: dict[str, Count] = field(default_factory=lambda: defaultdict(Count))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass a connection's calls on, one after the other."""
-        onward: asyncio.StreamWriter | None = None
+        """Forward the calls of a connection, one after the other."""
+        target: asyncio.StreamWriter | None = None
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 request = await receive(reader, writer, bodyless=False)
-                if request.line.split()[1].startswith("/_meter"):
-                    writer.write(self._answer(request.line))
+                if request.line.split()[1].startswith("/_counts"):
+                    writer.write(self._counts_response(request.line))
                     continue
-                if onward is None:
-                    back, onward = await asyncio.open_connection(HOST, self.upstream, limit=_LIMIT)
-                onward.write(request.head + request.body)
-                answer = await receive(back, None, bodyless=request.line.startswith("HEAD "))
+                if target is None:
+                    source, target = await asyncio.open_connection(HOST, self.upstream, limit=_LIMIT)
+                target.write(request.head + request.body)
+                response = await receive(source, None, bodyless=request.line.startswith("HEAD "))
                 await asyncio.sleep(self.latency)
-                writer.write(answer.head + answer.body)
+                writer.write(response.head + response.body)
                 await writer.drain()
-                self._count(request, answer)
-        for stream in (writer, onward):
+                self._count(request, response)
+        for stream in (writer, target):
             if stream is not None:
                 stream.close()
 
-    def _answer(self, line: str) -> bytes:
+    def _counts_response(self, line: str) -> bytes:
         if line.startswith("DELETE"):
             self.counts.clear()
         body = json.dumps({name: asdict(count) for name, count in self.counts.items()}).encode()
         return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
-    def _count(self, request: Message, answer: Message) -> None:
+    def _count(self, request: Message, response: Message) -> None:
         count = self.counts[operation(request)]
         count.calls += 1
         count.sent += len(request.head) + len(request.body)
-        count.received += len(answer.head) + len(answer.body)
+        count.received += len(response.head) + len(response.body)
         if request.headers.get("x-amz-target", "").endswith(".PutItem"):
             item: dict[str, dict[str, Any]] = json.loads(request.body)["Item"]
             count.write_units += write_units(item)
@@ -111,7 +117,7 @@ def operation(request: Message) -> str:
 
 
 async def receive(reader: asyncio.StreamReader, client: asyncio.StreamWriter | None, *, bodyless: bool) -> Message:
-    """Read a whole message; a client that asks whether it may send its body is told so here."""
+    """Read a message; a client that sends `Expect: 100-continue` gets that response here."""
     head = await reader.readuntil(b"\r\n\r\n")
     line, *lines = head[:-4].decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (entry.partition(":") for entry in lines)}
@@ -119,12 +125,12 @@ async def receive(reader: asyncio.StreamReader, client: asyncio.StreamWriter | N
         client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         kept = [entry for entry in lines if not entry.lower().startswith("expect:")]
         head = "\r\n".join([line, *kept, "", ""]).encode("latin-1")
-    silent = bodyless or line.split()[1] in {"204", "304"}
-    return Message(line, headers, head, b"" if silent else await _body(reader, headers))
+    has_no_body = bodyless or line.split()[1] in {"204", "304"}
+    return Message(line, headers, head, b"" if has_no_body else await _body(reader, headers))
 
 
 async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
-    """A body as it is on the wire, its chunks not taken apart."""
+    """Read a body without decoding its chunks."""
     if headers.get("transfer-encoding", "").lower() != "chunked":
         return await reader.readexactly(int(headers.get("content-length", "0")))
     parts = []
@@ -140,9 +146,9 @@ async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> byt
 
 
 async def _main(descriptor: int, upstream: int, latency_ms: float) -> None:
-    meter = Meter(upstream, latency_ms / 1000)
+    proxy = CountingProxy(upstream, latency_ms / 1000)
     listener = socket.socket(fileno=descriptor)
-    server = await asyncio.start_server(meter.serve, sock=listener, limit=_LIMIT)
+    server = await asyncio.start_server(proxy.serve, sock=listener, limit=_LIMIT)
     async with server:
         await asyncio.to_thread(sys.stdin.buffer.read)
 

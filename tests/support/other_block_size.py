@@ -1,6 +1,6 @@
 """Write the graph that onnxruntime optimises for a CPU with the other block size than this CPU's.
 
-python -m tests.support.other_blocks MODEL.onnx OUT.onnx
+python -m tests.support.other_block_size MODEL.onnx OUT.onnx
 
 onnxruntime's optimiser reads the block size from a table of the library, so its output depends only on that number, not
 on the CPU. This script finds the number in the memory of its process, changes it, checks with a probe that the

@@ -1,4 +1,4 @@
-"""What the image is made of, file by file, and what its build refuses."""
+"""The content of the image, and builds that must fail."""
 
 import json
 import subprocess
@@ -17,28 +17,28 @@ from tests.support.bundles import write_tiny_bundle
 MEGABYTE = 1_000_000
 MOST_BYTES = 150 * MEGABYTE
 
-# Flags of a `.pyc` that is never compared with its source: PEP 552.
+# Flags of a `.pyc` that is not checked against its source (PEP 552).
 _UNCHECKED = 0b01
 
 
 def layers(image: str, base: str) -> dict[str, int]:
-    """Bytes, as unpacked, of what an image has on top of another one, by what made them."""
+    """Unpacked size in bytes of each layer of an image above its base, by the command that created it."""
     history = json.loads(podman("history", "--no-trunc", "--format", "json", image))
     below = len(json.loads(podman("history", "--format", "json", base)))
     return {entry["CreatedBy"]: entry["size"] for entry in history[: len(history) - below] if entry["size"]}
 
 
-def test_it_adds_less_than_150_mb_beside_the_model(image: str, base: str) -> None:
+def test_it_adds_less_than_150_mb_besides_the_model(image: str, base: str) -> None:
     found = layers(image, base)
     (model,) = (made for made in found if made.endswith("in /opt/model "))
     added = sum(found.values()) - found[model]
     assert 50 * MEGABYTE < added <= MOST_BYTES
 
 
-def test_what_it_runs_and_as_whom(image: str) -> None:
+def test_the_entry_point_user_environment_and_labels(image: str) -> None:
     (facts,) = json.loads(podman("image", "inspect", image))
     config = facts["Config"]
-    assert config["Entrypoint"] == ["/lambda-entrypoint.sh"]  # the base image's
+    assert config["Entrypoint"] == ["/lambda-entrypoint.sh"]  # from the base image
     assert (config["Cmd"], config["User"], config["WorkingDir"]) == (
         ["handler.app.handler"],
         "65534:65534",
@@ -54,7 +54,7 @@ def test_what_it_runs_and_as_whom(image: str) -> None:
     assert labels["name"].startswith("localhost/dropvec-test-base:")
 
 
-def test_all_is_for_everybody_to_read_and_the_model_for_nobody_to_write(unpacked: Path) -> None:
+def test_every_file_is_readable_and_the_model_is_not_writable(unpacked: Path) -> None:
     files = [*(unpacked / "var" / "task").rglob("*"), *(unpacked / "opt").rglob("*")]
     assert len(files) > 500
     closed = [path for path in files if path.stat().st_mode & (0o555 if path.is_dir() else 0o444) < 0o444]
@@ -62,7 +62,7 @@ def test_all_is_for_everybody_to_read_and_the_model_for_nobody_to_write(unpacked
     assert [path for path in (unpacked / "opt" / "model").iterdir() if path.stat().st_mode & 0o222] == []
 
 
-def test_every_module_is_compiled_and_no_clock_can_undo_that(unpacked: Path) -> None:
+def test_every_module_is_compiled_with_an_unchecked_hash(unpacked: Path) -> None:
     sources = list((unpacked / "var" / "task").rglob("*.py"))
     assert len(sources) > 300
     for source in sources:
@@ -71,7 +71,7 @@ def test_every_module_is_compiled_and_no_clock_can_undo_that(unpacked: Path) -> 
 
 
 @pytest.mark.parametrize("event", [{"check": True}, {"images": []}], ids=["cold-start", "direct"])
-def test_nothing_is_compiled_when_it_starts(image: str, event: object) -> None:
+def test_no_module_is_compiled_at_start(image: str, event: object) -> None:
     program = f"""
 import os, sys
 sys.path[:0] = ["/var/task", "/var/runtime"]
@@ -85,7 +85,7 @@ print(len(cached), [spec.name for spec in cached if not os.path.exists(spec.cach
     settings = {"RESULTS_BUCKET": "b", "TABLE_NAME": "t", "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": ACCESS_KEY}
     given = [f"--env={name}={value}" for name, value in settings.items()]
     alone = ["--rm", "--network=none", "--entrypoint=/var/lang/bin/python3"]
-    *_, printed = podman("run", *alone, *given, image, "-c", program).splitlines()  # metrics come first
+    *_, printed = podman("run", *alone, *given, image, "-c", program).splitlines()  # after the metrics
     count, _, missing = printed.partition(" ")
     assert int(count) > 100
     assert missing.strip() == "[]"
@@ -103,7 +103,7 @@ def test_it_has_the_locked_packages_and_no_others(unpacked: Path) -> None:
     assert found == locked
 
 
-def test_it_has_no_tools_no_tests_and_nothing_of_its_build(unpacked: Path) -> None:
+def test_it_has_no_tools_tests_or_build_files(unpacked: Path) -> None:
     task = unpacked / "var" / "task"
     for pattern in ("**/tests", "**/*.pyi", "bin", "pip*", "setuptools*", "infra*", "onnx", "cyclonedx*"):
         assert list(task.glob(pattern)) == [], pattern
@@ -115,7 +115,7 @@ def test_it_has_no_tools_no_tests_and_nothing_of_its_build(unpacked: Path) -> No
     assert code == {path.relative_to(ROOT) for path in (ROOT / "handler").rglob("*.py")}
 
 
-def test_the_list_of_its_parts_names_each_package_and_the_model(unpacked: Path) -> None:
+def test_the_sbom_lists_each_package_and_the_model(unpacked: Path) -> None:
     listed = json.loads((unpacked / "opt" / "dropvec.cdx.json").read_bytes())
     spec = json.loads((unpacked / "opt" / "model" / "model.json").read_bytes())
     assert (listed["bomFormat"], listed["specVersion"]) == ("CycloneDX", "1.6")
@@ -130,25 +130,25 @@ def test_the_list_of_its_parts_names_each_package_and_the_model(unpacked: Path) 
     assert all(part["licenses"] for part in parts.values())
 
 
-def test_a_bundle_that_makes_other_vectors_fails_the_build(base: str, tmp_path: Path) -> None:
-    wrong = write_tiny_bundle(tmp_path / "wrong")  # its canonical vector is zeros
+def test_a_bundle_with_another_vector_fails_the_build(base: str, tmp_path: Path) -> None:
+    wrong = write_tiny_bundle(tmp_path / "wrong")  # its canonical vector is zero
     tag = "localhost/dropvec-test-wrong:latest"
     done = build_image(str(wrong), tag, base)
     assert done.returncode == 1
-    assert "another vector of the test card than the model" in done.stderr + done.stdout
-    assert done.stderr.endswith(f"dropvec: buildah could not build {tag}; what it printed last says why\n")
+    assert "vector of the test card than the model" in done.stderr + done.stdout
+    assert done.stderr.endswith(f"dropvec: buildah could not build {tag}; the reason is in its output above\n")
     assert not exists(tag)
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 @pytest.mark.parametrize("lock", ["requirements.txt", "requirements-build.txt"])
-def test_every_locked_package_has_a_wheel_for_either_architecture(machine: str, lock: str, tmp_path: Path) -> None:
+def test_every_locked_package_has_a_wheel_for_each_architecture(machine: str, lock: str, tmp_path: Path) -> None:
     done = pip_for(machine, ROOT / "infra" / lock, tmp_path, "--dry-run")
     assert done.returncode == 0, done.stderr
 
 
 def pip_for(machine: str, lock: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Install a lock as Python 3.13 on Linux would; pip reads markers as of its own Python, so these are taken out."""
+    """Install a lock file as for Python 3.13 on Linux; markers are removed, because pip evaluates them for itself."""
     plain = [line for line in lines_of(lock) if "python_full_version < '3.12'" not in line]
     wanted = folder / "wanted.txt"
     wanted.write_text("\n".join(line.partition(" ; ")[0] + hashes(line) for line in plain), "utf-8")
@@ -159,8 +159,8 @@ def pip_for(machine: str, lock: Path, folder: Path, *options: str) -> subprocess
     return subprocess.run([*command, *platforms], capture_output=True, text=True, check=False)
 
 
-def test_the_list_of_unneeded_files_is_as_true_of_arm64(tmp_path: Path) -> None:
-    """Of x86-64, or whatever this machine is, the build itself shows it."""
+def test_the_list_of_unneeded_files_is_valid_for_arm64(tmp_path: Path) -> None:
+    """For this machine's architecture, the build itself checks the list."""
     done = pip_for("aarch64", RUNTIME, tmp_path, "--no-compile")
     assert done.returncode == 0, done.stderr
     before = size_of(tmp_path)

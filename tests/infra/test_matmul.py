@@ -1,4 +1,4 @@
-"""Products with their weights on the left: the same numbers, and nothing to pack at load."""
+"""Matrix products with the weights as left operand: the same numbers, and nothing to pack at load."""
 
 from typing import Any
 
@@ -10,17 +10,17 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from handler.model.prepared import prepared_options
-from infra.bake import matmul as products
+from infra.bake import matmul
 
 FUSED = "com.microsoft"
 
 Floats = npt.NDArray[np.float32]
 
 
-def product(shape: list[Any], weights: tuple[int, int], domain: str = "", **asked: Any) -> onnx.ModelProto:
-    """One product of x by weights."""
+def product(shape: list[Any], weights: tuple[int, int], domain: str = "", **attributes: Any) -> onnx.ModelProto:
+    """A model with one product of x by weights."""
     values = np.random.default_rng(0).standard_normal(weights).astype(np.float32)
-    node = helper.make_node("FusedMatMul" if domain else "MatMul", ["x", "w"], ["y"], domain=domain, **asked)
+    node = helper.make_node("FusedMatMul" if domain else "MatMul", ["x", "w"], ["y"], domain=domain, **attributes)
     body = helper.make_graph(
         [node],
         "product",
@@ -38,15 +38,15 @@ def run(model: onnx.ModelProto, pixels: Floats) -> Floats:
     return found
 
 
-def turned(model: onnx.ModelProto) -> onnx.ModelProto:
-    return products.weights_first(model, dict.fromkeys(products.multiplied(model), shape_of(model)))
+def rewrite(model: onnx.ModelProto) -> onnx.ModelProto:
+    return matmul.weights_first(model, dict.fromkeys(matmul.multiplied(model), shape_of(model)))
 
 
 CASES = {
     "tokens": product(["n", 16, 64], (64, 24)),
-    "tokens across": product(["n", 64, 16], (64, 24), FUSED, transA=1),
-    "weights across": product(["n", 16, 64], (24, 64), FUSED, transB=1),
-    "all across, and a factor": product(["n", 64, 16], (24, 64), FUSED, transA=1, transB=1, alpha=0.25),
+    "tokens transposed": product(["n", 64, 16], (64, 24), FUSED, transA=1),
+    "weights transposed": product(["n", 16, 64], (24, 64), FUSED, transB=1),
+    "both transposed, and a factor": product(["n", 64, 16], (24, 64), FUSED, transA=1, transB=1, alpha=0.25),
     "no batch": product([16, 64], (64, 24)),
 }
 
@@ -63,7 +63,7 @@ def numbers(shape: list[int]) -> Floats:
 @pytest.mark.parametrize("name", CASES)
 def test_the_numbers_are_the_same(name: str, batch: int) -> None:
     model = CASES[name]
-    rewritten = turned(model)
+    rewritten = rewrite(model)
     assert [node.op_type for node in rewritten.graph.node] == ["FusedMatMul", "Transpose"]
     assert rewritten.graph.node[0].input[1] == "x"
     assert len(rewritten.graph.initializer) == 1
@@ -80,40 +80,40 @@ def test_the_numbers_are_the_same(name: str, batch: int) -> None:
         product([4, 16, 64], (64, 24)),
         product([1, 4, 16, 64], (64, 24)),
     ],
-    ids=["one row", "too many rows", "rows that fill no register", "many small matrices", "channels last"],
+    ids=["one row", "too many rows", "rows that do not fill a register", "a batch of small products", "channels last"],
 )
-def test_what_would_cost_more_stays_as_it_is(model: onnx.ModelProto) -> None:
-    assert turned(model).SerializeToString(deterministic=True) == model.SerializeToString(deterministic=True)
+def test_products_that_would_be_slower_stay_unchanged(model: onnx.ModelProto) -> None:
+    assert rewrite(model).SerializeToString(deterministic=True) == model.SerializeToString(deterministic=True)
 
 
-def test_weights_that_another_operator_uses_stay_for_it() -> None:
+def test_weights_that_another_operator_uses_are_kept() -> None:
     model = product([16, 64], (64, 64))
     model.graph.node.append(helper.make_node("MatMul", ["w", "w"], ["v"]))
     model.graph.node.append(helper.make_node("MatMul", ["y", "v"], ["z"]))
     model.graph.output[0].name = "z"
     pixels = numbers([16, 64])
-    assert np.allclose(run(turned(model), pixels), run(model, pixels), rtol=1e-3, atol=1e-3)
+    assert np.allclose(run(rewrite(model), pixels), run(model, pixels), rtol=1e-3, atol=1e-3)
 
 
-def test_weights_that_a_branch_uses_stay_for_it() -> None:
+def test_weights_that_a_branch_uses_are_kept() -> None:
     model = product([16, 64], (64, 64))
     branches = {}
     for name, operator in (("then_branch", "Add"), ("else_branch", "Sub")):
-        taken = helper.make_node("MatMul", ["y", "w"], [f"{name}_w"])
-        shown = helper.make_node(operator, [f"{name}_w", "bias"], [f"{name}_y"])
+        used = helper.make_node("MatMul", ["y", "w"], [f"{name}_w"])
+        biased = helper.make_node(operator, [f"{name}_w", "bias"], [f"{name}_y"])
         out = helper.make_tensor_value_info(f"{name}_y", TensorProto.FLOAT, None)
-        branches[name] = helper.make_graph([taken, shown], name, [], [out])
+        branches[name] = helper.make_graph([used, biased], name, [], [out])
     model.graph.initializer.append(numpy_helper.from_array(np.ones((), np.bool_), "yes"))
     model.graph.initializer.append(numpy_helper.from_array(np.ones(64, np.float32), "bias"))
     model.graph.node.append(helper.make_node("If", ["yes"], ["z"], **branches))
     model.graph.output[0].name = "z"
     pixels = numbers([16, 64])
-    rewritten = turned(model)
+    rewritten = rewrite(model)
     assert rewritten.graph.node[0].op_type == "FusedMatMul"
     assert np.allclose(run(rewritten, pixels), run(model, pixels), rtol=1e-3, atol=1e-3)
 
 
-def test_names_that_are_taken_are_left_alone() -> None:
+def test_existing_names_are_not_reused() -> None:
     model = product([16, 64], (64, 64))
     for node in model.graph.node:
         node.input[1] = "y_weights"
@@ -122,11 +122,11 @@ def test_names_that_are_taken_are_left_alone() -> None:
     model.graph.initializer.append(numpy_helper.from_array(np.ones(64, np.float32), "y_turned"))
     model.graph.output[0].name = "z"
     pixels = numbers([16, 64])
-    assert np.allclose(run(turned(model), pixels), run(model, pixels), rtol=1e-5, atol=1e-5)
+    assert np.allclose(run(rewrite(model), pixels), run(model, pixels), rtol=1e-5, atol=1e-5)
 
 
-def test_the_model_given_is_not_touched() -> None:
+def test_the_argument_is_not_changed() -> None:
     model = CASES["tokens"]
     before = model.SerializeToString(deterministic=True)
-    turned(model)
+    rewrite(model)
     assert model.SerializeToString(deterministic=True) == before
