@@ -31,8 +31,8 @@ from infra.common.paths import HANDLER, ROOT
 from infra.local.package import function_zip
 from infra.local.server import LocalAws, local_aws
 from infra.local.stack import deploy
-from infra.operate.account import Account, Where
 from infra.operate.scan import Scan, scan
+from infra.operate.stack import DeployedStack, StackRef
 from tests.support.bundles import add_canonical_vector, write_tiny_bundle
 from tests.support.pictures import encoded, picture
 from tests.support.processes import eventually
@@ -282,7 +282,7 @@ class Trial:
 
 
 def _items(stack: Stack) -> Items:
-    account = Account(Where(), session(), stack.endpoint, {"TableName": stack.table})
+    account = DeployedStack(StackRef(), session(), stack.endpoint, {"TableName": stack.table})
     names = ("source", "status", "etag", "fingerprint", "updated_at", "model")
     pages = [page.items for page in scan(account, Scan(names))]
     found = [{name: value["S"] for name, value in item.items()} for page in pages for item in page]
