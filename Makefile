@@ -1,4 +1,4 @@
-# Each target sets up what it needs from a bare clone, once.
+# Each target sets up what it needs, also from a bare clone, and reuses it in later runs.
 PYTHON ?= python3
 PY     := .venv/bin/python
 MODEL  ?= efficientnet-lite0

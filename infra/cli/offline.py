@@ -35,7 +35,7 @@ def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     command.add_argument(
         "one", metavar="A", help="an image file, or a text with the prefix text:, as in 'text:a red shoe'"
     )
-    command.add_argument("other", metavar="B", help="an image file, or a text with the prefix text:")
+    command.add_argument("second", metavar="B", help="an image file, or a text with the prefix text:")
     command.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help=MODEL_HELP)
     command.set_defaults(run=_compare)
 
@@ -49,4 +49,4 @@ def _embed(parsed: argparse.Namespace) -> None:
 def _compare(parsed: argparse.Namespace) -> None:
     from infra.offline.embed import compare  # noqa: PLC0415 - see cli.main
 
-    compare(parsed.one, parsed.other, parsed.model)
+    compare(parsed.first, parsed.second, parsed.model)

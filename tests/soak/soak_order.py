@@ -1,4 +1,4 @@
-"""Long runs of the order model: many cases over all processors, with progress and a count at the end.
+"""Long runs of the order model: many cases on all processors, with progress and the number of divergences.
 
 python -m tests.soak.soak_order [--cases 20000] [--seed N]
 """
@@ -30,7 +30,7 @@ STEPS = 25
 
 
 def run_portion(number: int, cases: int) -> str:
-    """Run some cases in a new in-process AWS; what diverged, or nothing."""
+    """Run some cases with a new in-process AWS; returns the traceback of a divergence, or an empty string."""
     handler.aws.clients.FIRST_BACKOFF_SECONDS = 0
     with loopback_aws() as server, fresh_state(server) as aws, tempfile.TemporaryDirectory() as folder:
         encoder = load_encoder(write_tiny_bundle(Path(folder) / "tiny"))
@@ -45,13 +45,13 @@ def run_portion(number: int, cases: int) -> str:
         )
         try:
             run_state_machine_as_test(seed(number)(machine), settings=how)
-        except Exception:  # noqa: BLE001 - whatever it is, it is a divergence to be told
+        except Exception:  # noqa: BLE001 - any exception is a divergence
             return traceback.format_exc()
     return ""
 
 
 def main() -> int:
-    """Run the cases; exit code 1 when any diverged."""
+    """Run the cases; the exit code is 1 if any diverged."""
     parser = argparse.ArgumentParser(description="Run many cases of the order model.")
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=int(time.time()))
@@ -69,8 +69,8 @@ def main() -> int:
             bar.advance(task, PORTION)
             if done % 10 == 0 and not console.is_terminal:
                 console.print(f"{done * PORTION} of {parsed.cases} cases, {len(found)} divergences")
-    told = [*found, f"{len(portions) * PORTION} cases from seed {parsed.seed}: {len(found)} divergences"]
-    sys.stdout.write("\n".join(told) + "\n")
+    lines = [*found, f"{len(portions) * PORTION} cases from seed {parsed.seed}: {len(found)} divergences"]
+    sys.stdout.write("\n".join(lines) + "\n")
     return 1 if found else 0
 
 
