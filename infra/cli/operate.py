@@ -144,7 +144,7 @@ def _add_redrive(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         commands,
         "redrive",
         "move dead letters back to the queue after fixing the cause",
-        "Move all dead letters back to the function's queue after fixing the cause of the failures. An interruption "
+        "Move all dead letters back to the function's queue. Fix the cause of the failures first. An interruption "
         "loses no message.",
     )
     command.add_argument(

@@ -39,7 +39,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Status:
+class StackStatus:
     """Status of a stack.
 
     Attributes:
@@ -102,7 +102,7 @@ def status(stack: DeployedStack, *, quick: bool, as_json: bool) -> None:
         as_json: print JSON instead of text.
     """
     estimate = table_size(stack)
-    found = Status(
+    found = StackStatus(
         size=estimate,
         tally=None if quick else count_items(stack, estimate),
         queue=depth(stack, stack.queue_url),

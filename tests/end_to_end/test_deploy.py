@@ -18,7 +18,7 @@ from infra.local.server import LocalAws, local_aws
 IMAGE = f"000000000000.dkr.ecr.{REGION}.amazonaws.com/dropvec@sha256:{'0' * 64}"
 
 
-class Operator:
+class DeployCommands:
     def __init__(self, aws: LocalAws) -> None:
         self.environment = os.environ | {
             "AWS_ENDPOINT_URL": aws.endpoint,
@@ -92,191 +92,191 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
 
 
 @pytest.fixture
-def operator(aws: LocalAws) -> Operator:
-    return Operator(aws)
+def commands(aws: LocalAws) -> DeployCommands:
+    return DeployCommands(aws)
 
 
 def test_the_template_is_within_cloudformation_s_size_limit() -> None:
     assert len(TEMPLATE.read_bytes()) <= 51_200
 
 
-def test_a_stack_is_created_updated_and_deleted_after_confirmation(operator: Operator) -> None:
-    done = operator.run("deploy", "--stack", "one", "--image", IMAGE, stdin="n\n")
+def test_a_stack_is_created_updated_and_deleted_after_confirmation(commands: DeployCommands) -> None:
+    done = commands.run("deploy", "--stack", "one", "--image", IMAGE, stdin="n\n")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Add     UploadsQueue " in done.stdout
     assert done.stdout.endswith("Apply these changes? [y/N] Nothing was changed.\n")
-    assert "one" not in operator.stacks()
+    assert "one" not in commands.stacks()
 
-    done = operator.run("deploy", "--stack", "one", "--image", IMAGE, stdin="y\n")
+    done = commands.run("deploy", "--stack", "one", "--image", IMAGE, stdin="y\n")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Embed a photo.\n  aws s3 cp photo.jpg s3://one-uploads-000000000000-us-east-1/\n" in done.stdout
 
-    assert "is up to date." in operator.run("deploy", "--stack", "one").stdout
+    assert "is up to date." in commands.run("deploy", "--stack", "one").stdout
 
-    done = operator.run("deploy", "--stack", "one", "--set", "Trigger=direct", "MemorySize=3008", stdin="y\n")
+    done = commands.run("deploy", "--stack", "one", "--set", "Trigger=direct", "MemorySize=3008", stdin="y\n")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Modify  Function " in done.stdout
-    configured = operator.s3.get_bucket_notification_configuration(Bucket="one-uploads-000000000000-us-east-1")
+    configured = commands.s3.get_bucket_notification_configuration(Bucket="one-uploads-000000000000-us-east-1")
     assert len(configured["LambdaFunctionConfigurations"]) == 4
     assert "QueueConfigurations" not in configured
     catch_up = "`python3 -m infra backfill --stack one s3://one-uploads-000000000000-us-east-1/`"
     assert catch_up in done.stdout
-    assert catch_up not in operator.run("deploy", "--stack", "one").stdout
+    assert catch_up not in commands.run("deploy", "--stack", "one").stdout
     assert (
         "must not exceed MaximumConcurrency"
-        in operator.run("deploy", "--stack", "one", "--set", "BackfillConcurrency=11").stderr
+        in commands.run("deploy", "--stack", "one", "--set", "BackfillConcurrency=11").stderr
     )
 
-    assert operator.run("destroy", "--stack", "one").stdout.endswith("Delete the stack? [y/N] \nNothing was changed.\n")
-    table = operator.resources("one")["Table"]
-    done = operator.run("destroy", "--stack", "one", stdin="y\n")
+    assert commands.run("destroy", "--stack", "one").stdout.endswith("Delete the stack? [y/N] \nNothing was changed.\n")
+    table = commands.resources("one")["Table"]
+    done = commands.run("destroy", "--stack", "one", stdin="y\n")
     assert (done.returncode, done.stderr) == (0, "")
     for retained in ("one-uploads-000000000000-us-east-1", "one-results-000000000000-us-east-1", table):
         assert f" {retained}\n" in done.stdout
-    assert "one" not in operator.stacks()
-    operator.s3.head_bucket(Bucket="one-uploads-000000000000-us-east-1")
+    assert "one" not in commands.stacks()
+    commands.s3.head_bucket(Bucket="one-uploads-000000000000-us-east-1")
 
-    done = operator.run("deploy", "--stack", "one", "--image", IMAGE, "--yes")
+    done = commands.run("deploy", "--stack", "one", "--image", IMAGE, "--yes")
     assert done.returncode == 1
     assert "one-uploads-000000000000-us-east-1 already exists" in done.stderr
 
 
-def test_an_existing_bucket_keeps_its_other_notifications(operator: Operator) -> None:
-    operator.s3.create_bucket(Bucket="of-others")
-    operator.add_other_queue("of-others", "theirs")
-    before = notifications.read(operator.s3, "of-others")
+def test_an_existing_bucket_keeps_its_other_notifications(commands: DeployCommands) -> None:
+    commands.s3.create_bucket(Bucket="of-others")
+    commands.add_other_queue("of-others", "theirs")
+    before = notifications.read(commands.s3, "of-others")
 
     settings = ("--set", "ExistingBucket=of-others", "KeySuffix=.jpg")
-    done = operator.run("deploy", "--stack", "two", "--image", IMAGE, *settings, stdin="y\nn\n")
+    done = commands.run("deploy", "--stack", "two", "--image", IMAGE, *settings, stdin="y\nn\n")
     assert "Not changed: the bucket keeps its notifications." in done.stdout
-    assert notifications.read(operator.s3, "of-others") == before
-    assert "UploadsBucket" not in operator.resources("two")
+    assert notifications.read(commands.s3, "of-others") == before
+    assert "UploadsBucket" not in commands.resources("two")
 
-    done = operator.run("deploy", "--stack", "two", stdin="y\n")
+    done = commands.run("deploy", "--stack", "two", stdin="y\n")
     assert (done.returncode, done.stderr) == (0, "")
-    entries = notifications.read(operator.s3, "of-others")["QueueConfigurations"]
+    entries = notifications.read(commands.s3, "of-others")["QueueConfigurations"]
     assert sorted(one["Id"] for one in entries) == ["dropvec-two", "theirs"]
-    assert "The event notifications" not in operator.run("deploy", "--stack", "two").stdout
+    assert "The event notifications" not in commands.run("deploy", "--stack", "two").stdout
 
-    assert operator.run("destroy", "--stack", "two", "--yes").returncode == 0
-    assert notifications.read(operator.s3, "of-others") == before
+    assert commands.run("destroy", "--stack", "two", "--yes").returncode == 0
+    assert notifications.read(commands.s3, "of-others") == before
 
 
-def test_notifications_of_the_owner_are_removed_only_after_confirmation(operator: Operator) -> None:
-    operator.s3.create_bucket(Bucket="by-hand")
+def test_notifications_of_the_owner_are_removed_only_after_confirmation(commands: DeployCommands) -> None:
+    commands.s3.create_bucket(Bucket="by-hand")
     deploy = ("deploy", "--stack", "nine", "--image", IMAGE)
-    assert operator.run(*deploy, "--set", "ExistingBucket=by-hand", stdin="y\nn\n").returncode == 0
-    queue = operator.queue_arn(operator.resources("nine")["UploadsQueue"])
+    assert commands.run(*deploy, "--set", "ExistingBucket=by-hand", stdin="y\nn\n").returncode == 0
+    queue = commands.queue_arn(commands.resources("nine")["UploadsQueue"])
 
     def entry(suffix: str) -> dict[str, Any]:
         rules = [{"Name": "suffix", "Value": suffix}]
         filters = {"Key": {"FilterRules": rules}}
         return {"Id": suffix, "QueueArn": queue, "Events": ["s3:ObjectCreated:*"], "Filter": filters}
 
-    notifications.write(operator.s3, "by-hand", {"QueueConfigurations": [entry(".jpg"), entry(".png")]})
-    before = notifications.read(operator.s3, "by-hand")
-    done = operator.run(*deploy, "--yes")
+    notifications.write(commands.s3, "by-hand", {"QueueConfigurations": [entry(".jpg"), entry(".png")]})
+    before = notifications.read(commands.s3, "by-hand")
+    done = commands.run(*deploy, "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"  - s3:ObjectCreated:* of *.jpg -> {queue}\n" in done.stdout
     assert f"  + s3:ObjectCreated:* of * -> {queue}\n" in done.stdout
     assert "Not changed: this would remove notifications that deploy did not add." in done.stdout
-    assert notifications.read(operator.s3, "by-hand") == before
+    assert notifications.read(commands.s3, "by-hand") == before
 
-    assert operator.run(*deploy, stdin="y\n").returncode == 0
-    assert [one["Id"] for one in notifications.read(operator.s3, "by-hand")["QueueConfigurations"]] == ["dropvec-nine"]
+    assert commands.run(*deploy, stdin="y\n").returncode == 0
+    assert [one["Id"] for one in notifications.read(commands.s3, "by-hand")["QueueConfigurations"]] == ["dropvec-nine"]
 
 
-def test_an_existing_bucket_is_reconnected_before_the_rule_of_eventbridge_is_deleted(operator: Operator) -> None:
-    operator.s3.create_bucket(Bucket="of-eventbridge")
+def test_an_existing_bucket_is_reconnected_before_the_rule_of_eventbridge_is_deleted(commands: DeployCommands) -> None:
+    commands.s3.create_bucket(Bucket="of-eventbridge")
     deploy = ("deploy", "--stack", "ten", "--image", IMAGE, "--set")
-    done = operator.run(*deploy, "ExistingBucket=of-eventbridge", "Trigger=eventbridge", "KeyPrefix=in/", "--yes")
+    done = commands.run(*deploy, "ExistingBucket=of-eventbridge", "Trigger=eventbridge", "KeyPrefix=in/", "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     assert "backfill" not in done.stdout
-    before = notifications.read(operator.s3, "of-eventbridge")
+    before = notifications.read(commands.s3, "of-eventbridge")
     assert before == {"EventBridgeConfiguration": {}}
 
-    done = operator.run(*deploy, "Trigger=queue", stdin="y\nn\n")
+    done = commands.run(*deploy, "Trigger=queue", stdin="y\nn\n")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("Nothing was changed.\n")
-    assert "UploadsRule" in operator.resources("ten")
-    assert notifications.read(operator.s3, "of-eventbridge") == before
+    assert "UploadsRule" in commands.resources("ten")
+    assert notifications.read(commands.s3, "of-eventbridge") == before
 
-    done = operator.run(*deploy, "Trigger=queue", stdin="y\ny\n")
+    done = commands.run(*deploy, "Trigger=queue", stdin="y\ny\n")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.index("Changed.") < done.stdout.index("UPDATE_COMPLETE ")
     assert done.stdout.count("The event notifications of the bucket") == 1
     assert "`python3 -m infra backfill --stack ten s3://of-eventbridge/in/`" in done.stdout
-    configured = notifications.read(operator.s3, "of-eventbridge")
+    configured = notifications.read(commands.s3, "of-eventbridge")
     assert [one["Id"] for one in configured["QueueConfigurations"]] == ["dropvec-ten"]
 
 
-def test_without_confirmation_the_rule_of_eventbridge_is_kept(operator: Operator) -> None:
-    operator.s3.create_bucket(Bucket="of-both")
+def test_without_confirmation_the_rule_of_eventbridge_is_kept(commands: DeployCommands) -> None:
+    commands.s3.create_bucket(Bucket="of-both")
     deploy = ("deploy", "--stack", "eleven", "--image", IMAGE, "--yes", "--set")
-    assert operator.run(*deploy, "ExistingBucket=of-both", "Trigger=eventbridge").returncode == 0
-    queue = operator.queue_arn(operator.resources("eleven")["UploadsQueue"])
+    assert commands.run(*deploy, "ExistingBucket=of-both", "Trigger=eventbridge").returncode == 0
+    queue = commands.queue_arn(commands.resources("eleven")["UploadsQueue"])
     jpegs = {"Key": {"FilterRules": [{"Name": "suffix", "Value": ".jpg"}]}}
     manual = {"Id": "manual", "QueueArn": queue, "Events": ["s3:ObjectCreated:*"], "Filter": jpegs}
-    notifications.write(operator.s3, "of-both", {"EventBridgeConfiguration": {}, "QueueConfigurations": [manual]})
-    before = notifications.read(operator.s3, "of-both")
+    notifications.write(commands.s3, "of-both", {"EventBridgeConfiguration": {}, "QueueConfigurations": [manual]})
+    before = notifications.read(commands.s3, "of-both")
 
-    done = operator.run(*deploy, "Trigger=queue")
+    done = commands.run(*deploy, "Trigger=queue")
     assert done.returncode == 1
     assert "nothing was changed: the bucket's notifications were not changed" in done.stderr
-    assert "UploadsRule" in operator.resources("eleven")
-    assert notifications.read(operator.s3, "of-both") == before
+    assert "UploadsRule" in commands.resources("eleven")
+    assert notifications.read(commands.s3, "of-both") == before
 
 
-def test_a_user_without_access_to_the_bucket_can_continue(operator: Operator) -> None:
-    operator.s3.create_bucket(Bucket="not-mine")
+def test_a_user_without_access_to_the_bucket_can_continue(commands: DeployCommands) -> None:
+    commands.s3.create_bucket(Bucket="not-mine")
     deploy = ("deploy", "--stack", "twelve", "--image", IMAGE, "--set")
-    assert operator.run(*deploy, "ExistingBucket=not-mine", "Trigger=eventbridge", "--yes").returncode == 0
-    queue = operator.queue_arn(operator.resources("twelve")["UploadsQueue"])
-    operator.move_to_other_account("not-mine")
-    done = operator.run(*deploy, "Trigger=queue", stdin="y\nn\n")
+    assert commands.run(*deploy, "ExistingBucket=not-mine", "Trigger=eventbridge", "--yes").returncode == 0
+    queue = commands.queue_arn(commands.resources("twelve")["UploadsQueue"])
+    commands.move_to_other_account("not-mine")
+    done = commands.run(*deploy, "Trigger=queue", stdin="y\nn\n")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"The owner of the bucket not-mine must add event notifications to {queue}, because: " in done.stdout
     assert done.stdout.endswith("Nothing was changed.\n")
-    sets = operator.cloudformation.list_change_sets(StackName="twelve")["Summaries"]
+    sets = commands.cloudformation.list_change_sets(StackName="twelve")["Summaries"]
     assert "AVAILABLE" not in [one["ExecutionStatus"] for one in sets]
-    done = operator.run(*deploy, "Trigger=queue", stdin="y\ny\n")
+    done = commands.run(*deploy, "Trigger=queue", stdin="y\ny\n")
     assert (done.returncode, done.stderr) == (0, "")
     assert "`python3 -m infra backfill --stack twelve s3://not-mine/`" in done.stdout
 
 
 def test_a_concurrent_change_of_notifications_is_not_overwritten(
-    operator: Operator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    commands: DeployCommands, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    operator.s3.create_bucket(Bucket="busy")
+    commands.s3.create_bucket(Bucket="busy")
     deploy = ("deploy", "--stack", "thirteen", "--image", IMAGE)
-    assert operator.run(*deploy, "--set", "ExistingBucket=busy", stdin="y\nn\n").returncode == 0
+    assert commands.run(*deploy, "--set", "ExistingBucket=busy", stdin="y\nn\n").returncode == 0
 
     def change_and_confirm(_: str) -> str:
-        operator.add_other_queue("busy", "sudden")
+        commands.add_other_queue("busy", "sudden")
         return "y"
 
-    operator.set_environment(monkeypatch)
+    commands.set_environment(monkeypatch)
     monkeypatch.setattr("builtins.input", change_and_confirm)
     assert main([*deploy]) == 0
     assert "the notifications were modified in the meantime" in capsys.readouterr().out
-    assert [one["Id"] for one in notifications.read(operator.s3, "busy")["QueueConfigurations"]] == ["sudden"]
+    assert [one["Id"] for one in notifications.read(commands.s3, "busy")["QueueConfigurations"]] == ["sudden"]
 
 
-def test_an_abandoned_bucket_is_disconnected(operator: Operator) -> None:
+def test_an_abandoned_bucket_is_disconnected(commands: DeployCommands) -> None:
     first, second, own = "left-first", "left-second", "five-uploads-000000000000-us-east-1"
     theirs: dict[str, Any] = {}
     for bucket in (first, second):
-        operator.s3.create_bucket(Bucket=bucket)
-        operator.add_other_queue(bucket, f"theirs-{bucket}")
-        theirs[bucket] = notifications.read(operator.s3, bucket)
+        commands.s3.create_bucket(Bucket=bucket)
+        commands.add_other_queue(bucket, f"theirs-{bucket}")
+        theirs[bucket] = notifications.read(commands.s3, bucket)
 
     def deployed(stdin: str, *settings: str) -> str:
-        done = operator.run("deploy", "--stack", "five", "--image", IMAGE, "--set", *settings, stdin=stdin)
+        done = commands.run("deploy", "--stack", "five", "--image", IMAGE, "--set", *settings, stdin=stdin)
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
     def connected() -> list[str]:
-        return [bucket for bucket, others in theirs.items() if notifications.read(operator.s3, bucket) != others]
+        return [bucket for bucket, others in theirs.items() if notifications.read(commands.s3, bucket) != others]
 
     deployed("y\ny\n", f"ExistingBucket={first}")
     assert connected() == [first]
@@ -294,53 +294,53 @@ def test_an_abandoned_bucket_is_disconnected(operator: Operator) -> None:
     assert connected() == [first]
 
 
-def test_an_abandoned_bucket_of_the_stack_can_be_used_again_as_an_existing_one(operator: Operator) -> None:
+def test_an_abandoned_bucket_of_the_stack_can_be_used_again_as_an_existing_one(commands: DeployCommands) -> None:
     own = "eight-uploads-000000000000-us-east-1"
-    operator.s3.create_bucket(Bucket="another")
+    commands.s3.create_bucket(Bucket="another")
     deploy = ("deploy", "--stack", "eight", "--image", IMAGE, "--yes", "--set")
     for existing in ("", "another"):
-        assert operator.run(*deploy, f"ExistingBucket={existing}").returncode == 0
-    done = operator.run(*deploy, "ExistingBucket=")
+        assert commands.run(*deploy, f"ExistingBucket={existing}").returncode == 0
+    done = commands.run(*deploy, "ExistingBucket=")
     assert (done.returncode, done.stdout) == (1, "")
     assert f"use it with SET=ExistingBucket={own}" in done.stderr
 
-    done = operator.run(*deploy, f"ExistingBucket={own}")
+    done = commands.run(*deploy, f"ExistingBucket={own}")
     assert (done.returncode, done.stderr) == (0, "")
-    assert [one["Id"] for one in notifications.read(operator.s3, own)["QueueConfigurations"]] == ["dropvec-eight"]
-    assert notifications.read(operator.s3, "another") == {}
+    assert [one["Id"] for one in notifications.read(commands.s3, own)["QueueConfigurations"]] == ["dropvec-eight"]
+    assert notifications.read(commands.s3, "another") == {}
 
 
 @pytest.mark.parametrize("trigger", ["queue", "direct"])
-def test_destroy_disconnects_the_retained_bucket(operator: Operator, trigger: str) -> None:
+def test_destroy_disconnects_the_retained_bucket(commands: DeployCommands, trigger: str) -> None:
     name = f"three-{trigger}"
     bucket = f"{name}-uploads-000000000000-us-east-1"
     deploy = ("deploy", "--stack", name, "--image", IMAGE, "--yes")
-    assert operator.run(*deploy, "--set", f"Trigger={trigger}").returncode == 0
-    theirs = operator.add_other_queue(bucket, f"theirs-{trigger}")
-    operator.sqs.delete_queue(QueueUrl=operator.sqs.get_queue_url(QueueName=f"theirs-{trigger}")["QueueUrl"])
+    assert commands.run(*deploy, "--set", f"Trigger={trigger}").returncode == 0
+    theirs = commands.add_other_queue(bucket, f"theirs-{trigger}")
+    commands.sqs.delete_queue(QueueUrl=commands.sqs.get_queue_url(QueueName=f"theirs-{trigger}")["QueueUrl"])
 
-    done = operator.run("destroy", "--stack", name, "--yes")
+    done = commands.run("destroy", "--stack", name, "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"Removed the notifications to the stack {name} from the bucket {bucket}:" in done.stdout
-    assert notifications.read(operator.s3, bucket) == {"QueueConfigurations": [theirs]}
+    assert notifications.read(commands.s3, bucket) == {"QueueConfigurations": [theirs]}
 
 
 def test_a_stack_that_is_not_deleted_stays_connected(
-    operator: Operator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    commands: DeployCommands, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name, bucket = "six", "six-uploads-000000000000-us-east-1"
-    assert operator.run("deploy", "--stack", name, "--image", IMAGE, "--yes").returncode == 0
-    before = notifications.read(operator.s3, bucket)
+    assert commands.run("deploy", "--stack", name, "--image", IMAGE, "--yes").returncode == 0
+    before = notifications.read(commands.s3, bucket)
 
     def protect_and_confirm(_: str) -> str:
-        operator.cloudformation.update_termination_protection(StackName=name, EnableTerminationProtection=True)
+        commands.cloudformation.update_termination_protection(StackName=name, EnableTerminationProtection=True)
         return "y"
 
-    operator.set_environment(monkeypatch)
+    commands.set_environment(monkeypatch)
     monkeypatch.setattr("builtins.input", protect_and_confirm)
     assert main(["destroy", "--stack", name]) == 1
     assert "TerminationProtection" in capsys.readouterr().err
-    assert notifications.read(operator.s3, bucket) == before
+    assert notifications.read(commands.s3, bucket) == before
 
     assert main(["destroy", "--stack", name]) == 1
     out, err = capsys.readouterr()
@@ -348,30 +348,30 @@ def test_a_stack_that_is_not_deleted_stays_connected(
     assert "the stack six has termination protection" in err
 
 
-def test_disconnecting_an_inaccessible_bucket_is_left_to_its_owner(operator: Operator) -> None:
+def test_disconnecting_an_inaccessible_bucket_is_left_to_its_owner(commands: DeployCommands) -> None:
     for bucket in ("away-first", "away-second"):
-        operator.s3.create_bucket(Bucket=bucket)
+        commands.s3.create_bucket(Bucket=bucket)
     deploy = ("deploy", "--stack", "seven", "--image", IMAGE, "--yes", "--set")
-    assert operator.run(*deploy, "ExistingBucket=away-first").returncode == 0
-    operator.move_to_other_account("away-first")
-    done = operator.run(*deploy, "ExistingBucket=away-second")
+    assert commands.run(*deploy, "ExistingBucket=away-first").returncode == 0
+    commands.move_to_other_account("away-first")
+    done = commands.run(*deploy, "ExistingBucket=away-second")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search("owner of the bucket away-first must remove .*, because: .*AccessDenied", done.stdout)
-    assert [one["Id"] for one in notifications.read(operator.s3, "away-second")["QueueConfigurations"]] == [
+    assert [one["Id"] for one in notifications.read(commands.s3, "away-second")["QueueConfigurations"]] == [
         "dropvec-seven"
     ]
 
-    operator.move_to_other_account("away-second")
-    done = operator.run("destroy", "--stack", "seven", "--yes")
+    commands.move_to_other_account("away-second")
+    done = commands.run("destroy", "--stack", "seven", "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search("owner of the bucket away-second must remove .*, because: .*AccessDenied", done.stdout)
-    assert "seven" not in operator.stacks()
+    assert "seven" not in commands.stacks()
 
 
-def test_a_stack_whose_bucket_is_gone_can_be_deleted(operator: Operator) -> None:
-    assert operator.run("deploy", "--stack", "four", "--image", IMAGE, "--yes").returncode == 0
-    operator.s3.delete_bucket(Bucket="four-uploads-000000000000-us-east-1")
-    done = operator.run("destroy", "--stack", "four", "--yes")
+def test_a_stack_whose_bucket_is_gone_can_be_deleted(commands: DeployCommands) -> None:
+    assert commands.run("deploy", "--stack", "four", "--image", IMAGE, "--yes").returncode == 0
+    commands.s3.delete_bucket(Bucket="four-uploads-000000000000-us-east-1")
+    done = commands.run("destroy", "--stack", "four", "--yes")
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -393,26 +393,26 @@ def test_a_stack_whose_bucket_is_gone_can_be_deleted(operator: Operator) -> None
     ],
 )
 def test_an_error_is_one_line(
-    operator: Operator,
+    commands: DeployCommands,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],
     message: str,
 ) -> None:
-    operator.set_environment(monkeypatch)
+    commands.set_environment(monkeypatch)
     assert main([*arguments, "--yes"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert re.fullmatch(rf"dropvec: .*{message}.*\n", err), err
 
 
-def test_a_missing_region_is_an_error(operator: Operator) -> None:
-    del operator.environment["AWS_REGION"]
-    operator.environment.pop("AWS_DEFAULT_REGION", None)
-    assert "no region is set" in operator.run("destroy").stderr
+def test_a_missing_region_is_an_error(commands: DeployCommands) -> None:
+    del commands.environment["AWS_REGION"]
+    commands.environment.pop("AWS_DEFAULT_REGION", None)
+    assert "no region is set" in commands.run("destroy").stderr
 
 
-def test_wrong_usage(operator: Operator) -> None:
-    done = operator.run("deploy", "--set", "Trigger")
+def test_wrong_usage(commands: DeployCommands) -> None:
+    done = commands.run("deploy", "--set", "Trigger")
     assert done.returncode == 2
     assert "'Trigger' is not of the form NAME=VALUE" in done.stderr

@@ -46,7 +46,7 @@ def _scan(stack: Stack) -> list[Any]:
     return stack.dynamodb.scan(TableName=stack.table)["Items"]
 
 
-class Run:
+class CommandRunner:
     """`python -m infra …` in this process, with the environment variables of the local AWS."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,7 +65,9 @@ class Run:
 
 
 @pytest.fixture
-def run(stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(
+    stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> CommandRunner:
     for name, value in {
         "AWS_ENDPOINT_URL": stack.endpoint,
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -75,10 +77,10 @@ def run(stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.chdir(tmp_path)
-    return Run(tmp_path, capsys)
+    return CommandRunner(tmp_path, capsys)
 
 
-def test_status_counts_outcomes_models_and_messages(run: Run) -> None:
+def test_status_counts_outcomes_models_and_messages(run: CommandRunner) -> None:
     out = run("status")
     assert re.search(r"items +4\n +3  success\n +1  unsupported_format\n", out), out
     assert re.search(r" 3  mobileclip-s2, fingerprint [0-9a-f]{8}\n", out)
@@ -88,7 +90,7 @@ def test_status_counts_outcomes_models_and_messages(run: Run) -> None:
     assert "updated every six hours" in run("status", "--quick")
 
 
-def test_failures_are_listed_with_their_reasons(run: Run, stack: Stack) -> None:
+def test_failures_are_listed_with_their_reasons(run: CommandRunner, stack: Stack) -> None:
     rows = list(csv.DictReader(io.StringIO(run("failures", "--format", "csv"))))
     assert [(row["source"], row["error_code"]) for row in rows] == [(stack.source(BAD), "unsupported_format")]
     assert rows[0]["error"]
@@ -96,7 +98,7 @@ def test_failures_are_listed_with_their_reasons(run: Run, stack: Stack) -> None:
     assert run("failures", "--code", "corrupt_image") == ""
 
 
-def test_dead_letters_are_listed_and_moved_back(run: Run, stack: Stack) -> None:
+def test_dead_letters_are_listed_and_moved_back(run: CommandRunner, stack: Stack) -> None:
     record = {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
@@ -115,7 +117,7 @@ def test_dead_letters_are_listed_and_moved_back(run: Run, stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_get_prints_one_item(run: Run, stack: Stack, key: str) -> None:
+def test_get_prints_one_item(run: CommandRunner, stack: Stack, key: str) -> None:
     out = run("get", stack.source(key))
     assert out.startswith(stack.source(key) + "\n")
     assert re.search(r"status +success\n", out)
@@ -125,7 +127,7 @@ def test_get_prints_one_item(run: Run, stack: Stack, key: str) -> None:
     assert (item["source"], len(item["embedding"])) == (stack.source(key), 48)
 
 
-def test_export_writes_the_vectors_of_the_function_s_model(run: Run, stack: Stack) -> None:
+def test_export_writes_the_vectors_of_the_function_s_model(run: CommandRunner, stack: Stack) -> None:
     for name in ("v.parquet", "v.npz"):
         assert f"{name}: 3 vectors of dimension 48" in run("export", "--out", name)
     table = pyarrow.parquet.read_table(run.folder / "v.parquet")
@@ -137,7 +139,7 @@ def test_export_writes_the_vectors_of_the_function_s_model(run: Run, stack: Stac
         assert arrays["fingerprint"] == table["fingerprint"][0].as_py()
 
 
-def test_a_dry_run_estimates_and_sends_nothing(run: Run, stack: Stack) -> None:
+def test_a_dry_run_estimates_and_sends_nothing(run: CommandRunner, stack: Stack) -> None:
     out = run("backfill", f"s3://{stack.uploads_bucket}", "--dry-run", "--everything")
     assert "4 objects: 4 to send" in out
     estimate = r"kB to read, [\d.]+ kB per image\.\nAbout \$0\.00 with 1769 MB of memory, at prices in us-east-1"
@@ -147,7 +149,7 @@ def test_a_dry_run_estimates_and_sends_nothing(run: Run, stack: Stack) -> None:
     assert "0 waiting" in run("status", "--quick")
 
 
-def test_a_manifest_lists_every_selected_object(run: Run, stack: Stack) -> None:
+def test_a_manifest_lists_every_selected_object(run: CommandRunner, stack: Stack) -> None:
     out = run("backfill", f"s3://{stack.uploads_bucket}", "--manifest", "all.csv", "--everything")
     lines = (run.folder / "all.csv").read_text(encoding="ascii").splitlines()
     assert f"{stack.uploads_bucket},a%20folder/red%20shoe%2B1.png" in lines
@@ -169,7 +171,7 @@ def test_local_uses_the_file_of_the_running_up(stack: Stack, tmp_path: Path) -> 
     assert json.loads(done.stdout)["table"]["counted"]["outcomes"]["success"] == 3
 
 
-def test_options_for_all_resources_need_no_stack(run: Run, stack: Stack) -> None:
+def test_options_for_all_resources_need_no_stack(run: CommandRunner, stack: Stack) -> None:
     options = ("--stack", "nowhere", "--table", stack.table, "--queue", stack.queue_url, "--function", stack.function)
     out = run("backfill", f"s3://{stack.uploads_bucket}/", "--dry-run", *options)
     assert "4 objects: 0 to send" in out
@@ -192,7 +194,7 @@ def test_options_for_all_resources_need_no_stack(run: Run, stack: Stack) -> None
         (("cost", "--concurrency", "0"), "--concurrency must be 1 to 1000"),
     ],
 )
-def test_an_error_is_one_line(run: Run, arguments: tuple[str, ...], message: str) -> None:
+def test_an_error_is_one_line(run: CommandRunner, arguments: tuple[str, ...], message: str) -> None:
     code, _, err = run.done(*arguments)
     assert code == 1
     last = err.splitlines()[-1]

@@ -153,7 +153,7 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Result:
+class BackfillResult:
     """The result of a run.
 
     Attributes:
@@ -191,7 +191,7 @@ class Result:
         yield f"{len(self.wrong)} of {self.objects} items wrong; the repeated runs left items {unchanged}"
 
 
-def run(objects: int, *, kills: int, rate: float | None, report: Report) -> Result:
+def run(objects: int, *, kills: int, rate: float | None, report: Report) -> BackfillResult:
     """Fill a bucket, run the backfills, check every item.
 
     Args:
@@ -212,7 +212,9 @@ def run(objects: int, *, kills: int, rate: float | None, report: Report) -> Resu
         stack.lambda_.update_function_code(FunctionName=stack.function, ZipFile=function_zip(HANDLER, new))
         trial.steps.run("another model", trial.command.run)
         trial.run("again", new, "--reembed")
-    return Result(objects, tuple(trial.wrong), trial.steps.output, trial.repeat_changed_nothing, trial.steps.seconds)
+    return BackfillResult(
+        objects, tuple(trial.wrong), trial.steps.output, trial.repeat_changed_nothing, trial.steps.seconds
+    )
 
 
 _MODELS = {"tiny": 1.0, "tiny-with-gain-2": 2.0}

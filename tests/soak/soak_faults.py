@@ -82,7 +82,7 @@ def rules() -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class Proxy:
+class FaultProxy:
     """A running fault proxy."""
 
     endpoint: str
@@ -103,7 +103,7 @@ class Proxy:
 
 
 @contextmanager
-def fault_proxy(upstream: str, faults: Sequence[Mapping[str, Any]]) -> Iterator[Proxy]:
+def fault_proxy(upstream: str, faults: Sequence[Mapping[str, Any]]) -> Iterator[FaultProxy]:
     """Run a proxy in front of an endpoint for the duration of the block."""
     with socket.socket() as probe, tempfile.TemporaryDirectory() as folder:
         probe.bind((HOST, 0))
@@ -119,7 +119,7 @@ def fault_proxy(upstream: str, faults: Sequence[Mapping[str, Any]]) -> Iterator[
             cwd=ROOT,
         )
         try:
-            proxy = Proxy(f"http://{HOST}:{port}")
+            proxy = FaultProxy(f"http://{HOST}:{port}")
             assert eventually(lambda: _answers(proxy), _PROXY_SECONDS), "the fault proxy did not start"
             yield proxy
         finally:
@@ -127,7 +127,7 @@ def fault_proxy(upstream: str, faults: Sequence[Mapping[str, Any]]) -> Iterator[
             process.wait()
 
 
-def _answers(proxy: Proxy) -> bool:
+def _answers(proxy: FaultProxy) -> bool:
     with suppress(httpx.TransportError):
         proxy.stats()
         return True
@@ -152,7 +152,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Result:
+class FaultsResult:
     """The result of a run.
 
     Attributes:
@@ -191,7 +191,7 @@ class Result:
         )
 
 
-def run(uploads: int, *, outages: int, visibility: int, watch: Callable[[int, int], None]) -> Result:
+def run(uploads: int, *, outages: int, visibility: int, watch: Callable[[int, int], None]) -> FaultsResult:
     """Deploy, upload, wait, compare.
 
     Args:
@@ -232,7 +232,7 @@ def run(uploads: int, *, outages: int, visibility: int, watch: Callable[[int, in
     for each in stats["by_rule"]:
         faults[each["describe"]] += each["fired"]
     wrong = tuple(f"{key}: {error}" for key, error in errors if error is not None)
-    return Result(uploads, wrong, Counter(invalid), Counter(dead), stats["requests"]["total"], faults)
+    return FaultsResult(uploads, wrong, Counter(invalid), Counter(dead), stats["requests"]["total"], faults)
 
 
 def _plan(uploads: int, encoder: Encoder) -> dict[str, Expected]:
@@ -263,7 +263,7 @@ def _vector(file: bytes, encoder: Encoder) -> npt.NDArray[np.float32]:
     return normalised
 
 
-def _send_through(stack: Stack, proxy: Proxy, visibility: int) -> None:
+def _send_through(stack: Stack, proxy: FaultProxy, visibility: int) -> None:
     """Make the function call AWS through the proxy, and shorten the queue's visibility timeout.
 
     Sets the variables of single services, because the local AWS sets AWS_ENDPOINT_URL to its own address. First waits
@@ -290,7 +290,7 @@ def _send_invalid_messages(stack: Stack) -> list[str]:
     return bodies
 
 
-def _s3_with_retries(proxy: Proxy) -> "S3Client":
+def _s3_with_retries(proxy: FaultProxy) -> "S3Client":
     config = CONFIG.merge(Config(retries={"mode": "standard", "max_attempts": 20}))
     client: S3Client = session().client("s3", endpoint_url=proxy.endpoint, config=config)
     return client
