@@ -3,9 +3,9 @@
     python -m infra.local.process SOCKET_FD SCRATCH_DIR [PEM]   (in its own process group)
 
 It serves ministack, with the stand-in for S3 Vectors in front of it, on an inherited socket that is already bound to
-loopback, with TLS if PEM names a file with a key and a certificate. Its standard input is a pipe that its parent keeps open and never writes to. However the parent ends, even
-by SIGKILL, the kernel closes that pipe. This process then deletes the scratch folder and kills its process group, which
-includes the function's workers.
+loopback, with TLS if PEM names a file with a key and a certificate. Its standard input is a pipe that its parent keeps
+open and never writes to. However the parent ends, even by SIGKILL, the kernel closes that pipe. This process then
+deletes the scratch folder and kills its process group, which includes the function's workers.
 """
 
 import asyncio

@@ -203,7 +203,8 @@ def run(objects: int, *, kills: int, rate: float | None, report: Report) -> Back
     with tempfile.TemporaryDirectory() as temporary, local_aws(Path(temporary) / "aws.log") as aws:
         folder = Path(temporary)
         old, new = (
-            add_canonical_vector(write_tiny_bundle(folder / name, name=name, gain=gain)) for name, gain in _MODELS.items()
+            add_canonical_vector(write_tiny_bundle(folder / name, name=name, gain=gain))
+            for name, gain in _MODELS.items()
         )
         stack = deploy(aws, old)
         trial = Trial(aws, stack, Bucket(stack), Command(stack, folder / "build", rate), Steps(report), kills)
