@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 DEFAULT_MODEL = "efficientnet-lite0"
-MODEL_HELP = "a manifest's name in infra/manifests, or a bundle's directory (default: %(default)s)"
+MODEL_HELP = "name of a manifest in infra/manifests, or a bundle's directory (default: %(default)s)"
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -12,49 +12,49 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     command = commands.add_parser(
         "bake",
         help="make a model bundle",
-        description="Make a model bundle: fetch the pinned weights, build the graph, prepare it for fast loading, "
-        "check what it computes. MODEL_DIR of the function then names that directory.",
+        description="Make a model bundle: download the pinned weights, build the graph, optimise it for fast loading, "
+        "and verify its output. The function loads the bundle from the directory that MODEL_DIR names.",
     )
-    command.add_argument("model", metavar="NAME|MANIFEST", help="a manifest's name in infra/manifests, or its path")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the bundle goes")
+    command.add_argument("model", metavar="NAME|MANIFEST", help="name of a manifest in infra/manifests, or its path")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="directory for the bundle")
     add_bake_options(command)
     command.set_defaults(run=_bake)
 
 
 def add_bake_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of a bake."""
+    """Add the options that `bake` and `image` share."""
     command.add_argument(
         "--accept",
         action="append",
         default=[],
         metavar="SHA256",
-        help="stand for a file that the manifest could not pin: bake prints the hash of each one that it met; "
-        "may be given again",
+        help="accept a file with this SHA-256 that the manifest does not pin; without this option, bake prints the "
+        "SHA-256 of such a file and stops (repeatable)",
         type=_sha256,
     )
     command.add_argument(
         "--mirror",
         metavar="URL",
-        help="fetch from here instead of the hosts of the manifest (default: $DROPVEC_MIRROR, if set)",
+        help="download from this mirror instead of the manifest's hosts (default: $DROPVEC_MIRROR, if set)",
     )
-    command.add_argument("--no-text", dest="text", action="store_false", help="leave the model's text tower out")
+    command.add_argument("--no-text", dest="text", action="store_false", help="omit the model's text tower")
     command.add_argument(
         "--labels",
         type=Path,
         metavar="FILE",
-        help="labels, one a line: every result then tells the five that are nearest",
+        help="file with a label per line; every result then contains the five nearest labels",
     )
     command.add_argument(
         "--label-template",
         default="{}",
         metavar="TEXT",
-        help="what is embedded for a label, with {} in its place, such as 'a photo of a {}' (default: the label alone)",
+        help="text to embed for a label, with {} for the label, such as 'a photo of a {}' (default: the label only)",
     )
 
 
 def _sha256(text: str) -> str:
     if len(text) != 64 or not set(text.lower()) <= set("0123456789abcdef"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a SHA-256: 64 hexadecimal digits")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a SHA-256 of 64 hexadecimal digits")
     return text.lower()
 
 

@@ -1,4 +1,4 @@
-"""The operator commands from a bare clone: packages first, with nothing imported that a bare Python lacks."""
+"""Create the virtual environment when the commands run from a bare clone. Imports the standard library only."""
 
 import importlib.util
 import os
@@ -8,19 +8,19 @@ from pathlib import Path
 
 from infra.common.paths import ROOT
 
-NEEDED = ("onnx", "ministack", "rich")
-# These get along with less, where the image is built and before it is.
-NEEDED_BY = {"bake": ("httpx", "onnx", "onnxruntime", "pydantic", "rich"), "image": ()}
+REQUIRED = ("onnx", "ministack", "rich")
+# Commands that need other packages: `bake` also runs inside the image build, `image` runs before any installation.
+REQUIRED_BY = {"bake": ("httpx", "onnx", "onnxruntime", "pydantic", "rich"), "image": ()}
 
 
 def ensure_packages() -> None:
-    """Go on in the project's own environment, made first where it must be, unless this Python has what is needed."""
+    """Return if this Python has the required packages; otherwise re-run the command in .venv, creating it if needed."""
     python = ROOT / ".venv" / "bin" / "python"
-    needed = NEEDED_BY.get("".join(sys.argv[1:2]), NEEDED)
-    if all(importlib.util.find_spec(name) for name in needed) or Path(sys.prefix) == ROOT / ".venv":
+    required = REQUIRED_BY.get("".join(sys.argv[1:2]), REQUIRED)
+    if all(importlib.util.find_spec(name) for name in required) or Path(sys.prefix) == ROOT / ".venv":
         return
     if not (ROOT / ".venv" / ".ready").is_file():
-        made = subprocess.run(["/bin/sh", "infra/venv.sh", sys.executable], cwd=ROOT, check=False)
-        if made.returncode != 0:
-            sys.exit(made.returncode)
-    os.execv(python, [str(python), "-m", "infra", *sys.argv[1:]])  # noqa: S606 - our own interpreter, with our own arguments
+        created = subprocess.run(["/bin/sh", "infra/venv.sh", sys.executable], cwd=ROOT, check=False)
+        if created.returncode != 0:
+            sys.exit(created.returncode)
+    os.execv(python, [str(python), "-m", "infra", *sys.argv[1:]])  # noqa: S606 - our interpreter with our own arguments

@@ -1,10 +1,10 @@
-"""`python -m infra deploy` and `destroy`, as far as the command line goes."""
+"""The commands `deploy` and `destroy`."""
 
 import argparse
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add them both."""
+    """Add `deploy` and `destroy`."""
     _add_deploy(commands)
     _add_destroy(commands)
 
@@ -12,13 +12,13 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _add_deploy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = commands.add_parser(
         "deploy",
-        help="make or change the stack in your AWS account",
-        description="Deploy infra/template.yaml with the credentials and region that the aws command would use. Shows "
-        "what would be made, changed and removed, and asks before it does so.",
+        help="create or update the stack in your AWS account",
+        description="Deploy infra/template.yaml with the same credentials and region as the aws command. Lists the "
+        "resources to add, modify and remove, and asks for confirmation before it changes anything.",
     )
-    command.add_argument("--stack", default="dropvec", metavar="NAME", help="the stack's name (default: %(default)s)")
+    command.add_argument("--stack", default="dropvec", metavar="NAME", help="name of the stack (default: %(default)s)")
     command.add_argument(
-        "--image", metavar="URI", help="container image in this region's ECR (default: the one that is deployed)"
+        "--image", metavar="URI", help="container image in ECR in this region (default: the deployed image)"
     )
     command.add_argument(
         "--set",
@@ -27,12 +27,12 @@ def _add_deploy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         default=[],
         type=_setting,
         metavar="NAME=VALUE",
-        help="a parameter of the template, such as Trigger=eventbridge; one that is not given stays as it is deployed",
+        help="a parameter of the template, such as Trigger=eventbridge; other parameters keep their deployed values",
     )
     command.add_argument(
         "--yes",
         action="store_true",
-        help="do not ask; what somebody else added to the notifications of a bucket that is embedded then stays",
+        help="do not ask; event notifications of an existing bucket that deploy did not add are then never removed",
     )
     command.set_defaults(run=_deploy)
 
@@ -40,10 +40,10 @@ def _add_deploy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def _add_destroy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = commands.add_parser(
         "destroy",
-        help="delete the stack; buckets and table stay",
-        description="Delete the stack, after asking. The buckets and the table stay, with all that is in them.",
+        help="delete the stack, but keep the buckets and the table",
+        description="Delete the stack, after confirmation. The buckets and the table are kept with their contents.",
     )
-    command.add_argument("--stack", default="dropvec", metavar="NAME", help="the stack's name (default: %(default)s)")
+    command.add_argument("--stack", default="dropvec", metavar="NAME", help="name of the stack (default: %(default)s)")
     command.add_argument("--yes", action="store_true", help="do not ask")
     command.set_defaults(run=_destroy)
 
@@ -51,7 +51,7 @@ def _add_destroy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _setting(text: str) -> tuple[str, str]:
     name, sign, value = text.partition("=")
     if not name or not sign:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
     return name, value
 
 

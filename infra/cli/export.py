@@ -1,4 +1,4 @@
-"""The command `export`: all vectors of a table to a file, or PyTorch weights to ONNX."""
+"""The command `export`: all vectors of the table to a file, or PyTorch weights to ONNX."""
 
 import argparse
 from pathlib import Path
@@ -8,53 +8,60 @@ from infra.cli.options import on_stack, stack_command
 from infra.common.errors import OperatorError
 
 if TYPE_CHECKING:
-    from infra.operate.account import Account
+    from infra.operate.stack import DeployedStack
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add it."""
+    """Add `export`."""
     command = stack_command(
         commands,
         "export",
-        "all vectors to a file; or PyTorch weights of MobileCLIP to ONNX",
-        "Without NAME: write all vectors of the table with their keys, of one model, to a file for another vector "
-        "store. With NAME: write a tower of MobileCLIP as an ONNX file from PyTorch weights: reparameterised, for any "
-        "batch, compared with PyTorch on random inputs before it is put in place. Image: pixel_values float32 "
-        "[N,3,256,256], 0 to 1, to image_embeds float32 [N,512], not normalised. Text: input_ids int64 [N,77] to "
-        "text_embeds. Takes about half a minute, and the packages of the dependency group `export`.",
+        "export all vectors to a file, or PyTorch weights of MobileCLIP to ONNX",
+        "Without NAME: write all vectors of one model, with the keys of their images, to a file for another vector "
+        "store. With NAME: convert PyTorch weights of a MobileCLIP tower to an ONNX file. The graph is reparameterised "
+        "and accepts any batch size; the command compares its output with PyTorch's on random inputs before it writes "
+        "the file. Image tower: pixel_values float32 [N,3,256,256] from 0 to 1, to image_embeds float32 [N,512], not "
+        "normalised. Text tower: input_ids int64 [N,77], to text_embeds. The conversion takes about half a minute, and "
+        "needs the packages of the dependency group `export`.",
     )
     command.add_argument(
         "model", nargs="?", metavar="NAME", help="mobileclip-s2, mobileclip2-s2, mobileclip-s0 (image only)"
     )
     command.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="vectors: .parquet or .npz; a graph: .onnx"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="output: .parquet or .npz for vectors, .onnx for a graph",
     )
     vectors = command.add_argument_group("vectors")
     which = vectors.add_mutually_exclusive_group()
-    which.add_argument("--fingerprint", metavar="HEX", help="of this model (default: the one that the function runs)")
     which.add_argument(
-        "--mixed", action="store_true", help="of every model, although they cannot be compared; .parquet only"
+        "--fingerprint", metavar="HEX", help="fingerprint of the model, or the start of it (default: the function's)"
+    )
+    which.add_argument(
+        "--mixed", action="store_true", help="vectors of all models, which are not comparable; .parquet only"
     )
     weights = command.add_argument_group("PyTorch weights")
     weights.add_argument("--weights", type=Path, metavar="FILE", help="Apple's or open_clip's checkpoint")
     weights.add_argument(
-        "--tower", choices=("image", "text"), default="image", help="which half (default: %(default)s)"
+        "--tower", choices=("image", "text"), default="image", help="which tower (default: %(default)s)"
     )
     command.set_defaults(run=_export)
 
 
 def _export(parsed: argparse.Namespace) -> None:
     if (parsed.model is None) != (parsed.weights is None):
-        raise OperatorError("NAME and --weights belong together: without both, vectors are exported")
+        raise OperatorError("give both NAME and --weights to convert weights, or neither to export vectors")
     if parsed.model is None:
         on_stack(_export_vectors)(parsed)
         return
-    from infra.onnx_export import export  # noqa: PLC0415 - so that --help is there at once
+    from infra.onnx_export import export  # noqa: PLC0415 - see cli.main
 
     print(export(parsed.model, parsed.weights, parsed.out, parsed.tower))
 
 
-def _export_vectors(account: "Account", parsed: argparse.Namespace) -> None:
-    from infra.operate.vectors.export import Wish, export_vectors  # noqa: PLC0415 - likewise
+def _export_vectors(stack: "DeployedStack", parsed: argparse.Namespace) -> None:
+    from infra.operate.vectors.export import ExportQuery, export_vectors  # noqa: PLC0415 - see cli.main
 
-    export_vectors(account, Wish(parsed.out, parsed.fingerprint, parsed.mixed))
+    export_vectors(stack, ExportQuery(parsed.out, parsed.fingerprint, parsed.mixed))

@@ -1,11 +1,11 @@
-"""`python -m infra image`: its arguments, and what a bake in the image is told of them."""
+"""The command `image`, and the options that it passes to the bake in the image build."""
 
 import argparse
 import os
 
 from infra.cli.bake import DEFAULT_MODEL, add_bake_options
 
-# As Lambda calls them.
+# Lambda's names of the architectures.
 ARCHITECTURES = ("x86_64", "arm64")
 ENGINES = ("docker", "podman", "buildah")
 
@@ -15,28 +15,32 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     command = commands.add_parser(
         "image",
         help="build the function's container image",
-        description="Build the function's container image from infra/Dockerfile, with docker, podman or buildah: the "
-        "model is baked in it, and the build fails unless the image makes the model's vector. Packages come from where "
-        "pip on this machine has them from.",
+        description="Build the function's container image from infra/Dockerfile with docker, podman or buildah. The "
+        "build bakes the model into the image, and fails unless the function in it computes the model's reference "
+        "vector. Packages come from the package index that pip uses on this machine.",
     )
     command.add_argument(
         "model",
         nargs="?",
         default=DEFAULT_MODEL,
         metavar="NAME|MANIFEST|BUNDLE",
-        help="a manifest's name in infra/manifests, a manifest's path, or a bundle's folder (default: %(default)s)",
+        help="name of a manifest in infra/manifests, its path, or a bundle's directory (default: %(default)s)",
     )
-    command.add_argument("--tag", default="dropvec:latest", metavar="NAME:TAG", help="(default: %(default)s)")
-    command.add_argument("--base", metavar="IMAGE", help="the base image, best by digest (default: the Dockerfile's)")
-    command.add_argument("--arch", choices=ARCHITECTURES, help="(default: this machine's)")
-    command.add_argument("--engine", choices=ENGINES, help="what builds (default: the first of these that answers)")
+    command.add_argument(
+        "--tag", default="dropvec:latest", metavar="NAME:TAG", help="tag of the image (default: %(default)s)"
+    )
+    command.add_argument(
+        "--base", metavar="IMAGE", help="base image, preferably by digest (default: the one in infra/Dockerfile)"
+    )
+    command.add_argument("--arch", choices=ARCHITECTURES, help="architecture (default: this machine's)")
+    command.add_argument("--engine", choices=ENGINES, help="container engine (default: the first of these that works)")
     add_bake_options(command)
     command.set_defaults(run=run)
 
 
 def run(parsed: argparse.Namespace) -> None:
-    """Build what the arguments say."""
-    from infra.container.build import Build, build  # noqa: PLC0415 - not there inside the build
+    """Build the image."""
+    from infra.container.build import Build, build  # noqa: PLC0415 - the image build has no infra.container
 
     build(
         Build(
@@ -52,7 +56,7 @@ def run(parsed: argparse.Namespace) -> None:
 
 
 def bake_options(parsed: argparse.Namespace) -> tuple[str, ...]:
-    """The options of the bake in the image; its labels are a file, which the build has elsewhere."""
+    """The options for the bake in the image build, except --labels: the build context holds that file elsewhere."""
     mirror = parsed.mirror or os.environ.get("DROPVEC_MIRROR")
     options = [word for sha256 in parsed.accept for word in ("--accept", sha256)]
     options += ["--mirror", mirror] if mirror else []

@@ -1,6 +1,6 @@
 """The command line: `dropvec COMMAND --help`.
 
-Each command imports what it needs when it runs, so that `--help` is there at once.
+Each command imports its implementation when it runs, so that `--help` is fast.
 """
 
 import argparse
@@ -14,7 +14,12 @@ from infra.common.signals import Terminated, terminations_raised
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0, 1 for a failure told in one line, 2 for wrong usage."""
+    """Run one command.
+
+    Returns:
+        The exit code: 0, 1 for a failure (reported in one line), 128 + N after signal N. argparse exits with 2 on wrong
+        usage.
+    """
     parsed = make_parser().parse_args(arguments)
     try:
         with terminations_raised():
@@ -27,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except Terminated as ended:
         return 128 + ended.signum
-    except BrokenPipeError:  # whoever reads the output has read enough, as `head` does
+    except BrokenPipeError:  # the reader closed the pipe early, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0

@@ -7,7 +7,7 @@ from infra.cli.bake import DEFAULT_MODEL, MODEL_HELP
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add them all."""
+    """Add `embed` and `compare`."""
     _add_embed(commands)
     _add_compare(commands)
 
@@ -16,12 +16,12 @@ def _add_embed(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     command = commands.add_parser(
         "embed",
         help="embed files on this machine, without AWS",
-        description="Embed image files, and texts where the model has a text tower; print a JSON line for each, as in "
-        "a direct response.",
+        description="Embed image files, and texts if the model has a text tower. Prints a JSON line for each, in the "
+        "format of a direct invocation's response.",
     )
-    command.add_argument("files", nargs="*", type=Path, metavar="FILE", help="an image")
-    command.add_argument("--text", action="append", default=[], metavar="TEXT", help="a text; may be given again")
-    command.add_argument("--raw", action="store_true", help="leave vectors as the model gives them, not scaled to 1")
+    command.add_argument("files", nargs="*", type=Path, metavar="FILE", help="an image file")
+    command.add_argument("--text", action="append", default=[], metavar="TEXT", help="a text to embed (repeatable)")
+    command.add_argument("--raw", action="store_true", help="do not normalise vectors to length 1")
     command.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help=MODEL_HELP)
     command.set_defaults(run=_embed)
 
@@ -29,11 +29,13 @@ def _add_embed(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = commands.add_parser(
         "compare",
-        help="the cosine of two images, or of an image and a text",
-        description="Embed two things on this machine and print the cosine of their vectors. text:… stands for a text.",
+        help="print the cosine similarity of two images, or of an image and a text",
+        description="Embed two images or texts on this machine and print the cosine similarity of their vectors.",
     )
-    command.add_argument("one", metavar="A", help="an image file, or text: and a text, such as 'text:a red shoe'")
-    command.add_argument("other", metavar="B", help="likewise")
+    command.add_argument(
+        "one", metavar="A", help="an image file, or a text with the prefix text:, as in 'text:a red shoe'"
+    )
+    command.add_argument("second", metavar="B", help="an image file, or a text with the prefix text:")
     command.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help=MODEL_HELP)
     command.set_defaults(run=_compare)
 
@@ -47,4 +49,4 @@ def _embed(parsed: argparse.Namespace) -> None:
 def _compare(parsed: argparse.Namespace) -> None:
     from infra.offline.embed import compare  # noqa: PLC0415 - see cli.main
 
-    compare(parsed.one, parsed.other, parsed.model)
+    compare(parsed.first, parsed.second, parsed.model)

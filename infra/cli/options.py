@@ -1,59 +1,60 @@
-"""What the commands on a stack have in common: how to say where it is, and how numbers are read."""
+"""Options that the commands for a deployed stack share, and parsers for numbers."""
 
 import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from infra.operate.account import Account
+    from infra.operate.stack import DeployedStack
 
 
 def stack_command(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, short: str, long: str
 ) -> argparse.ArgumentParser:
-    """A command with the options that say where the stack is."""
+    """Add a command with the options that select a stack."""
     command = commands.add_parser(name, help=short, description=long)
-    where = command.add_argument_group("where the stack is")
-    where.add_argument(
-        "--stack", default="dropvec", metavar="NAME", help="the CloudFormation stack (default: %(default)s)"
+    group = command.add_argument_group("stack")
+    group.add_argument(
+        "--stack", default="dropvec", metavar="NAME", help="name of the CloudFormation stack (default: %(default)s)"
     )
-    where.add_argument("--region", help="default: the AWS SDK's own")
-    where.add_argument("--profile", help="of ~/.aws (default: the AWS SDK's own)")
-    where.add_argument("--local", action="store_true", help="the local AWS of the running `up`")
-    for part in ("table", "queue", "dead-letters", "function"):
-        kind = "URL" if part in {"queue", "dead-letters"} else "NAME"
-        where.add_argument(f"--{part}", metavar=kind, help="instead of the stack's own")
+    group.add_argument("--region", help="AWS region (default: the AWS SDK's)")
+    group.add_argument("--profile", help="profile of ~/.aws (default: the AWS SDK's)")
+    group.add_argument("--local", action="store_true", help="use the local AWS of the running `up`")
+    group.add_argument("--table", metavar="NAME", help="use this table instead of the stack's")
+    group.add_argument("--queue", metavar="URL", help="use this queue instead of the stack's")
+    group.add_argument("--dead-letters", metavar="URL", help="use this dead-letter queue instead of the stack's")
+    group.add_argument("--function", metavar="NAME", help="use this function instead of the stack's")
     return command
 
 
-def on_stack(do: "Callable[[Account, argparse.Namespace], None]") -> Callable[[argparse.Namespace], None]:
-    """Find the stack, do it, and tell what AWS refuses in one line."""
+def on_stack(do: "Callable[[DeployedStack, argparse.Namespace], None]") -> Callable[[argparse.Namespace], None]:
+    """Wrap a command's function: connect to the stack, and turn AWS errors into OperatorErrors."""
 
     def run(parsed: argparse.Namespace) -> None:
-        from infra.operate import account as at  # noqa: PLC0415 - so that --help is there at once
+        from infra.operate import stack as stacks  # noqa: PLC0415 - see cli.main
 
         options: dict[str, Any] = vars(parsed)
-        given = {
-            at.TABLE: options["table"],
-            at.QUEUE: options["queue"],
-            at.DEAD_LETTERS: options["dead_letters"],
-            at.FUNCTION: options["function"],
+        resources = {
+            stacks.TABLE: options["table"],
+            stacks.QUEUE: options["queue"],
+            stacks.DEAD_LETTERS: options["dead_letters"],
+            stacks.FUNCTION: options["function"],
         }
-        where = at.Where(
+        ref = stacks.StackRef(
             stack=options["stack"],
             region=options["region"],
             profile=options["profile"],
             local=options["local"],
-            given={name: value for name, value in given.items() if value},
+            overrides={output: name for output, name in resources.items() if name},
         )
-        with at.told_in_one_line():
-            do(at.find(where), parsed)
+        with stacks.aws_errors_as_operator_errors():
+            do(stacks.connect(ref), parsed)
 
     return run
 
 
 def positive(text: str) -> float:
-    """A number above 0."""
+    """Parse a number above 0."""
     try:
         value = float(text)
     except ValueError:
@@ -64,7 +65,7 @@ def positive(text: str) -> float:
 
 
 def whole(text: str) -> int:
-    """A whole number, 0 or more."""
+    """Parse a whole number, 0 or more."""
     if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)

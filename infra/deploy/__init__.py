@@ -1,1 +1,1 @@
-"""The stack in an account of one's own: deploy it, change it, take it away. Nothing happens before a yes."""
+"""Create, update and delete the stack in the user's AWS account. Every change needs a confirmation."""

@@ -1,4 +1,4 @@
-"""The user's own AWS account, through the credentials and region that the aws command would use."""
+"""The user's AWS account, with the same credentials and region as the aws command."""
 
 import re
 from collections.abc import Iterator
@@ -20,11 +20,13 @@ _STACK_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,25}[a-z0-9])?")
 
 @dataclass(frozen=True)
 class Account:
-    """Clients of one account in one region.
+    """Clients for one account and region.
 
     Attributes:
-        id: twelve digits.
+        id: the account's twelve digits.
         region: such as eu-west-1.
+        cloudformation: CloudFormation client.
+        s3: S3 client.
     """
 
     id: str
@@ -35,39 +37,39 @@ class Account:
 
 @contextmanager
 def account() -> Iterator[Account]:
-    """The account, while what AWS refuses is told in one line.
+    """The account; AWS errors in the block become OperatorErrors of one line.
 
     Raises:
-        OperatorError: there are no credentials, no region, no network, or AWS refused something.
+        OperatorError: there are no credentials, no region, no network, or AWS returns an error.
     """
     try:
-        found = user_session()
-        if not found.region_name:
-            raise OperatorError("no region is set: set AWS_REGION, or one in the profile with `aws configure`")
-        cloudformation: CloudFormationClient = found.client("cloudformation")
-        s3: S3Client = found.client("s3")
-        identity = found.client("sts").get_caller_identity()
-        yield Account(identity["Account"], found.region_name, cloudformation, s3)
+        session = user_session()
+        if not session.region_name:
+            raise OperatorError("no region is set: set AWS_REGION, or a region in your profile with `aws configure`")
+        cloudformation: CloudFormationClient = session.client("cloudformation")
+        s3: S3Client = session.client("s3")
+        identity = session.client("sts").get_caller_identity()
+        yield Account(identity["Account"], session.region_name, cloudformation, s3)
     except (BotoCoreError, ClientError) as error:
         raise OperatorError(f"AWS: {error}") from None
 
 
 def check_stack_name(name: str) -> str:
-    """A stack name that also fits into the names of buckets.
+    """Check that a stack name also fits into the names of its buckets.
 
     Raises:
         OperatorError: it does not.
     """
     if not _STACK_NAME.fullmatch(name):
         raise OperatorError(
-            f"{name!r} cannot be the stack's name: its buckets are named after it, so it takes up to 27 lower-case "
-            "letters, digits and hyphens, and begins with a letter"
+            f"{name!r} is not a valid stack name: it becomes part of bucket names, so use up to 27 lower-case letters, "
+            "digits and hyphens, starting with a letter"
         )
     return name
 
 
-def agreed(question: str, *, yes: bool) -> bool:
-    """Ask a person; an empty answer, and no person at all, mean no."""
+def confirm(question: str, *, yes: bool) -> bool:
+    """Ask the user, unless `yes`; an empty answer and a closed standard input mean no."""
     if yes:
         return True
     try:

@@ -1,4 +1,4 @@
-"""CloudFormation's change sets: what would be done, shown before it is done."""
+"""CloudFormation's change sets and events."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,13 @@ from infra.common.errors import OperatorError
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
 
-_PROPOSAL_LOOK_SECONDS = 0.5
-_LOOK_SECONDS = 2.0  # the calls are counted for the whole account
-_NONE_THERE = ("didn't contain changes", "No updates are to be performed")
+_CHANGE_SET_POLL_SECONDS = 0.5
+_EVENT_POLL_SECONDS = 2.0  # CloudFormation limits calls per account
+_NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 
 
 def find_stack(cloudformation: "CloudFormationClient", name: str) -> Mapping[str, Any] | None:
-    """What CloudFormation says of a stack; None where there is none, or only one that was never made."""
+    """CloudFormation's description of a stack; None if there is none, or only the shell of a first change set."""
     try:
         (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
@@ -35,35 +35,35 @@ def propose(
     *,
     is_new: bool,
 ) -> tuple[str, list[Mapping[str, Any]]]:
-    """Make a change set.
+    """Create a change set.
 
     Returns:
-        Its ARN and its changes; none where everything is as it should be.
+        Its ARN and its changes; no changes if the stack is up to date.
 
     Raises:
-        OperatorError: CloudFormation refused it.
+        OperatorError: CloudFormation rejected it.
     """
-    put_in: Any = list(parameters)
-    made: Any = cloudformation.create_change_set(
+    parameter_list: Any = list(parameters)
+    created: Any = cloudformation.create_change_set(
         StackName=name,
         ChangeSetName=f"dropvec-{time.time_ns()}",
         ChangeSetType="CREATE" if is_new else "UPDATE",
         TemplateBody=body,
-        Parameters=put_in,
+        Parameters=parameter_list,
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
-    arn: str = made["Id"]
+    arn: str = created["Id"]
     while True:
-        told = cloudformation.describe_change_set(ChangeSetName=arn)
-        if told["Status"] == "CREATE_COMPLETE":
+        change_set = cloudformation.describe_change_set(ChangeSetName=arn)
+        if change_set["Status"] == "CREATE_COMPLETE":
             return arn, _changes(cloudformation, arn)
-        if told["Status"] == "FAILED":
-            reason = told.get("StatusReason", "no reason given")
-            forget(cloudformation, name, arn, is_new=is_new)
-            if any(words in reason for words in _NONE_THERE):
+        if change_set["Status"] == "FAILED":
+            reason = change_set.get("StatusReason", "no reason given")
+            discard(cloudformation, name, arn, is_new=is_new)
+            if any(text in reason for text in _NO_CHANGES):
                 return arn, []
-            raise OperatorError(f"CloudFormation refuses the change: {reason}")
-        time.sleep(_PROPOSAL_LOOK_SECONDS)
+            raise OperatorError(f"CloudFormation rejected the change: {reason}")
+        time.sleep(_CHANGE_SET_POLL_SECONDS)
 
 
 def _changes(cloudformation: "CloudFormationClient", arn: str) -> list[Mapping[str, Any]]:
@@ -77,33 +77,33 @@ def _changes(cloudformation: "CloudFormationClient", arn: str) -> list[Mapping[s
         token = {"NextToken": page["NextToken"]}
 
 
-def forget(cloudformation: "CloudFormationClient", name: str, arn: str, *, is_new: bool) -> None:
-    """Drop a change set, and the empty stack that holds the first one."""
+def discard(cloudformation: "CloudFormationClient", name: str, arn: str, *, is_new: bool) -> None:
+    """Delete a change set, and for a new stack the empty stack that was created with it."""
     cloudformation.delete_change_set(ChangeSetName=arn)
     if is_new and find_stack(cloudformation, name) is None:
         cloudformation.delete_stack(StackName=name)
 
 
-def shown(change: Mapping[str, Any]) -> str:
-    """A change as a line for people."""
+def format_change(change: Mapping[str, Any]) -> str:
+    """A change as a line of text."""
     line = f"  {change['Action']:<7} {change['LogicalResourceId']:<24} {change['ResourceType']}"
-    return line + {"True": "  (replaced)", "Conditional": "  (perhaps replaced)"}.get(change.get("Replacement", ""), "")
+    return line + {"True": "  (replaced)", "Conditional": "  (may be replaced)"}.get(change.get("Replacement", ""), "")
 
 
-def await_end(cloudformation: "CloudFormationClient", stack: str, since: frozenset[str]) -> str:
-    """Wait until CloudFormation has done all it will, printing each resource that is done.
+def wait_for_completion(cloudformation: "CloudFormationClient", stack: str, old_events: frozenset[str]) -> str:
+    """Wait until an operation on a stack ends, and print the status of each resource.
 
-    The stack's own events tell of the end. Its status may still be what an earlier operation left.
+    Uses the stack's events, because the stack's status may at first still be that of the previous operation.
 
     Args:
-        cloudformation: a client.
-        stack: name or id; an id stays good when the stack is gone.
-        since: events that are old.
+        cloudformation: CloudFormation client.
+        stack: name or id; only the id works after the stack is deleted.
+        old_events: ids of events before the operation.
 
     Returns:
-        The stack's last status.
+        The stack's final status.
     """
-    seen = set(since)
+    seen = set(old_events)
     status = "IN_PROGRESS"
     while True:
         for event in reversed(events(cloudformation, stack)):
@@ -114,11 +114,11 @@ def await_end(cloudformation: "CloudFormationClient", stack: str, since: frozens
                     status = event["ResourceStatus"]
         if not status.endswith("IN_PROGRESS"):
             return status
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_EVENT_POLL_SECONDS)
 
 
 def events(cloudformation: "CloudFormationClient", stack: str) -> list[Mapping[str, Any]]:
-    """What has happened to a stack, the newest first."""
+    """A stack's events, newest first."""
     return [dict(one) for one in cloudformation.describe_stack_events(StackName=stack)["StackEvents"]]
 
 

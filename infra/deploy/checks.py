@@ -1,4 +1,4 @@
-"""What would fail late is refused early."""
+"""Checks before a deployment, for errors that CloudFormation would report late or unclearly."""
 
 import re
 
@@ -12,59 +12,58 @@ _IMAGE = re.compile(r"\d{12}\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?
 
 
 def check(aws: Account, plan: Plan) -> None:
-    """Refuse a deployment that cannot be.
+    """Check a planned deployment.
 
     Raises:
-        OperatorError: it cannot.
+        OperatorError: it would fail.
     """
     _check_image(aws, plan)
     _check_status(plan)
     _check_concurrency(plan)
-    _check_nothing_is_left(aws, plan)
+    _check_bucket_names(aws, plan)
 
 
 def _check_image(aws: Account, plan: Plan) -> None:
     image = plan.given.get("ImageUri")
-    if image is None and plan.there is None:
+    if image is None and plan.current is None:
         raise OperatorError(
             "the first deployment needs an image: build it (make image), push it to ECR in this account "
-            f"({aws.id}.dkr.ecr.{aws.region}.amazonaws.com/…), and name it with IMAGE_URI=…"
+            f"({aws.id}.dkr.ecr.{aws.region}.amazonaws.com/…), and pass its URI as IMAGE_URI=…"
         )
-    found = _IMAGE.fullmatch(image) if image else None
-    if image and (not found or found[1] != aws.region):
-        raise OperatorError(f"{image!r} is no image in the ECR of {aws.region}, and Lambda takes no others")
+    match = _IMAGE.fullmatch(image) if image else None
+    if image and (not match or match[1] != aws.region):
+        raise OperatorError(f"{image!r} is not an image in ECR in {aws.region}: Lambda accepts no other images")
 
 
 def _check_status(plan: Plan) -> None:
-    status = (plan.there or {}).get("StackStatus")
+    status = (plan.current or {}).get("StackStatus")
     if status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}:
-        raise OperatorError(f"the stack {plan.stack} is {status}, and takes no changes: `make destroy` first")
+        raise OperatorError(f"the stack {plan.stack} is {status} and cannot be updated: run `make destroy` first")
 
 
 def _check_concurrency(plan: Plan) -> None:
     limit, backfill = plan.wanted["MaximumConcurrency"], plan.wanted["BackfillConcurrency"]
-    are_numbers = limit.isdecimal() and backfill.isdecimal()  # others CloudFormation refuses
+    are_numbers = limit.isdecimal() and backfill.isdecimal()  # CloudFormation rejects other values
     if plan.wanted["Trigger"] == "direct" and are_numbers and int(backfill) > int(limit):
-        raise OperatorError(
-            f"BackfillConcurrency={backfill} is a part of MaximumConcurrency={limit}, and cannot exceed it"
-        )
+        raise OperatorError(f"BackfillConcurrency={backfill} must not exceed MaximumConcurrency={limit}")
 
 
-def _check_nothing_is_left(aws: Account, plan: Plan) -> None:
+def _check_bucket_names(aws: Account, plan: Plan) -> None:
+    """Check for buckets that an earlier stack of the same name left behind."""
     uploads, results = (f"{plan.stack}-{kind}-{aws.id}-{aws.region}" for kind in ("uploads", "results"))
-    if plan.makes_uploads_bucket and _is_there(aws, uploads):
+    if plan.creates_uploads_bucket and _exists(aws, uploads):
         raise OperatorError(
-            f"the bucket {uploads} is there already, kept from earlier: go on using it with "
+            f"the bucket {uploads} already exists, kept from an earlier deployment: use it with "
             f"SET=ExistingBucket={uploads}, or delete it"
         )
-    if plan.there is None and _is_there(aws, results):
+    if plan.current is None and _exists(aws, results):
         raise OperatorError(
-            f"the bucket {results} is there already, kept from an earlier stack of that name: delete it, or choose "
+            f"the bucket {results} already exists, kept from an earlier stack of the same name: delete it, or choose "
             "another name (STACK=…)"
         )
 
 
-def _is_there(aws: Account, bucket: str) -> bool:
+def _exists(aws: Account, bucket: str) -> bool:
     try:
         aws.s3.head_bucket(Bucket=bucket)
     except ClientError:

@@ -1,4 +1,4 @@
-"""A bucket begins to tell a stack of its objects, and ends to."""
+"""Connect a bucket's event notifications to a stack, and remove them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,80 +6,80 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from infra.deploy import notifications
-from infra.deploy.account import Account, agreed
+from infra.deploy.account import Account, confirm
 from infra.deploy.plan import outputs
 
 
 def connect(aws: Account, stack: Mapping[str, Any], wanted: Mapping[str, str], *, yes: bool) -> bool:
-    """Let an existing bucket tell a stack of uploads, if its owner agrees; all that it tells others stays.
+    """Add a stack's event notifications to an existing bucket, after confirmation; other notifications stay.
 
     Args:
         aws: the account.
-        stack: what CloudFormation says of it.
-        wanted: its parameters.
-        yes: do not ask; then only entries go that were added here.
+        stack: CloudFormation's description of the stack.
+        wanted: the stack's parameters.
+        yes: do not ask; then no entries are removed that `deploy` did not add.
 
     Returns:
-        Whether the bucket tells it as wanted now.
+        Whether the bucket now has the stack's notifications.
     """
     if not (bucket := wanted["ExistingBucket"]):
         return True
-    listener = listener_of(aws, stack)
+    targets = targets_of(aws, stack)
     try:
-        return _connect(aws, bucket, listener, wanted, yes=yes)
+        return _connect(aws, bucket, targets, wanted, yes=yes)
     except ClientError as error:
-        target = listener.target(wanted["Trigger"])
-        print(f"\nThe bucket {bucket} has to tell {target}, which is left to its owner: {error}")
+        target = targets.target(wanted["Trigger"])
+        print(f"\nThe owner of the bucket {bucket} must add event notifications to {target}, because: {error}")
         return False
 
 
 def _connect(
-    aws: Account, bucket: str, listener: notifications.Listener, wanted: Mapping[str, str], *, yes: bool
+    aws: Account, bucket: str, targets: notifications.StackTargets, wanted: Mapping[str, str], *, yes: bool
 ) -> bool:
     before = notifications.read(aws.s3, bucket)
-    after = notifications.with_stack(before, listener, wanted)
+    after = notifications.with_stack(before, targets, wanted)
     if not (lines := notifications.difference(before, after)):
         return True
-    print(f"\nThe notifications of the bucket {bucket} would change:")
+    print(f"\nThe event notifications of the bucket {bucket} would change:")
     print("\n".join(f"  {line}" for line in lines))
-    if yes and notifications.replaces_others(before, after, listener):
-        print("Not changed, for `make deploy` did not add all of what would go: without --yes it asks.")
+    if yes and notifications.removes_others(before, after, targets):
+        print("Not changed: this would remove notifications that deploy did not add. Run it without --yes to confirm.")
         return False
-    if not agreed("Do that, and leave the others as they are?", yes=yes):
-        print("Not changed: the bucket tells what it told before.")
+    if not confirm("Change these notifications and keep all others?", yes=yes):
+        print("Not changed: the bucket keeps its notifications.")
         return False
     if notifications.read(aws.s3, bucket) != before:
-        print("Not changed: somebody else has changed them meanwhile. Try again.")
+        print("Not changed: the notifications were modified in the meantime. Run the command again.")
         return False
     notifications.write(aws.s3, bucket, after)
     print("Changed.")
     return True
 
 
-def disconnect(aws: Account, bucket: str, listener: notifications.Listener) -> None:
-    """Take a stack's part out of a bucket's notifications, or say what its owner has to: they go nowhere now."""
+def disconnect(aws: Account, bucket: str, targets: notifications.StackTargets) -> None:
+    """Remove a stack's event notifications from a bucket, or print what its owner must remove."""
     try:
-        now = notifications.read(aws.s3, bucket)
-        wanted = notifications.without_stack(now, listener)
-        if wanted != now:
-            # The others may be gone, which is their affair.
-            notifications.write(aws.s3, bucket, wanted, is_checked=False)
-            print(f"The bucket {bucket} no longer tells the stack {listener.stack} of its objects:")
-            print("\n".join(f"  {line}" for line in notifications.difference(now, wanted)))
+        before = notifications.read(aws.s3, bucket)
+        after = notifications.without_stack(before, targets)
+        if after != before:
+            # Without validation: the targets of other notifications may no longer exist.
+            notifications.write(aws.s3, bucket, after, validate=False)
+            print(f"Removed the notifications to the stack {targets.stack} from the bucket {bucket}:")
+            print("\n".join(f"  {line}" for line in notifications.difference(before, after)))
     except aws.s3.exceptions.NoSuchBucket:
         pass
     except ClientError as error:
         print(
-            f"What the notifications of the bucket {bucket} hold for {listener.queue} and {listener.function} is left "
-            f"to its owner to remove: {error}"
+            f"The owner of the bucket {bucket} must remove its event notifications to {targets.queue} and "
+            f"{targets.function}, because: {error}"
         )
 
 
-def listener_of(aws: Account, stack: Mapping[str, Any]) -> notifications.Listener:
-    """A stack, as buckets know it."""
-    made, partition = outputs(stack), aws.cloudformation.meta.partition
-    queue, function = made["QueueUrl"].rpartition("/")[2], made["FunctionName"]
-    return notifications.Listener(
+def targets_of(aws: Account, stack: Mapping[str, Any]) -> notifications.StackTargets:
+    """The ARNs of a stack to which a bucket can send notifications."""
+    names, partition = outputs(stack), aws.cloudformation.meta.partition
+    queue, function = names["QueueUrl"].rpartition("/")[2], names["FunctionName"]
+    return notifications.StackTargets(
         stack["StackName"],
         queue=f"arn:{partition}:sqs:{aws.region}:{aws.id}:{queue}",
         function=f"arn:{partition}:lambda:{aws.region}:{aws.id}:function:{function}",

@@ -1,4 +1,4 @@
-"""What a bucket tells of its objects, with a stack's part put in or taken out and all else as it is."""
+"""A bucket's event notifications: add or remove a stack's entries and leave all others unchanged."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 Notifications = Mapping[str, Any]
 Entry = Mapping[str, Any]
 
-# Everything that can change what a GET of a key returns; the same as in the template.
+# Every event that can change what a GET of a key returns; the same list as in the template.
 EVENTS = (
     "s3:ObjectCreated:*",
     "s3:ObjectRemoved:*",
@@ -24,11 +24,11 @@ _EVENTBRIDGE = "EventBridgeConfiguration"
 
 
 @dataclass(frozen=True)
-class Listener:
-    """A stack, as buckets know it.
+class StackTargets:
+    """The targets of a stack for event notifications.
 
     Attributes:
-        stack: its name.
+        stack: the stack's name.
         queue: ARN of its queue.
         function: ARN of its function.
     """
@@ -39,84 +39,84 @@ class Listener:
 
     @property
     def id(self) -> str:
-        """By what name a bucket knows what `make deploy` added."""
+        """The id of the entries that `deploy` adds."""
         return f"dropvec-{self.stack}"
 
     def target(self, trigger: str) -> str:
-        """Whom a bucket is to tell."""
+        """Where a bucket sends events with this trigger."""
         return {"queue": self.queue, "direct": self.function}.get(trigger, "EventBridge")
 
-    def hears(self, entry: Entry) -> bool:
-        """Whether one of a bucket's notifications is this stack's, whoever put it there."""
+    def includes(self, entry: Entry) -> bool:
+        """Whether an entry sends to this stack, whether or not `deploy` added it."""
         return entry.get("Id") == self.id or _target(entry) in {self.queue, self.function}
 
 
-def with_stack(there: Notifications, listener: Listener, parameters: Mapping[str, str]) -> Notifications:
-    """Add what a stack wants to hear, in place of what was added before and of what it would hear twice.
+def with_stack(current: Notifications, targets: StackTargets, parameters: Mapping[str, str]) -> Notifications:
+    """Add a stack's entry. It replaces the entry that `deploy` added before, and entries that would send events twice.
 
-    S3 refuses two entries for the same event and key.
+    S3 rejects two entries for the same event and key.
 
     Args:
-        there: what S3 answers to GetBucketNotificationConfiguration.
-        listener: the stack.
-        parameters: its parameters.
+        current: S3's response to GetBucketNotificationConfiguration.
+        targets: the stack's targets.
+        parameters: the stack's parameters.
     """
 
-    def goes(entry: Entry) -> bool:
-        return entry.get("Id") == listener.id or (listener.hears(entry) and _overlaps(entry, parameters))
+    def is_replaced(entry: Entry) -> bool:
+        return entry.get("Id") == targets.id or (targets.includes(entry) and _overlaps(entry, parameters))
 
-    kept = _without(there, goes)
+    kept = _without(current, is_replaced)
     if parameters["Trigger"] == "eventbridge":
         return {**kept, _EVENTBRIDGE: {}}
     kind = "LambdaFunction" if parameters["Trigger"] == "direct" else "Queue"
-    name, target = f"{kind}Configurations", {f"{kind}Arn": listener.target(parameters["Trigger"])}
+    name, target = f"{kind}Configurations", {f"{kind}Arn": targets.target(parameters["Trigger"])}
     rules = [{"Name": "prefix", "Value": parameters["KeyPrefix"]}, {"Name": "suffix", "Value": parameters["KeySuffix"]}]
-    ours: dict[str, Any] = {"Id": listener.id, **target, "Events": list(EVENTS)}
+    ours: dict[str, Any] = {"Id": targets.id, **target, "Events": list(EVENTS)}
     if given := [rule for rule in rules if rule["Value"]]:
         ours["Filter"] = {"Key": {"FilterRules": given}}
     return {**kept, name: [*kept.get(name, []), ours]}
 
 
-def without_stack(there: Notifications, listener: Listener) -> Notifications:
-    """Take a stack's part out. EventBridge stays on: others may listen there, and to nobody it costs nothing."""
-    return _without(there, listener.hears)
+def without_stack(current: Notifications, targets: StackTargets) -> Notifications:
+    """Remove a stack's entries. EventBridge stays on: other rules may use it, and unused it costs nothing."""
+    return _without(current, targets.includes)
 
 
-def _without(there: Notifications, goes: Callable[[Entry], bool]) -> Notifications:
-    kept: dict[str, Any] = {_EVENTBRIDGE: there[_EVENTBRIDGE]} if _EVENTBRIDGE in there else {}
+def _without(current: Notifications, is_removed: Callable[[Entry], bool]) -> Notifications:
+    kept: dict[str, Any] = {_EVENTBRIDGE: current[_EVENTBRIDGE]} if _EVENTBRIDGE in current else {}
     for name in _LISTS:
-        if others := [one for one in there.get(name, []) if not goes(one)]:
+        if others := [entry for entry in current.get(name, []) if not is_removed(entry)]:
             kept[name] = others
     return kept
 
 
 def _overlaps(entry: Entry, parameters: Mapping[str, str]) -> bool:
-    """Whether an entry tells of an event and a key that a stack wants to hear of, too."""
+    """Whether an entry matches an event and a key that the stack's own entry matches, too."""
     prefix, suffix = _filters(entry)
-    one, other = parameters["KeyPrefix"], parameters["KeySuffix"]
+    our_prefix, our_suffix = parameters["KeyPrefix"], parameters["KeySuffix"]
     return (
-        (prefix.startswith(one) or one.startswith(prefix))
-        and (suffix.endswith(other) or other.endswith(suffix))
-        and any(fnmatchcase(told, event) or fnmatchcase(event, told) for told in entry["Events"] for event in EVENTS)
+        (prefix.startswith(our_prefix) or our_prefix.startswith(prefix))
+        and (suffix.endswith(our_suffix) or our_suffix.endswith(suffix))
+        and any(fnmatchcase(one, ours) or fnmatchcase(ours, one) for one in entry["Events"] for ours in EVENTS)
     )
 
 
 def difference(before: Notifications, after: Notifications) -> list[str]:
-    """What is no longer told (-) and what is told newly (+), as lines for people; none where only the words differ."""
-    old, new = _told(before), _told(after)
+    """Removed (-) and added (+) notifications as lines of text; empty if both configurations mean the same."""
+    old, new = _lines(before), _lines(after)
     return [*(f"- {line}" for line in sorted(old - new)), *(f"+ {line}" for line in sorted(new - old))]
 
 
-def _told(notifications: Notifications) -> set[str]:
-    entries = [one for name in _LISTS for one in notifications.get(name, [])]
-    told = {f"{event} of {'*'.join(_filters(one))} -> {_target(one)}" for one in entries for event in one["Events"]}
-    return told | ({"all events of * -> EventBridge"} if _EVENTBRIDGE in notifications else set())
+def _lines(notifications: Notifications) -> set[str]:
+    entries = [entry for name in _LISTS for entry in notifications.get(name, [])]
+    lines = {f"{event} of {'*'.join(_filters(one))} -> {_target(one)}" for one in entries for event in one["Events"]}
+    return lines | ({"all events of * -> EventBridge"} if _EVENTBRIDGE in notifications else set())
 
 
-def replaces_others(before: Notifications, after: Notifications, listener: Listener) -> bool:
-    """Whether entries go that `make deploy` did not add."""
-    entries = [(name, one) for name in _LISTS for one in before.get(name, [])]
-    return any(one.get("Id") != listener.id and one not in after.get(name, []) for name, one in entries)
+def removes_others(before: Notifications, after: Notifications, targets: StackTargets) -> bool:
+    """Whether a change removes entries that `deploy` did not add."""
+    entries = [(name, entry) for name in _LISTS for entry in before.get(name, [])]
+    return any(entry.get("Id") != targets.id and entry not in after.get(name, []) for name, entry in entries)
 
 
 def _target(entry: Entry) -> str:
@@ -125,28 +125,28 @@ def _target(entry: Entry) -> str:
 
 
 def _filters(entry: Entry) -> tuple[str, str]:
-    """Prefix and suffix of the keys that an entry is for."""
+    """Prefix and suffix of an entry's keys."""
     rules = entry.get("Filter", {}).get("Key", {}).get("FilterRules", [])
-    filters = {rule["Name"].lower(): rule["Value"] for rule in rules}  # S3 answers `Prefix` to what was `prefix`
+    filters = {rule["Name"].lower(): rule["Value"] for rule in rules}  # S3 returns `Prefix` for `prefix`
     return filters.get("prefix", ""), filters.get("suffix", "")
 
 
 def read(s3: "S3Client", bucket: str) -> Notifications:
-    """What a bucket tells now."""
+    """A bucket's current notifications."""
     answer: dict[str, Any] = dict(s3.get_bucket_notification_configuration(Bucket=bucket))
     return {name: answer[name] for name in (*_LISTS, _EVENTBRIDGE) if name in answer}
 
 
-def write(s3: "S3Client", bucket: str, wanted: Notifications, *, is_checked: bool = True) -> None:
-    """Have a bucket tell this, and nothing else.
+def write(s3: "S3Client", bucket: str, notifications: Notifications, *, validate: bool = True) -> None:
+    """Replace all notifications of a bucket.
 
     Args:
-        s3: a client.
-        bucket: its name.
-        wanted: what it is to tell.
-        is_checked: whether S3 is to refuse it, unless all that are to be told are there and let S3 tell them.
+        s3: S3 client.
+        bucket: the bucket's name.
+        notifications: the complete configuration.
+        validate: whether S3 checks that every target exists and permits S3 to send to it.
     """
-    configuration: Any = dict(wanted)
+    configuration: Any = dict(notifications)
     s3.put_bucket_notification_configuration(
-        Bucket=bucket, NotificationConfiguration=configuration, SkipDestinationValidation=not is_checked
+        Bucket=bucket, NotificationConfiguration=configuration, SkipDestinationValidation=not validate
     )

@@ -1,4 +1,4 @@
-"""What a deployment is to make of a stack, worked out before anything is asked or done."""
+"""The plan of a deployment, determined before any question or change."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,68 +11,71 @@ from infra.common.template import load
 
 @dataclass(frozen=True)
 class Plan:
-    """What a deployment is to make of a stack.
+    """The plan of a deployment.
 
     Attributes:
-        stack: its name.
-        there: what CloudFormation says of it; None where it is to be made.
-        given: the parameters that are named now.
+        stack: the stack's name.
+        current: CloudFormation's description of the stack; None if it does not exist.
+        given: the parameters given on the command line.
     """
 
     stack: str
-    there: Mapping[str, Any] | None
+    current: Mapping[str, Any] | None
     given: Mapping[str, str]
 
     @cached_property
-    def before(self) -> Mapping[str, str]:
-        """The parameters that it is deployed with; none where it is to be made."""
-        return {one["ParameterKey"]: one["ParameterValue"] for one in (self.there or {}).get("Parameters", [])}
+    def deployed(self) -> Mapping[str, str]:
+        """The deployed values of the parameters; empty if the stack does not exist."""
+        return {one["ParameterKey"]: one["ParameterValue"] for one in (self.current or {}).get("Parameters", [])}
 
     @cached_property
     def wanted(self) -> Mapping[str, str]:
-        """Every parameter as it is to be: as given, else as deployed, else the template's default."""
+        """The new value of every parameter: as given, else as deployed, else the template's default."""
         defaults = {name: str(one.get("Default", "")) for name, one in load(TEMPLATE)["Parameters"].items()}
-        return {**defaults, **self.before, **self.given}
+        return {**defaults, **self.deployed, **self.given}
 
     def parameters(self) -> list[Mapping[str, Any]]:
-        """The parameters as CloudFormation takes them."""
-        before = self.before.keys() - self.given.keys()
+        """The parameters for CloudFormation's CreateChangeSet."""
+        deployed = self.deployed.keys() - self.given.keys()
         kept = [
-            {"ParameterKey": name, "UsePreviousValue": True} for name in load(TEMPLATE)["Parameters"] if name in before
+            {"ParameterKey": name, "UsePreviousValue": True}
+            for name in load(TEMPLATE)["Parameters"]
+            if name in deployed
         ]
         return [*kept, *({"ParameterKey": name, "ParameterValue": value} for name, value in self.given.items())]
 
     @property
-    def makes_uploads_bucket(self) -> bool:
-        """Whether it would have a bucket of its own, and has none yet."""
-        return not self.wanted["ExistingBucket"] and (self.there is None or self.before.get("ExistingBucket", "") != "")
+    def creates_uploads_bucket(self) -> bool:
+        """Whether the deployment creates the stack's own uploads bucket."""
+        had_own_bucket = self.current is not None and self.deployed.get("ExistingBucket", "") == ""
+        return not self.wanted["ExistingBucket"] and not had_own_bucket
 
     @property
-    def left_bucket(self) -> str:
-        """The bucket that it would no longer embed; empty where it stays the same one."""
-        bucket = uploads_bucket(self.there or {})
-        stays = self.wanted["ExistingBucket"] in {bucket, self.before.get("ExistingBucket", "")}
-        return "" if stays else bucket
+    def abandoned_bucket(self) -> str:
+        """The uploads bucket that the stack would no longer use; empty if it keeps its bucket."""
+        bucket = uploads_bucket(self.current or {})
+        is_kept = self.wanted["ExistingBucket"] in {bucket, self.deployed.get("ExistingBucket", "")}
+        return "" if is_kept else bucket
 
     @property
-    def leaves_eventbridge(self) -> bool:
-        """Whether an existing bucket is to tell it in another way before the change, with which the rule goes."""
-        was, is_to_be = self.before.get("Trigger"), self.wanted["Trigger"]
-        stays = self.wanted["ExistingBucket"] == uploads_bucket(self.there or {}) != ""
-        return stays and was == "eventbridge" != is_to_be
+    def replaces_eventbridge(self) -> bool:
+        """Whether an existing bucket must be connected to another target before the update deletes the rule."""
+        old, new = self.deployed.get("Trigger"), self.wanted["Trigger"]
+        keeps_existing_bucket = self.wanted["ExistingBucket"] == uploads_bucket(self.current or {}) != ""
+        return keeps_existing_bucket and old == "eventbridge" != new
 
     @property
     def may_miss_uploads(self) -> bool:
-        """Whether the bucket that it embeds now is to tell it in another way, which S3 takes minutes to heed."""
-        changes_trigger = self.before.get("Trigger") != self.wanted["Trigger"]
-        return self.there is not None and changes_trigger and not self.left_bucket
+        """Whether the trigger of the same bucket changes, which takes S3 minutes to apply."""
+        changes_trigger = self.deployed.get("Trigger") != self.wanted["Trigger"]
+        return self.current is not None and changes_trigger and not self.abandoned_bucket
 
 
 def outputs(stack: Mapping[str, Any]) -> dict[str, str]:
-    """A stack's outputs by their keys."""
+    """A stack's outputs by key."""
     return {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])}
 
 
 def uploads_bucket(stack: Mapping[str, Any]) -> str:
-    """The bucket that a stack embeds; empty where the stack was never made, and so no bucket tells it anything."""
+    """The name of a stack's uploads bucket; empty if the stack was never created."""
     return outputs(stack).get("UploadsBucket", "")

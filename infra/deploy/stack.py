@@ -1,4 +1,4 @@
-"""`make deploy` and `make destroy`."""
+"""Deploy and delete the stack."""
 
 from collections.abc import Mapping
 
@@ -6,137 +6,142 @@ from infra.common.errors import OperatorError
 from infra.common.paths import TEMPLATE
 from infra.common.template import load
 from infra.deploy import changes
-from infra.deploy.account import Account, account, agreed, check_stack_name
+from infra.deploy.account import Account, account, check_stack_name, confirm
 from infra.deploy.checks import check
-from infra.deploy.connection import connect, disconnect, listener_of
+from infra.deploy.connection import connect, disconnect, targets_of
 from infra.deploy.plan import Plan, uploads_bucket
 
 _DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 
 
 def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: bool) -> None:
-    """Make or change the stack: show what would be done, ask, do it.
+    """Create or update the stack: show the changes, ask for confirmation, apply them.
 
     Args:
-        stack: its name.
-        image: URI in ECR; None keeps the deployed one.
-        settings: the template's parameters, where they are to differ from what they are now, or from the defaults.
+        stack: the stack's name.
+        image: URI of the image in ECR; None keeps the deployed image.
+        settings: parameters of the template; others keep their deployed or default values.
         yes: do not ask.
 
     Raises:
-        OperatorError: a setting is none of the template's, there is no image, or AWS refused something.
+        OperatorError: a parameter is unknown, there is no image, or AWS returned an error.
     """
     check_stack_name(stack)
     known = load(TEMPLATE)["Parameters"]
     if unknown := [name for name in settings if name not in known]:
-        raise OperatorError(f"no parameter of the template: {', '.join(unknown)}; it has {', '.join(known)}")
+        raise OperatorError(f"the template has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
     given = {**settings, **({"ImageUri": image} if image else {})}
     with account() as aws:
         plan = Plan(stack, changes.find_stack(aws.cloudformation, stack), given)
         check(aws, plan)
         if not _apply(aws, plan, yes=yes):
             return
-        made = changes.find_stack(aws.cloudformation, stack)
-        if made is None:
-            raise OperatorError(f"the stack {stack} is gone again")
-        for output in made["Outputs"]:
+        deployed = changes.find_stack(aws.cloudformation, stack)
+        if deployed is None:
+            raise OperatorError(f"the stack {stack} was deleted in the meantime: deploy it again")
+        for output in deployed["Outputs"]:
             print(f"\n{output.get('Description', output['OutputKey'])}\n  {output['OutputValue']}")
-        if plan.left_bucket:
-            disconnect(aws, plan.left_bucket, listener_of(aws, made))
-        if not plan.leaves_eventbridge:
-            connect(aws, made, plan.wanted, yes=yes)
+        if plan.abandoned_bucket:
+            disconnect(aws, plan.abandoned_bucket, targets_of(aws, deployed))
+        if not plan.replaces_eventbridge:
+            connect(aws, deployed, plan.wanted, yes=yes)
         if plan.may_miss_uploads:
             print(
-                f"\nFor some minutes S3 may tell nobody. `python3 -m infra backfill --stack {stack} "
-                f"s3://{uploads_bucket(made)}/{plan.wanted['KeyPrefix']}` embeds what has no result; with --dry-run it "
-                "only counts. Of what is deleted in these minutes the vectors stay."
+                "\nFor a few minutes after this change S3 may not send events. To embed uploads without a result, run "
+                f"`python3 -m infra backfill --stack {stack} "
+                f"s3://{uploads_bucket(deployed)}/{plan.wanted['KeyPrefix']}` (--dry-run only counts them). Results of "
+                "objects that are deleted in these minutes are kept."
             )
 
 
 def _apply(aws: Account, plan: Plan, *, yes: bool) -> bool:
-    """Propose, ask, do; whether the stack is as it should be now."""
-    cloudformation, stack, is_new = aws.cloudformation, plan.stack, plan.there is None
+    """Create a change set, ask, and apply it; whether the stack is up to date now."""
+    cloudformation, stack, is_new = aws.cloudformation, plan.stack, plan.current is None
     body = TEMPLATE.read_text(encoding="utf-8")
     arn, proposed = changes.propose(cloudformation, stack, body, plan.parameters(), is_new=is_new)
     if not proposed:
-        print(f"The stack {stack} in {aws.region} is as it should be.")
+        print(f"The stack {stack} in {aws.region} is up to date.")
         return True
-    print(f"The stack {stack} in {aws.region} of account {aws.id} {'would be made' if is_new else 'would change'}:")
-    print("\n".join(map(changes.shown, proposed)))
-    if plan.left_bucket:
-        print(f"The bucket {plan.left_bucket} would no longer tell it of its objects.")
-    is_agreed = False
+    print(f"The stack {stack} in {aws.region} of account {aws.id} would be {'created' if is_new else 'updated'}:")
+    print("\n".join(map(changes.format_change, proposed)))
+    if plan.abandoned_bucket:
+        print(f"The bucket {plan.abandoned_bucket} would be disconnected from the stack.")
+    is_confirmed = False
     try:
-        is_agreed = _is_agreed(aws, plan, yes=yes)
+        is_confirmed = _is_confirmed(aws, plan, yes=yes)
     finally:
-        if not is_agreed:
-            changes.forget(cloudformation, stack, arn, is_new=is_new)
-    if not is_agreed:
+        if not is_confirmed:
+            changes.discard(cloudformation, stack, arn, is_new=is_new)
+    if not is_confirmed:
         print("Nothing was changed.")
         return False
-    old = frozenset(event["EventId"] for event in changes.events(cloudformation, stack))
+    old_events = frozenset(event["EventId"] for event in changes.events(cloudformation, stack))
     cloudformation.execute_change_set(ChangeSetName=arn)
-    status = changes.await_end(cloudformation, stack, old)
+    status = changes.wait_for_completion(cloudformation, stack, old_events)
     if status not in _DONE:
-        raise OperatorError(f"the stack {stack} is {status}; the first line above that ends in a reason says why")
+        raise OperatorError(f"the stack {stack} is {status}; the first line above with a reason shows the cause")
     return True
 
 
-def _is_agreed(aws: Account, plan: Plan, *, yes: bool) -> bool:
-    """Ask; with a yes, an existing bucket tells the stack in another way before EventBridge's rule goes.
+def _is_confirmed(aws: Account, plan: Plan, *, yes: bool) -> bool:
+    """Ask for confirmation. If the update will delete EventBridge's rule, first connect the existing bucket elsewhere.
 
     Raises:
-        OperatorError: it does not, and nobody is to be asked.
+        OperatorError: the bucket could not be connected, and `yes` forbids to ask.
     """
-    if not agreed("Do that?", yes=yes):
+    if not confirm("Apply these changes?", yes=yes):
         return False
-    if plan.there is None or not plan.leaves_eventbridge or connect(aws, plan.there, plan.wanted, yes=yes):
+    if plan.current is None or not plan.replaces_eventbridge or connect(aws, plan.current, plan.wanted, yes=yes):
         return True
     if yes:
         raise OperatorError(
-            "nothing was changed: until the bucket tells the stack otherwise, it needs EventBridge's rule"
+            "nothing was changed: the bucket's notifications were not changed, so the stack still needs EventBridge's "
+            "rule; run the command without --yes, or change the notifications first"
         )
-    return agreed("Until it does, no upload is heard of. Go on?", yes=False)
+    return confirm("Uploads will not be embedded until the bucket's notifications are changed. Continue?", yes=False)
 
 
 def destroy(stack: str, *, yes: bool) -> None:
-    """Take the stack away, after a yes. Buckets and table stay, with all that is in them.
+    """Delete the stack, after confirmation. The buckets and the table are kept with their contents.
 
     Raises:
-        OperatorError: there is none, or AWS refused something.
+        OperatorError: the stack does not exist, or AWS returned an error.
     """
     check_stack_name(stack)
     with account() as aws:
-        there = changes.find_stack(aws.cloudformation, stack)
-        if there is None:
+        current = changes.find_stack(aws.cloudformation, stack)
+        if current is None:
             raise OperatorError(f"there is no stack {stack} in {aws.region} of account {aws.id}")
-        if there.get("EnableTerminationProtection"):
+        if current.get("EnableTerminationProtection"):
             raise OperatorError(
-                f"the stack {stack} is protected from that; `aws cloudformation update-termination-protection "
-                f"--no-enable-termination-protection --region {aws.region} --stack-name {stack}` lifts it"
+                f"the stack {stack} has termination protection; to disable it, run `aws cloudformation "
+                "update-termination-protection --no-enable-termination-protection "
+                f"--region {aws.region} --stack-name {stack}`"
             )
-        kept = _kept(aws, stack)
+        retained = _retained(aws, stack)
         print(f"The stack {stack} in {aws.region} of account {aws.id} would be deleted.")
-        print("These stay, with all that is in them, until you delete them yourself:")
-        print("\n".join(f"  {line}" for line in kept) or "  (nothing)")
-        if not agreed("Delete the stack?", yes=yes):
+        print("These resources are kept with their contents until you delete them yourself:")
+        print("\n".join(f"  {line}" for line in retained) or "  (none)")
+        if not confirm("Delete the stack?", yes=yes):
             print("Nothing was changed.")
             return
-        old = frozenset(event["EventId"] for event in changes.events(aws.cloudformation, stack))
+        old_events = frozenset(event["EventId"] for event in changes.events(aws.cloudformation, stack))
         aws.cloudformation.delete_stack(StackName=stack)
-        status = changes.await_end(aws.cloudformation, there["StackId"], old)
+        status = changes.wait_for_completion(aws.cloudformation, current["StackId"], old_events)
         if status != "DELETE_COMPLETE":
-            raise OperatorError(f"the stack {stack} is {status}; the lines above say why")
-        if bucket := uploads_bucket(there):
-            disconnect(aws, bucket, listener_of(aws, there))
+            raise OperatorError(f"the stack {stack} is {status}; the lines above show the cause")
+        if bucket := uploads_bucket(current):
+            disconnect(aws, bucket, targets_of(aws, current))
 
 
-def _kept(aws: Account, stack: str) -> list[str]:
-    """What the template retains, as far as it was made."""
+def _retained(aws: Account, stack: str) -> list[str]:
+    """The stack's resources that the template retains when the stack is deleted."""
     retained = {
         name for name, one in load(TEMPLATE)["Resources"].items() if str(one.get("DeletionPolicy")).startswith("Retain")
     }
-    made = aws.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
+    resources = aws.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
     return [
-        f"{one['ResourceType']:<22} {one['PhysicalResourceId']}" for one in made if one["LogicalResourceId"] in retained
+        f"{one['ResourceType']:<22} {one['PhysicalResourceId']}"
+        for one in resources
+        if one["LogicalResourceId"] in retained
     ]

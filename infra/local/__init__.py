@@ -1,1 +1,1 @@
-"""The local AWS: started on loopback, given the very template of the cloud, fed with photos."""
+"""The local AWS: start it on loopback, deploy infra/template.yaml to it, upload photos."""

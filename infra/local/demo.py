@@ -1,4 +1,4 @@
-"""The main job on this machine: photos in, vectors out, a table at the end."""
+"""The demo: upload photos to a local AWS, wait for their vectors, print a table."""
 
 import time
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from infra.local.images import collect, samples
 from infra.local.outcomes import check_function, upload_and_await
 from infra.local.progress import progress
 from infra.local.server import local_aws
-from infra.local.stack import SWAPPED, deploy
+from infra.local.stack import DEPLOYED, deploy
 
 RESULTS = DEMO / "results.jsonl"
 
@@ -28,20 +28,20 @@ def demo(images: Path | None, model: str) -> None:
     """Upload images to a local AWS, wait for every outcome, print them and write `build/demo/results.jsonl`.
 
     Args:
-        images: a folder; None takes the sample photos.
-        model: a manifest's name or a bundle's directory.
+        images: a directory; None for the sample photos.
+        model: name of a manifest, or a bundle's directory.
 
     Raises:
-        OperatorError: it cannot be done, or some image gets no outcome.
+        OperatorError: a step fails, or an image gets no outcome in time.
     """
     console = _console()
     uploads = samples() if images is None else collect(images)
     bundle = bundle_for(model)
-    RESULTS.unlink(missing_ok=True)  # an older run's would pass for this one's
+    RESULTS.unlink(missing_ok=True)  # an older run's results could be mistaken for this run's
     with local_aws(DEMO / "aws.log") as aws:
-        console.print(f"A local AWS is running at {aws.endpoint}; its log: {shown(aws.log)}")
+        console.print(f"The local AWS is running at {aws.endpoint}; log: {shown(aws.log)}")
         stack = deploy(aws, bundle)
-        console.print(SWAPPED.format(names=", ".join(stack.swapped)))
+        console.print(DEPLOYED.format(names=", ".join(stack.swapped)))
         check_function(aws, stack)
         started = time.perf_counter()
         with progress(console, len(uploads)) as watch:
@@ -64,12 +64,12 @@ def _print_summary(console: Console, items: Sequence[Item], seconds: float) -> N
         f"{len(items)} images, {report.counts(items)}: {seconds:.1f} s from the first upload to the last outcome, "
         f"{len(items) / seconds:.1f} images/s"
     )
-    console.print(f"Every item, with its vector, is a line of {shown(RESULTS)}; this local AWS has stopped.")
-    console.print("To upload and read by hand: `make up`, and then the commands that it prints.")
+    console.print(f"Wrote every item with its vector to {shown(RESULTS)}, one per line. The local AWS has stopped.")
+    console.print("To upload and query images yourself, run `make up` and try the commands that it prints.")
 
 
 def _milliseconds(stack: Stack, items: Sequence[Item]) -> dict[str, float]:
-    """The function's own time for each item, from the result JSON that the item names."""
+    """The function's processing time for each item, from the item's result JSON."""
     with ThreadPoolExecutor(4) as executor:
         totals = executor.map(lambda item: _total(stack, item["result"]), items)
         return {item["source"]: total for item, total in zip(items, totals, strict=True)}

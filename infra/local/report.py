@@ -1,4 +1,4 @@
-"""What the demo prints and writes of its outcomes. Pure, but for `write_jsonl`."""
+"""The demo's output: a table of outcomes and `results.jsonl`. Pure, except `write_jsonl`."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ _NONE = "—"
 
 
 def write_jsonl(items: Sequence[Item], path: Path) -> None:
-    """One item a line, as JSON; `embedding` is a list of floats. The file appears whole or not at all."""
+    """Write items as JSON, one per line, with `embedding` as a list of floats. The file is replaced atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
     with atomic_write(path) as file:
@@ -26,7 +26,7 @@ def write_jsonl(items: Sequence[Item], path: Path) -> None:
 
 
 def shown_rows(items: Sequence[Item]) -> list[Item]:
-    """The items that get a row of their own: all of a few, the ends of many."""
+    """The items to show as rows: all, or if there are many the first and last ones."""
     if len(items) <= _ALL_ROWS_UP_TO:
         return list(items)
     return [*items[:_FIRST], *items[-_LAST:]]
@@ -39,19 +39,19 @@ def table(
 
     Args:
         items: plain items, sorted by `source`.
-        prefix: what every `source` starts with; the file's name is the rest.
-        milliseconds: `source` to the function's time for it.
-        near: `source` to its nearest neighbour's and their cosine.
+        prefix: common prefix of every `source`; the rest is the file's name.
+        milliseconds: `source` to the function's processing time.
+        near: `source` to the nearest neighbour's `source` and their cosine similarity.
     """
-    made = Table(header_style="bold", pad_edge=False)
+    outcomes = Table(header_style="bold", pad_edge=False)
     for name in ("file", "status", "dim", "ms", "nearest neighbour"):
-        made.add_column(name, justify="right" if name in {"dim", "ms"} else "left", overflow="fold")
+        outcomes.add_column(name, justify="right" if name in {"dim", "ms"} else "left", overflow="fold")
     rows = shown_rows(items)
     for number, item in enumerate(rows):
         if number == _FIRST and len(rows) < len(items):
-            made.add_row(Text(f"… {len(items) - len(rows)} more …", style="dim"))
-        made.add_row(*_cells(item, prefix, milliseconds, near))
-    return made
+            outcomes.add_row(Text(f"… {len(items) - len(rows)} more …", style="dim"))
+        outcomes.add_row(*_cells(item, prefix, milliseconds, near))
+    return outcomes
 
 
 def _cells(
@@ -73,6 +73,6 @@ def _cells(
 
 
 def counts(items: Sequence[Item]) -> str:
-    """How many of each outcome, such as `3 success, 1 unsupported_format`."""
+    """The number of items by outcome, such as `3 success, 1 unsupported_format`."""
     tally = Counter(item.get("error_code", item["status"]) for item in items)
     return ", ".join(f"{number} {status}" for status, number in tally.most_common())

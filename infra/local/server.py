@@ -1,4 +1,4 @@
-"""Start and stop the local AWS: one server on loopback, in a process group of its own."""
+"""Start and stop the local AWS: one server on loopback, in its own process group."""
 
 import os
 import shutil
@@ -22,11 +22,10 @@ from infra.common.signals import uninterrupted
 
 HOST = "127.0.0.1"
 
-
 _START_SECONDS = 60.0
-# Said once while a stack is made, before its numbers are mended (see infra/local/stack.py).
+# Logged once while a stack is created, before `_fix_numbers` in infra/local/stack.py.
 _HARMLESS = "ESM SQS poller error: '>='"
-_KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True)
@@ -34,9 +33,9 @@ class LocalAws:
     """A running local AWS.
 
     Attributes:
-        endpoint: its one URL, for every service.
-        log: what it and the function print.
-        pid: its process, which leads the group of all that it starts.
+        endpoint: URL of every service.
+        log: output of the server and the function.
+        pid: the server process, which leads the process group of everything that it starts.
     """
 
     endpoint: str
@@ -44,23 +43,23 @@ class LocalAws:
     pid: int
 
     def check_alive(self) -> None:
-        """Raise OperatorError when it has ended by itself."""
-        options = os.WEXITED | os.WNOHANG | os.WNOWAIT  # look, but leave the process id taken until it is stopped
+        """Raise OperatorError if the server has ended unexpectedly."""
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT  # do not reap the process, so that its id stays reserved
         if os.waitid(os.P_PID, self.pid, options) is not None:
-            raise self.failure("the local AWS ended by itself")
+            raise self.failure("the local AWS ended unexpectedly")
 
-    def failure(self, what: str) -> OperatorError:
-        """An error of one line that carries the log's last telling line, and the log's place."""
-        said = last_problem(self.log)
-        return OperatorError(f"{what}{f'; last problem: {said}' if said else ''}; its log: {shown(self.log)}")
+    def failure(self, message: str) -> OperatorError:
+        """An error of one line with the last error in the log and the log's path."""
+        problem = last_problem(self.log)
+        return OperatorError(f"{message}{f'; last error: {problem}' if problem else ''}; log: {shown(self.log)}")
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What makes the endpoint speak TLS.
+    """A TLS certificate for the endpoint.
 
     Attributes:
-        authority: PEM file that vouches for it; clients find it in AWS_CA_BUNDLE, which is for the caller to set.
+        authority: PEM file of the certificate authority; the caller sets AWS_CA_BUNDLE to it for clients.
         server: PEM file of a key and a certificate for 127.0.0.1.
     """
 
@@ -72,30 +71,30 @@ class Certificate:
 def local_aws(
     log: Path, port: int = 0, *, enforce_iam: bool = False, certificate: Certificate | None = None
 ) -> Iterator[LocalAws]:
-    """Run a local AWS while inside; nothing of it is left outside, however this process ends.
+    """Run a local AWS for the duration of the block. No process or scratch file remains, however this process ends.
 
     Args:
-        log: file for its output; the folder is made, and its scratch files live next to it.
-        port: where to listen on 127.0.0.1; 0 takes a free one.
-        enforce_iam: check every call against its caller's policies, instead of allowing all. The template denies
-            what comes without TLS, so that wants a certificate, too.
-        certificate: speak TLS, with this one.
+        log: file for its output. Its folder is created if needed, and also contains the scratch files.
+        port: port on 127.0.0.1; 0 for a free one.
+        enforce_iam: check every call against the caller's policies instead of allowing all calls. The template denies
+            calls without TLS, so this needs a certificate.
+        certificate: serve TLS with this certificate.
 
     Raises:
-        OperatorError: the port is taken, or it does not start.
+        OperatorError: the port is in use, or the server does not start.
     """
     with _listen(port) as listener:
         log.parent.mkdir(parents=True, exist_ok=True)
-        # Not in /tmp: the function's bootstrap runs from here, and /tmp is often mounted noexec.
+        # Not in /tmp, which is often mounted noexec: the function's bootstrap runs from here.
         scratch = Path(tempfile.mkdtemp(dir=log.parent, prefix=".aws-"))
         endpoint = f"{'https' if certificate else 'http'}://{HOST}:{listener.getsockname()[1]}"
         process: subprocess.Popen[bytes] | None = None
         try:
             environment = _environment(scratch, endpoint) | {"AUTH": str(enforce_iam).lower()}
             if certificate:
-                environment["AWS_CA_BUNDLE"] = str(certificate.authority)  # the function trusts it
+                environment["AWS_CA_BUNDLE"] = str(certificate.authority)  # for the function
             process = _start(listener, scratch, environment, log, certificate)
-            listener.close()  # the child's copy is the only one now: no child, no answer
+            listener.close()  # only the child has the socket now: if the child ends, connections are refused
             aws = LocalAws(endpoint, log, process.pid)
             _await_ready(aws, certificate)
             yield aws
@@ -107,7 +106,7 @@ def local_aws(
 
 
 def _listen(port: int) -> socket.socket:
-    """A socket bound before anything is started: a taken port shows at once, and a free one cannot be lost."""
+    """Bind the socket before anything starts: a port in use is found at once, and a free port stays reserved."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -116,8 +115,8 @@ def _listen(port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise OperatorError(
-            f"cannot listen on {HOST}:{port} ({error.strerror}): stop what uses that port, or choose another one "
-            "with --port N (make up PORT=N), or none for a free one"
+            f"cannot listen on {HOST}:{port} ({error.strerror}): stop the program that uses the port, choose another "
+            "port with --port N (make up PORT=N), or omit it for a free port"
         ) from None
     return listener
 
@@ -132,18 +131,18 @@ def _start(
             [sys.executable, "-m", "infra.local.process", str(descriptor), str(scratch), *secured],
             cwd=ROOT,
             env=environment,
-            stdin=subprocess.PIPE,  # held open as long as this process lives; see the guard
+            stdin=subprocess.PIPE,  # stays open while this process lives; see infra/local/process.py
             stdout=output,
             stderr=subprocess.STDOUT,
             pass_fds=[descriptor],
-            start_new_session=True,  # a terminal's Ctrl-C is for this process to handle
+            start_new_session=True,  # so that Ctrl-C reaches this process only
         )
 
 
 def _environment(scratch: Path, endpoint: str) -> dict[str, str]:
-    """All that the server and the function's workers get to see: nothing of the user's AWS settings."""
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    return kept | {
+    """The environment of the server and the function's workers, without the user's AWS settings."""
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return inherited | {
         "HOME": str(scratch),
         "TMPDIR": str(scratch),
         "STATE_DIR": str(scratch),
@@ -154,22 +153,22 @@ def _environment(scratch: Path, endpoint: str) -> dict[str, str]:
         "MINISTACK_REGION": REGION,
         "GATEWAY_PORT": endpoint.rpartition(":")[2],
         "LOG_LEVEL": "INFO",
-        "AWS_ENDPOINT_URL": endpoint,  # where the function finds S3 and DynamoDB
+        "AWS_ENDPOINT_URL": endpoint,  # the function's endpoint for S3 and DynamoDB
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
         "AWS_DEFAULT_REGION": REGION,
-        "DOCKER_HOST": f"unix://{scratch}/no-docker.sock",  # or it would tidy up containers that are not ours
-        "IOT_MTLS_ENABLED": "0",  # or it would listen on 0.0.0.0:8883
+        "DOCKER_HOST": f"unix://{scratch}/no-docker.sock",  # prevents it from removing containers of other programs
+        "IOT_MTLS_ENABLED": "0",  # prevents it from listening on 0.0.0.0:8883
         "SFTP_ENABLED": "0",
     }
 
 
 def _await_ready(aws: LocalAws, certificate: Certificate | None) -> None:
-    """Ask for its health once: the socket queues the question until the server takes it."""
-    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]  # no proxy knows this loopback
+    """Send one health request: the listening socket queues it until the server accepts connections."""
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]  # loopback needs no proxy
     if certificate:
-        trusting = ssl.create_default_context(cafile=certificate.authority)
-        handlers.append(urllib.request.HTTPSHandler(context=trusting))
+        context = ssl.create_default_context(cafile=certificate.authority)
+        handlers.append(urllib.request.HTTPSHandler(context=context))
     opener = urllib.request.build_opener(*handlers)
     try:
         with opener.open(f"{aws.endpoint}/_ministack/health", timeout=_START_SECONDS) as answer:
@@ -179,7 +178,7 @@ def _await_ready(aws: LocalAws, certificate: Certificate | None) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # macOS says EPERM of a group of zombies
+    with suppress(ProcessLookupError, PermissionError):  # macOS raises EPERM for a group of zombies
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     if process.stdin:
@@ -187,7 +186,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder that a process killed just now may have been writing to."""
+    """Delete a folder, with retries, because processes that were just killed may still write to it."""
     for _ in range(20):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
@@ -196,11 +195,11 @@ def _remove(folder: Path) -> None:
 
 
 def last_problem(log: Path) -> str:
-    """The last line of a log that tells of an error, else its last line; empty when there is none."""
+    """The last error or warning in a log, else its last line; empty if there is none."""
     try:
         lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:
         return ""
     lines = [line for line in lines if line and _HARMLESS not in line]
-    telling = [line for line in lines if "ERROR" in line or "WARNING" in line or "Error" in line]
-    return (telling or lines or [""])[-1][:300]
+    problems = [line for line in lines if "ERROR" in line or "WARNING" in line or "Error" in line]
+    return (problems or lines or [""])[-1][:300]

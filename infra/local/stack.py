@@ -1,4 +1,4 @@
-"""Deploy the template to a local AWS; find what it made."""
+"""Deploy the template to a local AWS, and verify what was created."""
 
 import json
 import time
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 STACK_NAME = "dropvec"
 ARTIFACTS_BUCKET = "dropvec-artifacts"
-SWAPPED = (
-    "Deployed infra/template.yaml as it is, but for one swap: {names} runs from a zip, not from a container image "
-    "(that needs Docker); it is the same handler under the same runtime client."
+DEPLOYED = (
+    "Deployed infra/template.yaml with one difference: {names} runs from a zip file, because a container image needs "
+    "Docker. The handler and the runtime client are the same."
 )
 
-# Two workers keep a small machine's processors busy; the template's own default is for the cloud.
-PARAMETERS = {"ImageUri": "swapped-for-a-zip", "MaximumConcurrency": "2"}
+# Two workers are enough to use the processors of a small machine.
+PARAMETERS = {"ImageUri": "replaced-by-a-zip", "MaximumConcurrency": "2"}
 
 _DEPLOY_SECONDS = 60.0
-# What a bucket may have others told by.
-_TOLD = {"QueueConfigurations", "LambdaFunctionConfigurations", "EventBridgeConfiguration"}
+# The parts of a bucket's notification configuration that send events.
+_NOTIFICATIONS = {"QueueConfigurations", "LambdaFunctionConfigurations", "EventBridgeConfiguration"}
 
 
 def deploy(
@@ -41,17 +41,17 @@ def deploy(
     path: Path = TEMPLATE,
     parameters: Mapping[str, str] | None = None,
 ) -> Stack:
-    """Deploy a template, with the function as a zip, through CloudFormation.
+    """Deploy a template through CloudFormation, with the function as a zip file.
 
     Args:
-        aws: where to.
-        bundle: the model bundle that the function loads.
-        package: the function's package.
+        aws: the local AWS.
+        bundle: the function's model bundle.
+        package: the function's Python package.
         path: the template.
-        parameters: the template's, where they are not to be its defaults.
+        parameters: parameters of the template that differ from the defaults.
 
     Raises:
-        OperatorError: the local AWS refused it, or said that it is done and is not.
+        OperatorError: the local AWS returned an error, or reported success and created only a part.
     """
     code = template.ZipCode(ARTIFACTS_BUCKET, "function.zip", ENTRY_POINT)
     body, swapped = template.with_zip_functions(template.load(path), code)
@@ -71,12 +71,12 @@ def deploy(
             dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
             swapped=tuple(swapped),
         )
-        _mend_numbers(stack)
-        _check_made(stack, is_told=not (parameters or {}).get("ExistingBucket"))
+        _fix_numbers(stack)
+        _check_resources(stack, owns_uploads=not (parameters or {}).get("ExistingBucket"))
     except (ClientError, BotoCoreError) as error:
         raise aws.failure(f"could not deploy {path.name}: {error}") from None
     except LookupError as error:
-        raise aws.failure(f"{path.name} is deployed, but the local AWS did not make {error}") from None
+        raise aws.failure(f"{path.name} is deployed, but the local AWS did not create {error}") from None
     return stack
 
 
@@ -90,11 +90,11 @@ def _create(aws: LocalAws, body: template.Template, parameters: Mapping[str, str
     )
     deadline = time.monotonic() + _DEPLOY_SECONDS
     while True:
-        (made,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
-        if made["StackStatus"] == "CREATE_COMPLETE":
-            return {output["OutputKey"]: output["OutputValue"] for output in made["Outputs"]}
-        if made["StackStatus"] != "CREATE_IN_PROGRESS" or time.monotonic() > deadline:
-            raise aws.failure(f"the stack is {made['StackStatus']}: {_first_failure(cloudformation)}")
+        (stack,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
+        if stack["StackStatus"] == "CREATE_COMPLETE":
+            return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        if stack["StackStatus"] != "CREATE_IN_PROGRESS" or time.monotonic() > deadline:
+            raise aws.failure(f"the stack is {stack['StackStatus']}: {_first_failure(cloudformation)}")
         time.sleep(0.05)
 
 
@@ -102,45 +102,45 @@ def _first_failure(cloudformation: "CloudFormationClient") -> str:
     events = cloudformation.describe_stack_events(StackName=STACK_NAME)["StackEvents"]
     failed = [event for event in events if event.get("ResourceStatus", "").endswith("FAILED")]
     if not failed:
-        return "no resource says why"
+        return "no resource has failed"
     first = min(failed, key=lambda event: event["Timestamp"])
     return f"{first.get('LogicalResourceId')}: {first.get('ResourceStatusReason', 'no reason given')}"
 
 
-def _mend_numbers(stack: Stack) -> None:
-    """Set the mapping's concurrency again, as a number.
+def _fix_numbers(stack: Stack) -> None:
+    """Set the event source mapping's concurrency again, as a number.
 
-    This emulator's CloudFormation hands on a `Number` parameter as the text that it came as; its poller then
-    cannot compare it, and takes nothing from the queue.
+    The emulator's CloudFormation passes a `Number` parameter on as a string. Its poller then fails to compare it, and
+    receives nothing from the queue.
     """
     for mapping in stack.lambda_.list_event_source_mappings(FunctionName=stack.function)["EventSourceMappings"]:
         limit = int(mapping["ScalingConfig"]["MaximumConcurrency"])
         stack.lambda_.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": limit})
 
 
-def _check_made(stack: Stack, *, is_told: bool) -> None:
-    """Look at what the uploads travel through: an emulator may call a stack complete and leave a part out.
+def _check_resources(stack: Stack, *, owns_uploads: bool) -> None:
+    """Check the resources that uploads depend on: an emulator may report CREATE_COMPLETE and omit some.
 
     Args:
-        stack: it.
-        is_told: whether the stack has the bucket tell it of uploads; of an existing one its owner does.
+        stack: the stack.
+        owns_uploads: whether the stack configures the uploads bucket's notifications; an existing bucket's owner does.
 
     Raises:
-        LookupError: names what is missing.
+        LookupError: its text names what is missing.
     """
     stack.s3.head_bucket(Bucket=stack.results_bucket)
     stack.dynamodb.describe_table(TableName=stack.table)
     stack.lambda_.get_function(FunctionName=stack.function)
     stack.sqs.get_queue_attributes(QueueUrl=stack.dead_letter_queue_url)
-    told: dict[str, Any] = dict(stack.s3.get_bucket_notification_configuration(Bucket=stack.uploads_bucket))
+    notifications: dict[str, Any] = dict(stack.s3.get_bucket_notification_configuration(Bucket=stack.uploads_bucket))
     queue = stack.sqs.get_queue_attributes(QueueUrl=stack.queue_url, AttributeNames=["All"])["Attributes"]
     mappings = stack.lambda_.list_event_source_mappings(FunctionName=stack.function)["EventSourceMappings"]
-    mapped = [mapping.get("FunctionResponseTypes") for mapping in mappings]
-    made = {
-        "the bucket's notifications": not is_told or told.keys() & _TOLD,
-        "the queue's dead-letter queue": queue.get("RedrivePolicy"),
-        "the event source mapping with partial batch responses": mapped == [["ReportBatchItemFailures"]],
+    response_types = [mapping.get("FunctionResponseTypes") for mapping in mappings]
+    created = {
+        "the bucket's notifications": not owns_uploads or notifications.keys() & _NOTIFICATIONS,
+        "the queue's redrive policy": queue.get("RedrivePolicy"),
+        "the event source mapping with partial batch responses": response_types == [["ReportBatchItemFailures"]],
     }
-    for what, there in made.items():
-        if not there:
-            raise LookupError(what)
+    for name, exists in created.items():
+        if not exists:
+            raise LookupError(name)

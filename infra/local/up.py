@@ -1,4 +1,4 @@
-"""The local AWS, left running to try things on; and a direct invocation of it from another terminal."""
+"""Run the local AWS until it is stopped, and invoke its function from another terminal."""
 
 import shlex
 import sys
@@ -19,24 +19,24 @@ from infra.common.signals import Terminated
 from infra.local.images import samples
 from infra.local.outcomes import check_function
 from infra.local.server import LocalAws, local_aws
-from infra.local.stack import SWAPPED, deploy
+from infra.local.stack import DEPLOYED, deploy
 
-EXAMPLE_ACCOUNT = b"123456789012"  # AWS's own, in documentation
+EXAMPLE_ACCOUNT = b"123456789012"  # the account in AWS's documentation and in events/
 
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
 def up(port: int, model: str) -> None:
-    """Run the local AWS with the stack on it until Ctrl-C or SIGTERM, which are its proper end.
+    """Run the local AWS with the deployed stack until Ctrl-C or SIGTERM.
 
     Args:
-        port: on 127.0.0.1; 0 takes a free one.
-        model: a manifest's name or a bundle's directory.
+        port: port on 127.0.0.1; 0 for a free one.
+        model: name of a manifest, or a bundle's directory.
 
     Raises:
-        OperatorError: the port is taken, it cannot be deployed, or it ends by itself.
+        OperatorError: the port is in use, the deployment fails, or the local AWS ends unexpectedly.
     """
-    _refuse_a_second_one()
+    _check_not_running()
     bundle = bundle_for(model)
     with local_aws(UP / "aws.log", port) as aws:
         stack = deploy(aws, bundle)
@@ -47,7 +47,7 @@ def up(port: int, model: str) -> None:
             print(text, flush=True)
             while True:
                 aws.check_alive()
-                time.sleep(_LOOK_SECONDS)
+                time.sleep(_POLL_SECONDS)
         except (KeyboardInterrupt, Terminated):
             print("\nStopping the local AWS.", flush=True)
         finally:
@@ -60,14 +60,16 @@ def _publish(stack: Stack) -> None:
         file.write(stack.to_json().encode())
 
 
-def _refuse_a_second_one() -> None:
-    """Two would share one log, and `invoke` could reach only one of them."""
+def _check_not_running() -> None:
+    """Refuse to start a second one: both would write to the same log, and `invoke` could reach only one."""
     try:
         stack = Stack.from_json(STACK_FILE.read_text(encoding="utf-8"))
         stack.lambda_.list_functions()
     except (OSError, ValueError, KeyError, TypeError, BotoCoreError, ClientError):
-        return  # none, or one that has crashed
-    raise OperatorError(f"a local AWS of this folder is running at {stack.endpoint}: use it, or stop it with Ctrl-C")
+        return  # no file, or the file of a crashed one
+    raise OperatorError(
+        f"the local AWS of this folder is already running at {stack.endpoint}: use it, or stop it with Ctrl-C"
+    )
 
 
 def _help(aws: LocalAws, stack: Stack) -> str:
@@ -76,15 +78,15 @@ def _help(aws: LocalAws, stack: Stack) -> str:
     item_key = orjson.dumps({"source": {"S": stack.source(key)}}).decode()
     request = orjson.dumps({"input_paths": [stack.source(key)]}).decode()
     return f"""\
-A local AWS is running at {stack.endpoint} until Ctrl-C; its log: {shown(aws.log)}
-{SWAPPED.format(names=", ".join(stack.swapped))}
+The local AWS is running at {stack.endpoint} until Ctrl-C; log: {shown(aws.log)}
+{DEPLOYED.format(names=", ".join(stack.swapped))}
 
   uploads bucket   {stack.uploads_bucket}
   results bucket   {stack.results_bucket}
   table            {stack.table}
   function         {stack.function}
 
-To try in another terminal:
+Commands to try in another terminal:
 
   export AWS_ENDPOINT_URL={stack.endpoint} AWS_DEFAULT_REGION={stack.region}
   export AWS_ACCESS_KEY_ID={ACCESS_KEY} AWS_SECRET_ACCESS_KEY={ACCESS_KEY}
@@ -94,14 +96,15 @@ To try in another terminal:
   echo {shlex.quote(request)} |
     aws lambda invoke --function-name {stack.function} --payload fileb:///dev/stdin /dev/stdout
 
-or, without the aws command: make invoke EVENT=FILE.json
+Without the aws command:
 
-  python3 -m infra status --local    (so too: failures, redrive, get, export, backfill)
+  make invoke EVENT=FILE.json
+  python3 -m infra status --local    (also: failures, redrive, get, export, backfill)
 """
 
 
 def _photo() -> Path:
-    """A photo to try with; a made-up name when the samples cannot be had."""
+    """A sample photo; an example name if the samples cannot be downloaded."""
     try:
         return next(upload.path for upload in samples() if upload.key == "chelsea.png")
     except OperatorError:
@@ -109,12 +112,12 @@ def _photo() -> Path:
 
 
 def invoke(event: str) -> None:
-    """Invoke the running stack's function directly, and print its answer as JSON.
+    """Invoke the running stack's function, and print its response as JSON.
 
-    The account of the example events becomes the local one, so that they name the local buckets.
+    The account number in the example events is replaced by the local one, so that they name the local buckets.
 
     Args:
-        event: a JSON file; `-` reads standard input.
+        event: a JSON file; `-` for standard input.
 
     Raises:
         OperatorError: the file is not JSON, nothing is running, or the function failed.
@@ -125,24 +128,24 @@ def invoke(event: str) -> None:
     try:
         local = orjson.dumps(payload).replace(EXAMPLE_ACCOUNT, account.encode())
         answer = stack.lambda_.invoke(FunctionName=stack.function, Payload=local)
-        said: Any = orjson.loads(answer["Payload"].read() or b"null")
+        response: Any = orjson.loads(answer["Payload"].read() or b"null")
     except (ClientError, BotoCoreError) as error:
         raise OperatorError(
-            f"could not invoke the function at {stack.endpoint} ({error}): is `make up` running?"
+            f"cannot invoke the function at {stack.endpoint} ({error}): check that `make up` is running"
         ) from None
     if answer.get("FunctionError"):
-        detail = said.get("errorMessage", said) if isinstance(said, dict) else said
+        detail = response.get("errorMessage", response) if isinstance(response, dict) else response
         raise OperatorError(f"the function failed: {detail}")
-    print(orjson.dumps(said, option=orjson.OPT_INDENT_2).decode())
+    print(orjson.dumps(response, option=orjson.OPT_INDENT_2).decode())
 
 
 def _payload(event: str) -> object:
     if not event:
-        raise OperatorError("no event given: name a JSON file (make invoke EVENT=events/FILE.json)")
+        raise OperatorError("no event given: pass a JSON file (make invoke EVENT=events/FILE.json)")
     try:
         text = sys.stdin.buffer.read() if event == "-" else Path(event).read_bytes()
     except OSError as error:
-        raise OperatorError(f"cannot read {event}: {error.strerror}: name a JSON file with an event") from None
+        raise OperatorError(f"cannot read {event} ({error.strerror}): pass a JSON file with an event") from None
     try:
         payload: object = orjson.loads(text)
     except orjson.JSONDecodeError as error:

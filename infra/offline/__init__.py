@@ -1,1 +1,1 @@
-"""Commands that need no AWS."""
+"""Commands that work without AWS."""

@@ -1,4 +1,4 @@
-"""A bundle on this machine, without AWS: files and texts to vectors, and the cosine of two of them."""
+"""Embed files and texts with a bundle on this machine, without AWS; compare two vectors."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -25,50 +25,51 @@ TEXT_PREFIX = "text:"
 
 
 def embed(files: Sequence[Path], texts: Sequence[str], model: str, *, normalize: bool) -> None:
-    """Print a JSON line for each file and text: an entry as in a direct response, with the model and its fingerprints.
+    """Print a JSON line for each file and text: an entry of a direct response, with the model and its fingerprints.
 
     Args:
-        files: images.
+        files: image files.
         texts: texts.
-        model: a manifest's name or a bundle's directory.
+        model: name of a manifest, or a bundle's directory.
         normalize: whether to scale vectors to length 1.
 
     Raises:
-        OperatorError: there is no such bundle or no text tower, nothing to embed, or something could not be embedded
-            (all else was).
+        OperatorError: there is no such bundle, it has no text tower, there is nothing to embed, or some inputs could
+            not be embedded (the others were).
     """
     if not files and not texts:
-        raise OperatorError("nothing to embed: name image files, or give a --text")
-    local = Local.load(model)
+        raise OperatorError("nothing to embed: give image files, or texts with --text")
+    embedder = LocalEmbedder.load(model)
     failed = 0
-    for entry in local.entries(files, texts, normalize=normalize):
+    for entry in embedder.entries(files, texts, normalize=normalize):
         failed += entry["status"] == "error"
-        # As bytes: JSON is UTF-8 whatever the terminal's language is.
+        # Bytes, because JSON is UTF-8 whatever the terminal's encoding is.
         sys.stdout.buffer.write(orjson.dumps(entry, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
     if failed:
         sys.stdout.flush()
-        raise OperatorError(f"{failed} of {len(files) + len(texts)} could not be embedded; their lines say why")
+        total = len(files) + len(texts)
+        raise OperatorError(f"{failed} of {total} could not be embedded; see `error` in their lines")
 
 
-def compare(one: str, other: str, model: str) -> None:
-    """Print the cosine of two images, or of an image and a text.
+def compare(first: str, second: str, model: str) -> None:
+    """Print the cosine similarity of two images, or of an image and a text.
 
     Raises:
         OperatorError: one of them cannot be embedded.
     """
-    local = Local.load(model)
-    print(f"{cosine_of(local.vector(one), local.vector(other)):.6f}")
+    embedder = LocalEmbedder.load(model)
+    print(f"{cosine_of(embedder.vector(first), embedder.vector(second)):.6f}")
 
 
 @dataclass
-class Local:
+class LocalEmbedder:
     """A bundle loaded on this machine."""
 
     encoder: Encoder
 
     @classmethod
-    def load(cls, model: str) -> "Local":
-        """Load a bundle; a shipped model is baked first where it must be."""
+    def load(cls, model: str) -> "LocalEmbedder":
+        """Load a bundle; a shipped model is baked first if needed."""
         try:
             return cls(load_encoder(bundle_for(model)))
         except DropvecError as error:
@@ -79,7 +80,7 @@ class Local:
         """The text tower.
 
         Raises:
-            OperatorError: there is none, or it does not load.
+            OperatorError: the bundle has none, or it does not load.
         """
         try:
             return load_text_tower(self.encoder)
@@ -87,22 +88,22 @@ class Local:
             raise OperatorError(str(error)) from None
 
     def entries(self, files: Sequence[Path], texts: Sequence[str], *, normalize: bool) -> Iterator[dict[str, Any]]:
-        """Embed one after the other, each as an entry of a direct response that also names the model."""
+        """Embed files and texts one by one, each as an entry of a direct response with the model's name."""
         model = {"model": self.encoder.spec.name, "fingerprint": self.encoder.spec.fingerprint}
-        # A model without a text tower is told before anything is printed.
+        # Raises for a model without a text tower before anything is printed.
         tower = {"text_fingerprint": self.texts.spec.fingerprint} if texts else {}
         for path in files:
-            yield _entry(str(path), self._picture(path), normalize=normalize) | model
+            yield _entry(str(path), self._image(path), normalize=normalize) | model
         for text in texts:
             yield _entry(text, self._text(text), normalize=normalize) | model | tower
 
-    def vector(self, thing: str) -> Vector:
-        """The vector of a file, or of a text that follows `text:`."""
-        is_text = thing.startswith(TEXT_PREFIX)
-        found = self._text(thing.removeprefix(TEXT_PREFIX)) if is_text else self._picture(Path(thing))
-        if isinstance(found, DropvecError):
-            raise OperatorError(f"{thing}: {found}")
-        return found.vector
+    def vector(self, argument: str) -> Vector:
+        """The vector of a file, or of a text if the argument starts with `text:`."""
+        is_text = argument.startswith(TEXT_PREFIX)
+        result = self._text(argument.removeprefix(TEXT_PREFIX)) if is_text else self._image(Path(argument))
+        if isinstance(result, DropvecError):
+            raise OperatorError(f"{argument}: {result}")
+        return result.vector
 
     def _text(self, text: str) -> Embedding | DropvecError:
         encoder = self.texts
@@ -111,7 +112,7 @@ class Local:
         except DropvecError as error:
             return error
 
-    def _picture(self, path: Path) -> Embedding | DropvecError:
+    def _image(self, path: Path) -> Embedding | DropvecError:
         try:
             data = path.read_bytes()
             check_size(len(data), MAX_IMAGE_BYTES)
@@ -119,14 +120,14 @@ class Local:
         except DropvecError as error:
             return error
         except OSError as error:
-            return MissingObjectError(f"cannot read it: {error.strerror}")
+            return MissingObjectError(f"cannot read the file: {error.strerror}")
 
 
-def _entry(name: str, found: Embedding | DropvecError, *, normalize: bool) -> dict[str, Any]:
-    wanted = found.normalize() if normalize and isinstance(found, Embedding) else found
-    return file_entry(_readable(name), wanted)
+def _entry(name: str, result: Embedding | DropvecError, *, normalize: bool) -> dict[str, Any]:
+    normalized = result.normalize() if normalize and isinstance(result, Embedding) else result
+    return file_entry(_as_utf8(name), normalized)
 
 
-def _readable(name: str) -> str:
-    """A command line's argument, with U+FFFD for bytes that are not UTF-8: JSON has no others."""
+def _as_utf8(name: str) -> str:
+    """A command line argument with U+FFFD for bytes that are not UTF-8, which JSON requires."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

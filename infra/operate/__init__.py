@@ -1,1 +1,1 @@
-"""Commands for a stack that runs: fill it, look at it, mend it, take its vectors elsewhere, know what it costs."""
+"""Commands for a deployed stack: backfill, status, failures, redrive, get, export, cost."""

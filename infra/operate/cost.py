@@ -1,4 +1,4 @@
-"""Dollars for a million images, and how fast it can go: figures that were measured, times prices, with a date each."""
+"""Cost of a million images, and throughput: measured figures times AWS prices, both dated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ from rich.table import Table
 
 from infra.common.errors import OperatorError
 from infra.common.progress import duration
-from infra.operate.capacity import MOST_CONCURRENCY, Plan, ceilings, drain_seconds
-from infra.operate.measured import Image, ModelFigures, figures_of, load
+from infra.operate.capacity import MOST_CONCURRENCY, CapacityModel, drain_seconds, rate_limits
+from infra.operate.measured import ImageFigures, ModelFigures, figures_of, load
 from infra.operate.prices import FULL_VCPU_MIB, MILLION, PRICES, PRICES_DATE, REGION, bill, billed_seconds
 from infra.operate.simulation import drain
 
 MEMORY_MIB = (1024, 1769, 3008)
 CONCURRENCY = (10, 100, 1000)
 IMAGES = (MILLION, 10 * MILLION, 100 * MILLION, 1000 * MILLION)
-# What the capacity is told for: as phones take them.
+# Image size for the throughput figures: a typical phone photo.
 PHOTO_MEGAPIXELS = 12.0
 BATCH = 10
-# Between two invocations, until Lambda has taken the next messages; about, for it cannot be measured here.
+# Time between two invocations, while Lambda receives the next messages: an estimate, not a measurement.
 BATCH_SECONDS = 0.02
 
-# What a function may have.
+# Lambda's limits for a function's memory.
 _LEAST_MIB, _MOST_MIB = 128, 10_240
 
 _SIMULATED = 200_000
@@ -32,13 +32,13 @@ _PIPED_COLUMNS = 120
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is to be told.
+class CostQuery:
+    """What to calculate.
 
     Attributes:
-        model: by name; None for the first that was measured.
-        memory_mib: sizes of the function; none for the usual ones.
-        concurrency: invocations at a time; none for the usual numbers.
+        model: a measured model's name; None for the first one.
+        memory_mib: memory sizes of the function; empty for the defaults.
+        concurrency: numbers of concurrent invocations; empty for the defaults.
     """
 
     model: str | None = None
@@ -46,37 +46,38 @@ class Wish:
     concurrency: Sequence[int] = ()
 
 
-def cost(wish: Wish) -> None:
+def cost(query: CostQuery) -> None:
     """Print the tables.
 
     Raises:
-        OperatorError: the model was not measured, or a number is not one that AWS takes.
+        OperatorError: the model was not measured, or a number is outside Lambda's limits.
     """
-    figures = figures_of(load(), wish.model)
-    memory, concurrency = wish.memory_mib or MEMORY_MIB, wish.concurrency or CONCURRENCY
+    figures = figures_of(load(), query.model)
+    memory, concurrency = query.memory_mib or MEMORY_MIB, query.concurrency or CONCURRENCY
     if any(not _LEAST_MIB <= size <= _MOST_MIB for size in memory):
-        raise OperatorError(f"a function has {_LEAST_MIB} to {_MOST_MIB} MB of memory")
+        raise OperatorError(f"--memory must be {_LEAST_MIB} to {_MOST_MIB}, Lambda's limits in MB")
     if any(not 1 <= number <= MOST_CONCURRENCY for number in concurrency):
-        raise OperatorError(f"a queue's function runs 1 to {MOST_CONCURRENCY} times at once")
+        raise OperatorError(f"--concurrency must be 1 to {MOST_CONCURRENCY}, the limit for a function with a queue")
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console = Console(highlight=False, soft_wrap=True, width=_PIPED_COLUMNS)
     console.print(dollars_table(figures, memory))
     console.print(
-        f"Prices of {REGION}, {PRICES_DATE}, on demand, no free tier; figures of {figures.date}: {figures.source}."
+        f"On-demand prices in {REGION} of {PRICES_DATE}, without free tier. Measured on {figures.date}: "
+        f"{figures.source}."
     )
-    plans = [plan_of(figures, number) for number in concurrency]
-    console.print(capacity_table(figures, plans))
-    console.print(f"At {FULL_VCPU_MIB} MB, {photo(figures).megapixels:g} megapixels an image, a new table.")
-    console.print(ceilings_table(plans))
-    for plan in plans:
-        console.print(simulation_line(plan))
+    capacities = [capacity_of(figures, number) for number in concurrency]
+    console.print(backlog_table(figures, capacities))
+    console.print(f"With {FULL_VCPU_MIB} MB, images of {photo(figures).megapixels:g} megapixels, and a new table.")
+    console.print(limits_table(capacities))
+    for capacity in capacities:
+        console.print(simulation_line(capacity))
 
 
 def dollars_table(figures: ModelFigures, memory_mib: Sequence[int]) -> Table:
     """A row for each memory size and image size."""
     columns = ["memory", "image", "ms", "Lambda", "requests", "S3", "DynamoDB", "SQS", "logs", "total"]
-    made = _table(f"Dollars for a million images, {figures.name}", columns)
+    table = _table(f"Cost of a million images in dollars, {figures.name}", columns)
     for memory in memory_mib:
         for image in figures.images:
             use = figures.use(image)
@@ -90,20 +91,20 @@ def dollars_table(figures: ModelFigures, memory_mib: Sequence[int]) -> Table:
                 lines["log_gb"],
                 sum(lines.values()),
             ]
-            took = f"{1000 * billed_seconds(use, memory):.0f}"
-            made.add_row(f"{memory} MB", f"{image.megapixels:g} MP", took, *(f"{part:.2f}" for part in groups))
-    return made
+            milliseconds = f"{1000 * billed_seconds(use, memory):.0f}"
+            table.add_row(f"{memory} MB", f"{image.megapixels:g} MP", milliseconds, *(f"{part:.2f}" for part in groups))
+    return table
 
 
-def photo(figures: ModelFigures) -> Image:
-    """The measured image that is nearest to what phones take."""
+def photo(figures: ModelFigures) -> ImageFigures:
+    """The figures of the measured image whose size is nearest to a phone photo."""
     return min(figures.images, key=lambda image: abs(image.megapixels - PHOTO_MEGAPIXELS))
 
 
-def plan_of(figures: ModelFigures, concurrency: int) -> Plan:
-    """How the template runs the function, on a whole vCPU."""
+def capacity_of(figures: ModelFigures, concurrency: int) -> CapacityModel:
+    """The function as the template deploys it, with a full vCPU."""
     use = figures.use(photo(figures))
-    return Plan(
+    return CapacityModel(
         concurrency=concurrency,
         batch=BATCH,
         seconds=use.cpu_seconds + use.wait_seconds,
@@ -112,43 +113,43 @@ def plan_of(figures: ModelFigures, concurrency: int) -> Plan:
     )
 
 
-def capacity_table(figures: ModelFigures, plans: Sequence[Plan]) -> Table:
-    """How long up to a billion images take, and what keeping them costs."""
-    columns = ["images", *(f"{plan.concurrency} at once" for plan in plans), "embedding", "a month: table", "JSON"]
-    made = _table("How long a backlog takes, on paper", columns)
+def backlog_table(figures: ModelFigures, capacities: Sequence[CapacityModel]) -> Table:
+    """How long up to a billion images take, what they cost, and what their storage costs."""
+    times = [f"{capacity.concurrency} concurrent" for capacity in capacities]
+    table = _table("Time for a backlog (calculated)", ["images", *times, "embedding", "table/month", "JSON/month"])
     dollars = sum(bill(figures.use(photo(figures)), FULL_VCPU_MIB).values()) / MILLION
     for images in IMAGES:
-        times = [duration(drain_seconds(plan, images)) for plan in plans]
-        kept = [
+        durations = [duration(drain_seconds(capacity, images)) for capacity in capacities]
+        storage = [
             images * figures.item_bytes / 1e9 * PRICES["dynamodb_gb_month"].dollars,
             images * figures.result_bytes / 1e9 * PRICES["s3_gb_month"].dollars,
         ]
-        made.add_row(f"{images:,}", *times, f"${images * dollars:,.0f}", *(f"${month:,.2f}" for month in kept))
-    return made
+        table.add_row(f"{images:,}", *durations, f"${images * dollars:,.0f}", *(f"${month:,.2f}" for month in storage))
+    return table
 
 
-def ceilings_table(plans: Sequence[Plan]) -> Table:
-    """What each part lets through, lowest first."""
-    made = _table("What each part lets through", ["part", "images a second", "what raises it"])
-    found = {ceiling.part: ceiling for plan in plans for ceiling in ceilings(plan)}
-    for ceiling in sorted(found.values(), key=lambda ceiling: ceiling.rate):
-        made.add_row(ceiling.part, f"{ceiling.rate:,.0f}", ceiling.remedy)
-    return made
+def limits_table(capacities: Sequence[CapacityModel]) -> Table:
+    """The throughput limit of each service, lowest first."""
+    table = _table("Throughput limits", ["service", "images a second", "how to raise it"])
+    limits = {limit.service: limit for capacity in capacities for limit in rate_limits(capacity)}
+    for limit in sorted(limits.values(), key=lambda limit: limit.rate):
+        table.add_row(limit.service, f"{limit.rate:,.0f}", limit.remedy)
+    return table
 
 
-def simulation_line(plan: Plan) -> str:
-    """The same backlog played through."""
-    images = min(_SIMULATED, 2000 * plan.concurrency)
-    played = drain(plan, images, Random(_SEED)).seconds  # noqa: S311 - chance, not a secret
-    on_paper = drain_seconds(plan, images)
+def simulation_line(capacity: CapacityModel) -> str:
+    """A simulated backlog beside the calculated one."""
+    images = min(_SIMULATED, 2000 * capacity.concurrency)
+    simulated = drain(capacity, images, Random(_SEED)).seconds  # noqa: S311 - not used for security
+    calculated = drain_seconds(capacity, images)
     return (
-        f"{images:,} images, {plan.concurrency} at once, played through: {played:,.0f} s; "
-        f"on paper {on_paper:,.0f} s ({played / on_paper - 1:+.1%})"
+        f"{images:,} images with {capacity.concurrency} concurrent invocations: simulated {simulated:,.0f} s, "
+        f"calculated {calculated:,.0f} s ({simulated / calculated - 1:+.1%})"
     )
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False)
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False)
     for column in columns:
-        made.add_column(column, justify="left" if column in {"part", "what raises it"} else "right")
-    return made
+        table.add_column(column, justify="left" if column in {"service", "how to raise it"} else "right")
+    return table

@@ -1,4 +1,4 @@
-"""The messages that failed too often: looked at, and sent to the function's queue again."""
+"""The dead-letter queue: read it without removing messages, and move its messages back to the function's queue."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -12,18 +12,18 @@ from handler.results.keys import source_of
 from handler.triggers.events import Work, read_event
 from infra.common.errors import OperatorError
 from infra.common.progress import Meter, meter
-from infra.operate.account import Account
 from infra.operate.queues import depth
+from infra.operate.stack import DeployedStack
 
 if TYPE_CHECKING:
     from types_boto3_sqs.type_defs import MessageTypeDef, SendMessageBatchRequestEntryTypeDef
 
 _BATCH = 10
-# While a letter is looked at, or moved by hand, nobody else gets it.
-_HELD_SECONDS = 300
-_LOOK_SECONDS = 2.0
+# While this program reads or moves a message, other consumers do not receive it.
+_HOLD_SECONDS = 300
+_POLL_SECONDS = 2.0
 
-# What an SQS says that cannot move messages by itself.
+# Error codes of an SQS without message move tasks.
 _UNSUPPORTED = frozenset(
     {
         "InvalidAction",
@@ -36,12 +36,12 @@ _UNSUPPORTED = frozenset(
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message that failed too often.
+    """An object of a message in the dead-letter queue.
 
     Attributes:
-        source: `s3://bucket/key` that it is about; its beginning where it cannot be read.
-        sent_at: ISO 8601, when it was sent first.
-        error: why it cannot be read; empty where it can.
+        source: the object's `s3://bucket/key`; the start of the message if it cannot be parsed.
+        sent_at: when the message was sent, ISO 8601.
+        error: why it cannot be parsed; empty if it can.
     """
 
     source: str
@@ -49,39 +49,39 @@ class DeadLetter:
     error: str
 
 
-def peek(account: Account, limit: int) -> list[DeadLetter]:
-    """Look at some dead letters, and give them back.
+def peek(stack: DeployedStack, limit: int) -> list[DeadLetter]:
+    """Read up to `limit` dead letters, and release them.
 
-    They are held while this looks, so that each is seen once; one that is held by others is not seen.
+    Messages are held while this reads, so each is read once. Messages that another consumer holds are not read.
     """
-    url = account.dead_letter_queue_url
+    url = stack.dead_letter_queue_url
     found: list[MessageTypeDef] = []
     try:
         while len(found) < limit:
-            messages = _receive(account, url, min(_BATCH, limit - len(found)))
+            messages = _receive(stack, url, min(_BATCH, limit - len(found)))
             if not messages:
                 break
             found += messages
     finally:
-        _give_back(account, url, found)
-    return [letter for message in found for letter in _letters(message)]
+        _release(stack, url, found)
+    return [letter for message in found for letter in _dead_letters(message)]
 
 
-def _receive(account: Account, url: str, count: int) -> "list[MessageTypeDef]":
-    answer = account.sqs.receive_message(
+def _receive(stack: DeployedStack, url: str, count: int) -> "list[MessageTypeDef]":
+    answer = stack.sqs.receive_message(
         QueueUrl=url,
         MaxNumberOfMessages=count,
-        VisibilityTimeout=_HELD_SECONDS,
-        WaitTimeSeconds=1,  # asks all of SQS's servers, not only some
+        VisibilityTimeout=_HOLD_SECONDS,
+        WaitTimeSeconds=1,  # long polling queries all SQS servers, not a sample of them
         MessageSystemAttributeNames=["SentTimestamp"],
         MessageAttributeNames=["All"],
     )
     return answer.get("Messages", [])
 
 
-def _give_back(account: Account, url: str, messages: "Sequence[MessageTypeDef]") -> None:
+def _release(stack: DeployedStack, url: str, messages: "Sequence[MessageTypeDef]") -> None:
     for start in range(0, len(messages), _BATCH):
-        account.sqs.change_message_visibility_batch(
+        stack.sqs.change_message_visibility_batch(
             QueueUrl=url,
             Entries=[
                 {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"], "VisibilityTimeout": 0}
@@ -90,8 +90,8 @@ def _give_back(account: Account, url: str, messages: "Sequence[MessageTypeDef]")
         )
 
 
-def _letters(message: "MessageTypeDef") -> Iterator[DeadLetter]:
-    """One for each object that a message is about."""
+def _dead_letters(message: "MessageTypeDef") -> Iterator[DeadLetter]:
+    """A dead letter for each object in a message."""
     record = {"messageId": message["MessageId"], "eventSource": "aws:sqs", "body": message["Body"]}
     work = read_event({"Records": [record]})
     milliseconds = int(message.get("Attributes", {}).get("SentTimestamp", "0"))
@@ -101,43 +101,43 @@ def _letters(message: "MessageTypeDef") -> Iterator[DeadLetter]:
     error = next((str(part.error) for part in parts if part.error is not None), "")
     yield from (DeadLetter(source_of(job.bucket, job.key), sent_at, "") for job in jobs)
     if error or not jobs:
-        yield DeadLetter(message["Body"][:80], sent_at, error or "it names no object")
+        yield DeadLetter(message["Body"][:80], sent_at, error or "the message names no object")
 
 
-def redrive(account: Account, rate: int | None) -> None:
-    """Send all dead letters to the function's queue again, and wait until that is done.
+def redrive(stack: DeployedStack, rate: int | None) -> None:
+    """Move all dead letters to the function's queue, and wait until that is done.
 
-    SQS moves them by itself where it can. Where it cannot, they are moved by hand: each is deleted only when it is in
-    the other queue, so that a letter can come twice but none is lost.
+    SQS moves them in a message move task if it supports one. Otherwise this program receives, sends and deletes each
+    message. It deletes a message only after the other queue has it, so a message can be duplicated but never lost.
 
     Args:
-        account: where.
-        rate: letters a second, at most, 1 to 500.
+        stack: the stack.
+        rate: maximum messages a second, 1 to 500; None for no limit.
 
     Raises:
-        OperatorError: SQS gives up.
+        OperatorError: the move task of SQS failed or was cancelled.
     """
-    url = account.dead_letter_queue_url
-    before = depth(account, url)
+    url = stack.dead_letter_queue_url
+    before = depth(stack, url)
     if before.waiting:
-        with meter("redrive") as shown:
-            earlier = _last_task(account, url)
-            if _is_task_started(account, url, rate):
-                moved = _watch(account, url, earlier, shown)
+        with meter("redrive") as progress:
+            previous = _previous_task_start(stack, url)
+            if _start_move_task(stack, url, rate):
+                moved = _wait_for_move_task(stack, url, previous, progress)
             else:
-                moved = _move(account, url, rate, before.waiting, shown)
-        print(f"{moved:,} dead letters are in the function's queue again; what fails again comes back.")
+                moved = _move_without_task(stack, url, rate, before.waiting, progress)
+        print(f"Moved {moved:,} dead letters to the function's queue. Messages that fail again return.")
     else:
         print("There are no dead letters.")
-    held = depth(account, url).in_flight
+    held = depth(stack, url).in_flight
     if held:
-        print(f"{held:,} are held by somebody who looks at them, for {_HELD_SECONDS // 60} minutes at most.")
+        print(f"Another program is reading {held:,} dead letters. Run redrive again when it has released them.")
 
 
-def _last_task(account: Account, url: str) -> int:
-    """When the latest task began that has ended, Unix milliseconds; 0 where there is none."""
+def _previous_task_start(stack: DeployedStack, url: str) -> int:
+    """Start of the latest finished move task, Unix milliseconds; 0 if there is none."""
     try:
-        tasks = account.sqs.list_message_move_tasks(SourceArn=_arn(account, url), MaxResults=1)["Results"]
+        tasks = stack.sqs.list_message_move_tasks(SourceArn=_arn(stack, url), MaxResults=1)["Results"]
     except ClientError as error:
         if error.response["Error"]["Code"] in _UNSUPPORTED:
             return 0
@@ -145,15 +145,15 @@ def _last_task(account: Account, url: str) -> int:
     return max((task.get("StartedTimestamp", 0) for task in tasks if task.get("Status") != "RUNNING"), default=0)
 
 
-def _is_task_started(account: Account, url: str, rate: int | None) -> bool:
-    """Have SQS do it, unless it is at it already; False where it cannot."""
-    arn, to = _arn(account, url), _arn(account, account.queue_url)
+def _start_move_task(stack: DeployedStack, url: str, rate: int | None) -> bool:
+    """Start a move task unless one is running; False if this SQS has no move tasks."""
+    source, destination = _arn(stack, url), _arn(stack, stack.queue_url)
     limit: Any = {} if rate is None else {"MaxNumberOfMessagesPerSecond": rate}
     try:
-        for task in account.sqs.list_message_move_tasks(SourceArn=arn, MaxResults=1)["Results"]:
+        for task in stack.sqs.list_message_move_tasks(SourceArn=source, MaxResults=1)["Results"]:
             if task.get("Status") == "RUNNING":
                 return True
-        account.sqs.start_message_move_task(SourceArn=arn, DestinationArn=to, **limit)
+        stack.sqs.start_message_move_task(SourceArn=source, DestinationArn=destination, **limit)
     except ClientError as error:
         if error.response["Error"]["Code"] in _UNSUPPORTED:
             return False
@@ -161,51 +161,54 @@ def _is_task_started(account: Account, url: str, rate: int | None) -> bool:
     return True
 
 
-def _arn(account: Account, url: str) -> str:
-    return account.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+def _arn(stack: DeployedStack, url: str) -> str:
+    return stack.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
 
 
-def _watch(account: Account, url: str, earlier: int, shown: Meter) -> int:
-    arn = _arn(account, url)
+def _wait_for_move_task(stack: DeployedStack, url: str, previous: int, progress: Meter) -> int:
+    """Wait for the task that started after `previous` to end; the number of messages that it moved."""
+    arn = _arn(stack, url)
     while True:
-        # The latest one is ours: SQS runs one task at a time, and a task that has ended has no handle to know it by.
-        tasks = account.sqs.list_message_move_tasks(SourceArn=arn, MaxResults=1)["Results"]
-        if not tasks or tasks[0].get("StartedTimestamp", earlier + 1) <= earlier:
-            time.sleep(_LOOK_SECONDS)  # it is not on the list yet
+        # The latest task is ours: SQS runs one at a time. It cannot be identified by its handle, because the list
+        # contains handles of running tasks only.
+        tasks = stack.sqs.list_message_move_tasks(SourceArn=arn, MaxResults=1)["Results"]
+        if not tasks or tasks[0].get("StartedTimestamp", previous + 1) <= previous:
+            time.sleep(_POLL_SECONDS)  # our task is not in the list yet
             continue
         task = tasks[0]
         moved = task.get("ApproximateNumberOfMessagesMoved", 0)
         ended = task.get("Status") not in {"RUNNING", "CANCELLING"}
-        shown.update(moved, task.get("ApproximateNumberOfMessagesToMove"), last=ended)
+        progress.update(moved, task.get("ApproximateNumberOfMessagesToMove"), last=ended)
         if task.get("Status") in {"FAILED", "CANCELLED"}:
-            raise OperatorError(f"SQS stopped after {moved:,} letters: {task.get('FailureReason', task.get('Status'))}")
+            reason = task.get("FailureReason", task.get("Status"))
+            raise OperatorError(f"SQS stopped after moving {moved:,} messages: {reason}")
         if ended:
             return moved
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
-def _move(account: Account, url: str, rate: int | None, found: int, shown: Meter) -> int:
+def _move_without_task(stack: DeployedStack, url: str, rate: int | None, found: int, progress: Meter) -> int:
     moved = 0
-    while messages := _receive(account, url, _BATCH):
-        moved += _move_batch(account, url, messages)
-        shown.update(moved, max(found, moved))
+    while messages := _receive(stack, url, _BATCH):
+        moved += _move_batch(stack, url, messages)
+        progress.update(moved, max(found, moved))
         if rate is not None:
             time.sleep(len(messages) / rate)
-    shown.update(moved, moved, last=True)
+    progress.update(moved, moved, last=True)
     return moved
 
 
-def _move_batch(account: Account, url: str, messages: "Sequence[MessageTypeDef]") -> int:
-    """Send, then delete what was taken; the rest comes to sight again when it is no longer held."""
+def _move_batch(stack: DeployedStack, url: str, messages: "Sequence[MessageTypeDef]") -> int:
+    """Send messages, then delete those that were accepted. The others become visible again after the hold."""
     entries = [_entry(number, message) for number, message in enumerate(messages)]
-    answer = account.sqs.send_message_batch(QueueUrl=account.queue_url, Entries=entries)
-    taken = [int(entry["Id"]) for entry in answer.get("Successful", [])]
-    if taken:
-        account.sqs.delete_message_batch(
+    answer = stack.sqs.send_message_batch(QueueUrl=stack.queue_url, Entries=entries)
+    accepted = [int(entry["Id"]) for entry in answer.get("Successful", [])]
+    if accepted:
+        stack.sqs.delete_message_batch(
             QueueUrl=url,
-            Entries=[{"Id": str(number), "ReceiptHandle": messages[number]["ReceiptHandle"]} for number in taken],
+            Entries=[{"Id": str(number), "ReceiptHandle": messages[number]["ReceiptHandle"]} for number in accepted],
         )
-    return len(taken)
+    return len(accepted)
 
 
 def _entry(number: int, message: "MessageTypeDef") -> "SendMessageBatchRequestEntryTypeDef":

@@ -1,4 +1,4 @@
-"""What the function itself says: which model it runs, and on how much memory."""
+"""Properties of the deployed function: its model, ARN and memory."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,47 +6,47 @@ from typing import Any
 import orjson
 
 from infra.common.errors import OperatorError
-from infra.operate.account import Account
+from infra.operate.stack import DeployedStack
 
 
 @dataclass(frozen=True)
-class Model:
-    """The model that a function runs; two vectors may be compared if and only if their fingerprints are equal."""
+class FunctionModel:
+    """The function's model. Two vectors are comparable if and only if their fingerprints are equal."""
 
     name: str
     fingerprint: str
 
 
-def ask_model(account: Account) -> Model:
-    """Have the function check its model (`{"check": true}`) and say which it is.
+def fetch_model(stack: DeployedStack) -> FunctionModel:
+    """Invoke the function's model check (`{"check": true}`), which returns its model.
 
     Raises:
-        OperatorError: it does not start, or its model is not in order.
+        OperatorError: the function does not start, or the check fails.
     """
-    answer = account.lambda_.invoke(FunctionName=account.function, Payload=b'{"check": true}')
-    said: Any = orjson.loads(answer["Payload"].read() or b"null")
-    if answer.get("FunctionError") or not isinstance(said, dict):
-        detail = said.get("errorMessage", said) if isinstance(said, dict) else said
-        raise OperatorError(f"the function {account.function} fails: {' '.join(str(detail).split())[:300]}")
-    if said.get("status") != "ok":
-        raise OperatorError(f"the function {account.function} says: {said.get('error')}")
-    return Model(said["model"], said["fingerprint"])
+    answer = stack.lambda_.invoke(FunctionName=stack.function, Payload=b'{"check": true}')
+    response: Any = orjson.loads(answer["Payload"].read() or b"null")
+    if answer.get("FunctionError") or not isinstance(response, dict):
+        detail = response.get("errorMessage", response) if isinstance(response, dict) else response
+        raise OperatorError(f"the function {stack.function} failed: {' '.join(str(detail).split())[:300]}")
+    if response.get("status") != "ok":
+        raise OperatorError(f"the model check of the function {stack.function} failed: {response.get('error')}")
+    return FunctionModel(response["model"], response["fingerprint"])
 
 
 @dataclass(frozen=True)
-class Setup:
-    """How a function is deployed.
+class FunctionConfig:
+    """The function's configuration.
 
     Attributes:
-        arn: its ARN.
-        memory_mib: its memory.
+        arn: the function's ARN.
+        memory_mib: its memory in MiB.
     """
 
     arn: str
     memory_mib: int
 
 
-def ask_setup(account: Account) -> Setup:
-    """How the function is deployed."""
-    found = account.lambda_.get_function_configuration(FunctionName=account.function)
-    return Setup(found["FunctionArn"], found["MemorySize"])
+def fetch_config(stack: DeployedStack) -> FunctionConfig:
+    """Ask Lambda for the function's configuration."""
+    config = stack.lambda_.get_function_configuration(FunctionName=stack.function)
+    return FunctionConfig(config["FunctionArn"], config["MemorySize"])

@@ -1,4 +1,4 @@
-"""One result."""
+"""Print the item of one object."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,30 +10,31 @@ from infra.common.errors import OperatorError
 from infra.common.items import Item, plain
 from infra.common.progress import size
 from infra.common.text import printable
-from infra.operate.account import Account
+from infra.operate.stack import DeployedStack
 
-_FIRST = 4
+_SHOWN_NUMBERS = 4
 _ORDER = ("status", "error_code", "error", "model", "fingerprint", "format", "etag", "version_id", "sequencer")
 
 
-def get(account: Account, source: str, *, as_json: bool) -> None:
-    """Print what the table says of an object.
+def get(stack: DeployedStack, source: str, *, as_json: bool) -> None:
+    """Print an object's item.
 
     Args:
-        account: where.
-        source: `s3://bucket/key`, the key as it is.
-        as_json: all of it, the vector as a list of numbers.
+        stack: the stack.
+        source: `s3://bucket/key`, the key not URL-encoded.
+        as_json: print the complete item as JSON, the vector as a list of numbers.
 
     Raises:
-        OperatorError: it says nothing, or that is no object's address.
+        OperatorError: there is no item, or `source` has another form.
     """
     if not source.startswith("s3://"):
         raise OperatorError(f"{source} is not of the form s3://bucket/key")
     key: Any = {"source": {"S": source}}
-    found = account.dynamodb.get_item(TableName=account.table, Key=key, ConsistentRead=True).get("Item")
+    found = stack.dynamodb.get_item(TableName=stack.table, Key=key, ConsistentRead=True).get("Item")
     if found is None:
         raise OperatorError(
-            f"the table {account.table} has no item for {source}: it was never embedded, or it was deleted long ago"
+            f"the table {stack.table} has no item for {source}: the object was not embedded, or was deleted more than "
+            "30 days ago; check the key, which must not be URL-encoded"
         )
     item = plain(found)
     if as_json:
@@ -43,24 +44,24 @@ def get(account: Account, source: str, *, as_json: bool) -> None:
 
 
 def lines(item: Item) -> Iterator[str]:
-    """A plain item as a person reads it."""
+    """A plain item as lines of text."""
     yield printable(item["source"])
-    told = {name: str(item[name]) for name in _ORDER if name in item}
+    fields = {name: str(item[name]) for name in _ORDER if name in item}
     if "width" in item:
-        told["picture"] = f"{item['width']} x {item['height']} pixels"
+        fields["image"] = f"{item['width']} x {item['height']} pixels"
     if "bytes" in item:
-        told["size"] = size(item["bytes"])
+        fields["size"] = size(item["bytes"])
     if "embedding" in item:
-        told["vector"] = _vector(item)
+        fields["vector"] = _vector(item)
     if "labels" in item:
-        told["labels"] = ", ".join(_label(label["M"]) for label in item["labels"])
-    told |= {name: str(item[name]) for name in ("result", "updated_at", "expires_at") if name in item}
-    yield from (printable(f"  {name:12} {value}") for name, value in told.items())
+        fields["labels"] = ", ".join(_label(label["M"]) for label in item["labels"])
+    fields |= {name: str(item[name]) for name in ("result", "updated_at", "expires_at") if name in item}
+    yield from (printable(f"  {name:12} {value}") for name, value in fields.items())
 
 
 def _vector(item: Item) -> str:
     vector = item["embedding"]
-    first = ", ".join(f"{value:.4f}" for value in vector[:_FIRST])
+    first = ", ".join(f"{value:.4f}" for value in vector[:_SHOWN_NUMBERS])
     length = float(np.linalg.norm(vector))
     return f"[{first}, …] {item['embedding_dim']} x {item['embedding_dtype']}, length {length:.4f}"
 

@@ -1,6 +1,6 @@
-"""What one image takes, as it was measured: `measured.toml`, each model with a date and where its figures are from.
+"""Measured resource use of one image, from `measured.toml`: for each model with the date and source of the figures.
 
-`make bench` writes such a file, with the model that it has measured in place of the old figures.
+`make bench` writes a new `measured.toml`, in which its results replace the old figures of the measured model.
 """
 
 import tomllib
@@ -10,25 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from infra.common.errors import OperatorError
-from infra.operate.prices import PRICES, Use
+from infra.operate.prices import PRICES, Usage
 
 FILE = Path(__file__).with_name("measured.toml")
 
 _HEAD = """\
-# What one image takes with a warm function: read by `python -m infra cost` and `backfill --dry-run`.
-# Written by `make bench`: cpu_ms is of one vCPU, wait_ms for S3 and DynamoDB, units as in infra/operate/prices.py.
+# Resource use of one image with a warm function, for `dropvec cost` and `dropvec backfill --dry-run`.
+# Written by `make bench`: cpu_ms on one vCPU, wait_ms for S3 and DynamoDB, units as in infra/operate/prices.py.
 """
 
 
 @dataclass(frozen=True)
-class Image:
-    """An image of one size, with a warm function.
+class ImageFigures:
+    """Resource use of an image of one size, with a warm function.
 
     Attributes:
-        megapixels: its size.
-        bytes: of its file.
-        cpu_ms: of one vCPU.
-        wait_ms: for S3 and DynamoDB, where no other image computes meanwhile.
+        megapixels: size of the image.
+        bytes: size of the file.
+        cpu_ms: compute time on one vCPU.
+        wait_ms: time waiting for S3 and DynamoDB while no other image computes.
     """
 
     megapixels: float
@@ -39,37 +39,37 @@ class Image:
 
 @dataclass(frozen=True)
 class ModelFigures:
-    """Of one model.
+    """The figures of one model.
 
     Attributes:
-        name: as bundles have it.
-        date: when, ISO 8601.
-        source: how, and on what.
-        images: by size, smallest first.
-        units: of each thing in `PRICES` that an image takes, but for time.
-        item_bytes: of its item in the table.
-        result_bytes: of its JSON.
+        name: the model's name.
+        date: of the measurement, ISO 8601.
+        source: how and on which machine it was measured.
+        images: figures by image size, smallest first.
+        units: units per image of the entries of `PRICES`, except compute time.
+        item_bytes: size of an item in the table.
+        result_bytes: size of a result JSON.
     """
 
     name: str
     date: str
     source: str
-    images: tuple[Image, ...]
+    images: tuple[ImageFigures, ...]
     units: Mapping[str, float]
     item_bytes: int
     result_bytes: int
 
-    def use(self, image: Image) -> Use:
-        """What an image of that size takes."""
-        return Use(image.cpu_ms / 1000, image.wait_ms / 1000, self.units)
+    def use(self, image: ImageFigures) -> Usage:
+        """Resource use of an image of that size."""
+        return Usage(image.cpu_ms / 1000, image.wait_ms / 1000, self.units)
 
-    def nearest(self, size: float) -> Image:
-        """The measured image whose file is nearest to that many bytes."""
+    def nearest(self, size: float) -> ImageFigures:
+        """The measured image whose file size in bytes is nearest to `size`."""
         return min(self.images, key=lambda image: abs(image.bytes - size))
 
     @property
     def write_units(self) -> float:
-        """Of putting its item."""
+        """Write units of putting an item."""
         return self.units["dynamodb_write_unit"]
 
 
@@ -80,27 +80,25 @@ def load(path: Path = FILE) -> Measured:
     """Read the figures, by model.
 
     Raises:
-        OperatorError: the file is not as it must be.
+        OperatorError: the file cannot be read, or lacks a field.
     """
     try:
         fields = tomllib.loads(path.read_text(encoding="utf-8"))
         models = [_model(entry) for entry in fields["model"]]
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise OperatorError(
-            f"{path.name} holds no figures that can be read ({type(error).__name__}: {error})"
-        ) from None
+        raise OperatorError(f"cannot read the figures in {path.name} ({type(error).__name__}: {error})") from None
     return {model.name: model for model in models}
 
 
 def figures_of(measured: Measured, name: str | None) -> ModelFigures:
-    """The figures of a model; of the first one where none is named.
+    """The figures of a model; None for the first one.
 
     Raises:
-        OperatorError: it was not measured.
+        OperatorError: the model was not measured.
     """
     found = measured.get(name or next(iter(measured)))
     if found is None:
-        raise OperatorError(f"nothing was measured of {name}: --model takes {', '.join(measured)}")
+        raise OperatorError(f"no measurements of the model {name}: --model accepts {', '.join(measured)}")
     return found
 
 
@@ -108,9 +106,9 @@ def _model(fields: Mapping[str, Any]) -> ModelFigures:
     units = {name: float(value) for name, value in fields["units"].items()}
     unknown = units.keys() - PRICES.keys()
     if unknown:
-        raise ValueError(f"nothing has the price {', '.join(sorted(unknown))}")
+        raise ValueError(f"no price for {', '.join(sorted(unknown))} in infra/operate/prices.py")
     images = [
-        Image(float(one["megapixels"]), int(one["bytes"]), float(one["cpu_ms"]), float(one["wait_ms"]))
+        ImageFigures(float(one["megapixels"]), int(one["bytes"]), float(one["cpu_ms"]), float(one["wait_ms"]))
         for one in fields["image"]
     ]
     return ModelFigures(
@@ -125,7 +123,7 @@ def _model(fields: Mapping[str, Any]) -> ModelFigures:
 
 
 def to_toml(measured: Measured) -> str:
-    """What `load` reads."""
+    """The figures as TOML, which `load` reads."""
     return "\n".join([_HEAD, *(line for model in measured.values() for line in _lines(model))])
 
 

@@ -1,4 +1,4 @@
-"""What a million images cost: counted requests, bytes, write units and seconds, times AWS's prices. Pure."""
+"""Cost of a million images: requests, bytes, write units and seconds times AWS's prices. Pure."""
 
 import math
 from collections.abc import Mapping
@@ -9,18 +9,19 @@ PRICES_DATE = "2026-11-24"
 REGION = "us-east-1"
 
 MILLION = 1_000_000
-# One vCPU; below it a function gets its share of one (docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
+# One vCPU; with less memory a function gets a proportional share
+# (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
 FULL_VCPU_MIB = 1769
 
 
 @dataclass(frozen=True)
 class Price:
-    """What one unit of something costs.
+    """The price of one unit.
 
     Attributes:
-        dollars: for `unit`.
+        dollars: per `unit`.
         unit: such as `GB-second`.
-        source: the page of AWS's that says so.
+        source: URL of AWS's price page.
     """
 
     dollars: float
@@ -33,7 +34,7 @@ PRICES: Mapping[str, Price] = {
     "lambda_gb_second": Price(0.0000166667, "GB-second, x86", "https://aws.amazon.com/lambda/pricing/"),
     "lambda_request": Price(0.20 / MILLION, "request", "https://aws.amazon.com/lambda/pricing/"),
     "s3_put": Price(0.005 / 1000, "PUT, COPY, POST or LIST", "https://aws.amazon.com/s3/pricing/"),
-    "s3_get": Price(0.0004 / 1000, "GET, HEAD and all others", "https://aws.amazon.com/s3/pricing/"),
+    "s3_get": Price(0.0004 / 1000, "GET, HEAD and all other requests", "https://aws.amazon.com/s3/pricing/"),
     "dynamodb_write_unit": Price(
         0.625 / MILLION, "write request unit", "https://aws.amazon.com/dynamodb/pricing/on-demand/"
     ),
@@ -43,18 +44,18 @@ PRICES: Mapping[str, Price] = {
     "sqs_request": Price(0.40 / MILLION, "request, standard queue", "https://aws.amazon.com/sqs/pricing/"),
     "s3_gb_month": Price(0.023, "GB stored for a month", "https://aws.amazon.com/s3/pricing/"),
     "dynamodb_gb_month": Price(0.25, "GB stored for a month", "https://aws.amazon.com/dynamodb/pricing/on-demand/"),
-    "log_gb": Price(0.50, "GB of logs taken in", "https://aws.amazon.com/cloudwatch/pricing/"),
+    "log_gb": Price(0.50, "GB of logs ingested", "https://aws.amazon.com/cloudwatch/pricing/"),
 }
 
 
 @dataclass(frozen=True)
-class Use:
-    """What one image takes, as counted.
+class Usage:
+    """Resource use of one image.
 
     Attributes:
-        cpu_seconds: on one vCPU.
-        wait_seconds: for the network, at any memory size.
-        units: how many of each other thing in `PRICES`.
+        cpu_seconds: compute time on one vCPU.
+        wait_seconds: time waiting for the network, the same with any memory size.
+        units: units of the other entries of `PRICES`.
     """
 
     cpu_seconds: float
@@ -62,22 +63,23 @@ class Use:
     units: Mapping[str, float]
 
 
-def billed_seconds(use: Use, memory_mib: int) -> float:
-    """How long an image takes at a memory size: below a whole vCPU all computing takes longer, waiting does not.
+def billed_seconds(use: Usage, memory_mib: int) -> float:
+    """Billed seconds of an image with a memory size.
 
-    Above it nothing is gained here: one image is computed by one thread.
+    With less than one vCPU, compute time is longer and waiting time is the same. More than one vCPU gains nothing,
+    because one thread computes an image.
     """
     return use.cpu_seconds * max(1.0, FULL_VCPU_MIB / memory_mib) + use.wait_seconds
 
 
-def bill(use: Use, memory_mib: int) -> dict[str, float]:
-    """Dollars for a million images, by what they go to."""
+def bill(use: Usage, memory_mib: int) -> dict[str, float]:
+    """Dollars for a million images, by entry of `PRICES`."""
     lines = {"lambda_gb_second": billed_seconds(use, memory_mib) * memory_mib / 1024, **use.units}
     return {name: count * PRICES[name].dollars * MILLION for name, count in lines.items()}
 
 
 def write_units(item: Mapping[str, Mapping[str, Any]]) -> int:
-    """Write units of putting an item: one for each KB begun."""
+    """Write units of putting an item: one per KB, rounded up."""
     return max(1, math.ceil(item_bytes(item) / 1024))
 
 
@@ -89,7 +91,7 @@ def item_bytes(item: Mapping[str, Mapping[str, Any]]) -> int:
     return sum(len(name.encode()) + _value_bytes(*next(iter(typed.items()))) for name, typed in item.items())
 
 
-def _value_bytes(kind: str, value: Any) -> int:  # noqa: ANN401 - whatever DynamoDB holds
+def _value_bytes(kind: str, value: Any) -> int:  # noqa: ANN401 - any DynamoDB value
     if kind == "S":
         return len(str(value).encode())
     if kind == "B":  # base64 on the wire
@@ -103,10 +105,10 @@ def _value_bytes(kind: str, value: Any) -> int:  # noqa: ANN401 - whatever Dynam
         return 3 + sum(1 + _value_bytes(*next(iter(typed.items()))) for typed in value)
     if kind == "M":
         return 3 + len(value) + item_bytes(value)
-    raise ValueError(f"an attribute of type {kind}")
+    raise ValueError(f"unknown attribute type {kind}")
 
 
 def _number_bytes(text: str) -> int:
-    """About a byte for two significant digits, and one more; another one below zero."""
+    """Approximately: one byte per two significant digits, one more, and one more if negative."""
     digits = text.lower().partition("e")[0].lstrip("+-").replace(".", "").strip("0")
     return math.ceil(len(digits) / 2) + 1 + text.startswith("-")

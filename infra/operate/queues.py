@@ -1,4 +1,4 @@
-"""How the queues are."""
+"""Depth and age of the queues."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -6,39 +6,39 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.operate.account import Account
+from infra.operate.stack import DeployedStack
 
 _NAMES: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
 
-# CloudWatch gets the queue's metrics a few minutes late.
+# Queue metrics reach CloudWatch with a delay of a few minutes.
 _METRIC_SPAN = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
 class Depth:
-    """A queue's messages, about: SQS counts a moment late.
+    """Approximate number of messages in a queue; SQS updates its counts with a short delay.
 
     Attributes:
-        waiting: nobody works on them.
-        in_flight: taken, and neither deleted nor given back.
+        waiting: not received yet.
+        in_flight: received, and neither deleted nor visible again.
     """
 
     waiting: int
     in_flight: int
 
 
-def depth(account: Account, url: str) -> Depth:
-    """How many messages a queue holds."""
-    found = account.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=_NAMES)["Attributes"]
+def depth(stack: DeployedStack, url: str) -> Depth:
+    """Ask SQS for the depth of a queue."""
+    found = stack.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=_NAMES)["Attributes"]
     waiting, in_flight = (int(found[name]) for name in _NAMES)
     return Depth(waiting, in_flight)
 
 
-def oldest_seconds(account: Account, url: str, now: datetime | None = None) -> float | None:
-    """The age of the oldest message, of which only CloudWatch tells; None where it does not."""
+def oldest_seconds(stack: DeployedStack, url: str, now: datetime | None = None) -> float | None:
+    """Age of the oldest message, according to CloudWatch; None if it has no data or access is denied."""
     end = now or datetime.now(UTC)
     try:
-        points = account.cloudwatch.get_metric_statistics(
+        points = stack.cloudwatch.get_metric_statistics(
             Namespace="AWS/SQS",
             MetricName="ApproximateAgeOfOldestMessage",
             Dimensions=[{"Name": "QueueName", "Value": url.rpartition("/")[2]}],
@@ -47,6 +47,6 @@ def oldest_seconds(account: Account, url: str, now: datetime | None = None) -> f
             Period=60,
             Statistics=["Maximum"],
         )["Datapoints"]
-    except (ClientError, BotoCoreError):  # without leave to read metrics all else is still worth telling
+    except (ClientError, BotoCoreError):  # the rest of the status is useful without permission to read metrics
         return None
     return max(points, key=lambda point: point["Timestamp"])["Maximum"] if points else None

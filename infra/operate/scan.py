@@ -1,17 +1,17 @@
-"""Read a whole table, several parts of it at a time, a page at a time: memory does not grow with the table."""
+"""Parallel scan of the table, page by page: memory does not grow with the table."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from infra.operate.account import Account
+from infra.operate.stack import DeployedStack
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import ScanInputTypeDef, ScanOutputTypeDef
 
 SEGMENTS = 4
-# DynamoDB itself ends a page at 1 MB.
+# DynamoDB also ends a page at 1 MB.
 PAGE_ITEMS = 1000
 
 WireItem = Mapping[str, Any]
@@ -19,11 +19,11 @@ WireItem = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Filter:
-    """Which items DynamoDB sends; all that it looks at is paid for.
+    """A filter expression. DynamoDB charges for all scanned items, also those that the filter drops.
 
     Attributes:
-        expression: of `names` with a `#` before them, and of `values`.
-        values: as DynamoDB has them, by placeholder.
+        expression: with `#name` for each attribute name and the placeholders of `values`.
+        values: in DynamoDB's wire form, by placeholder.
     """
 
     expression: str
@@ -32,11 +32,13 @@ class Filter:
 
 @dataclass(frozen=True)
 class Scan:
-    """What is read.
+    """What to scan.
 
     Attributes:
-        attributes: of each item; others are not sent.
-        only: which items; None takes all.
+        attributes: names of the attributes to return.
+        only: which items to return; None for all.
+        page_items: maximum number of items per page.
+        segments: number of segments that are scanned in parallel.
     """
 
     attributes: Sequence[str]
@@ -46,27 +48,27 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class Page:
-    """Some items.
+class ScanPage:
+    """A page of a scan.
 
     Attributes:
-        items: in DynamoDB's form, without an order.
-        looked_at: how many items DynamoDB looked at for them.
+        items: in DynamoDB's wire form, in no particular order.
+        scanned: number of items that DynamoDB scanned for the page.
     """
 
     items: Sequence[WireItem]
-    looked_at: int
+    scanned: int
 
 
-def scan(account: Account, what: Scan) -> Iterator[Page]:
-    """Every page of the table, in any order; as many are held as there are segments."""
-    table = account.table
+def scan(stack: DeployedStack, what: Scan) -> Iterator[ScanPage]:
+    """Yield every page of the table, in any order; at most one page per segment is in memory."""
+    table = stack.table
 
-    def read(segment: int, start: Any) -> "ScanOutputTypeDef":  # noqa: ANN401 - a key as DynamoDB gave it
+    def read(segment: int, start: Any) -> "ScanOutputTypeDef":  # noqa: ANN401 - a LastEvaluatedKey
         request = _request(table, what, segment)
         if start:
             request["ExclusiveStartKey"] = start
-        return account.dynamodb.scan(**request)
+        return stack.dynamodb.scan(**request)
 
     with ThreadPoolExecutor(what.segments, thread_name_prefix="scan") as pool:
         running: dict[Future[ScanOutputTypeDef], int] = {
@@ -78,7 +80,7 @@ def scan(account: Account, what: Scan) -> Iterator[Page]:
                 answer = future.result()
                 if answer.get("LastEvaluatedKey"):
                     running[pool.submit(read, segment, answer["LastEvaluatedKey"])] = segment
-                yield Page(answer.get("Items", []), answer["ScannedCount"])
+                yield ScanPage(answer.get("Items", []), answer["ScannedCount"])
 
 
 def _request(table: str, what: Scan, segment: int) -> "ScanInputTypeDef":
@@ -99,13 +101,13 @@ def _request(table: str, what: Scan, segment: int) -> "ScanInputTypeDef":
 
 @dataclass(frozen=True)
 class TableSize:
-    """What DynamoDB says of a table; it counts about every six hours."""
+    """DynamoDB's estimate of a table's size, updated about every six hours."""
 
     items: int
     bytes: int
 
 
-def table_size(account: Account) -> TableSize:
-    """How large the table is, about."""
-    table = account.dynamodb.describe_table(TableName=account.table)["Table"]
+def table_size(stack: DeployedStack) -> TableSize:
+    """Ask DynamoDB for the table's approximate size."""
+    table = stack.dynamodb.describe_table(TableName=stack.table)["Table"]
     return TableSize(table.get("ItemCount", 0), table.get("TableSizeBytes", 0))

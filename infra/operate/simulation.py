@@ -1,7 +1,7 @@
-"""The queue, played through event by event, to see whether the figures on paper hold.
+"""Event-by-event simulation of the queue, to check the calculated figures.
 
-Invocations take what waits, up to a batch; each image takes its time by chance, around the mean; Lambda adds
-invocations by the minute; the table takes so many write units a second, and whoever comes too early waits for it.
+Each invocation takes a batch of waiting messages; the time of an image is random around the mean; Lambda adds
+invocations every minute; the table accepts a limited number of write units a second, and writes beyond it wait.
 """
 
 import heapq
@@ -9,19 +9,19 @@ from collections import deque
 from dataclasses import dataclass, replace
 from random import Random
 
-from infra.operate.capacity import PREFIX_PUTS, Plan
+from infra.operate.capacity import PREFIX_PUTS, CapacityModel
 
 _MINUTE = 60.0
 
 
 @dataclass(frozen=True)
-class Drained:
-    """How a backlog went.
+class DrainResult:
+    """The simulated processing of a backlog.
 
     Attributes:
         seconds: until the last image was done.
-        in_flight: messages that were worked on at a time, at most.
-        invocations: how many it took.
+        in_flight: maximum number of messages in flight.
+        invocations: number of invocations.
     """
 
     seconds: float
@@ -29,19 +29,19 @@ class Drained:
     invocations: int
 
 
-def drain(plan: Plan, images: int, random: Random) -> Drained:
-    """Play a backlog that is all there at the beginning."""
+def drain(capacity: CapacityModel, images: int, random: Random) -> DrainResult:
+    """Simulate a backlog of images that are all in the queue at the start."""
     waiting, running, in_flight, most, invocations = images, 0, 0, 0, 0
     now, table_free = 0.0, 0.0
-    ends: list[tuple[float, int]] = []  # of invocations, with their images
+    ends: list[tuple[float, int]] = []  # for each running invocation: its end, its number of images
     minute = 0
     while waiting or ends:
-        while waiting and running < plan.concurrency_at(now):
-            taken = min(plan.batch, waiting)
+        while waiting and running < capacity.concurrency_at(now):
+            taken = min(capacity.batch, waiting)
             waiting -= taken
             running, in_flight, invocations = running + 1, in_flight + taken, invocations + 1
-            computed = now + plan.batch_seconds + random.gammavariate(taken, plan.seconds)
-            table_free = max(table_free, now) + taken / min(plan.table_rate_at(now), PREFIX_PUTS)
+            computed = now + capacity.batch_seconds + random.gammavariate(taken, capacity.seconds)
+            table_free = max(table_free, now) + taken / min(capacity.table_rate_at(now), PREFIX_PUTS)
             heapq.heappush(ends, (max(computed, table_free), taken))
         most = max(most, in_flight)
         next_minute = (minute + 1) * _MINUTE
@@ -51,16 +51,16 @@ def drain(plan: Plan, images: int, random: Random) -> Drained:
             minute = int(now // _MINUTE)
         else:
             now, minute = next_minute, minute + 1
-    return Drained(now, most, invocations)
+    return DrainResult(now, most, invocations)
 
 
-def mean_wait(plan: Plan, rate: float, uploads: int, random: Random) -> float:
-    """Seconds that an upload waits for its turn, when they come by chance and each is a batch of its own."""
-    alone = replace(plan, batch=1)
-    free = [0.0] * alone.concurrency  # when each invocation can take the next one
+def mean_wait(capacity: CapacityModel, rate: float, uploads: int, random: Random) -> float:
+    """Average seconds that an upload waits, for Poisson arrivals and one image per batch."""
+    single = replace(capacity, batch=1)
+    free = [0.0] * single.concurrency  # when each invocation is free for the next upload
     heapq.heapify(free)
     now, waited = 0.0, 0.0
-    mean = alone.batch_seconds + alone.seconds
+    mean = single.batch_seconds + single.seconds
     for _ in range(uploads):
         now += random.expovariate(rate)
         start = max(now, heapq.heappop(free))
@@ -69,17 +69,17 @@ def mean_wait(plan: Plan, rate: float, uploads: int, random: Random) -> float:
     return waited / uploads
 
 
-def wait_behind(plan: Plan, ahead: int, uploads: int, random: Random) -> float:
-    """Seconds that an upload waits on average when the queue is kept at a length, and gives out what is oldest."""
+def wait_behind(capacity: CapacityModel, ahead: int, uploads: int, random: Random) -> float:
+    """Average seconds that an upload waits in a first-in-first-out queue that is kept at a constant length."""
     queue: deque[float] = deque([0.0] * ahead)
-    ends = [0.0] * plan.concurrency
+    ends = [0.0] * capacity.concurrency
     heapq.heapify(ends)
     waited, seen = 0.0, 0
     while seen < uploads:
         now = heapq.heappop(ends)
-        taken = [queue.popleft() for _ in range(min(plan.batch, len(queue)))]
+        taken = [queue.popleft() for _ in range(min(capacity.batch, len(queue)))]
         queue.extend([now] * len(taken))
         old = [now - since for since in taken if since > 0]
         waited, seen = waited + sum(old), seen + len(old)
-        heapq.heappush(ends, now + plan.batch_seconds + random.gammavariate(max(1, len(taken)), plan.seconds))
+        heapq.heappush(ends, now + capacity.batch_seconds + random.gammavariate(max(1, len(taken)), capacity.seconds))
     return waited / seen

@@ -1,4 +1,4 @@
-"""How a stack is doing: what is in the table, what waits, what has failed."""
+"""Status of a stack: items by outcome, queue depth, dead letters."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ import orjson
 
 from handler.results.item import text_of
 from infra.common.progress import duration, meter, size
-from infra.operate.account import Account
 from infra.operate.prices import PRICES
 from infra.operate.queues import Depth, depth, oldest_seconds
 from infra.operate.scan import Scan, TableSize, WireItem, scan, table_size
+from infra.operate.stack import DeployedStack
 
 _ATTRIBUTES = ("status", "error_code", "model", "fingerprint")
 _READ_BYTES = 4096
@@ -20,11 +20,11 @@ _READ_BYTES = 4096
 
 @dataclass
 class Tally:
-    """The items of a table.
+    """Counts of the table's items.
 
     Attributes:
-        outcomes: `success`, `deleted`, or an error code.
-        models: (name, fingerprint) of the vectors.
+        outcomes: count by `success`, `deleted`, or error code.
+        models: count of vectors by (name, fingerprint) of the model.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -39,15 +39,15 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Status:
-    """How it is.
+class StackStatus:
+    """Status of a stack.
 
     Attributes:
-        size: of the table, as DynamoDB says.
-        tally: counted now; None when it was not to be.
-        queue: what waits for the function.
-        oldest: seconds that the oldest of it has waited; None where nobody says.
-        dead: messages that failed too often.
+        size: DynamoDB's estimate of the table's size.
+        tally: exact counts; None if they were not requested.
+        queue: depth of the function's queue.
+        oldest: age of its oldest message in seconds; None if unknown.
+        dead: depth of the dead-letter queue.
     """
 
     size: TableSize
@@ -57,7 +57,7 @@ class Status:
     dead: Depth
 
     def fields(self) -> dict[str, Any]:
-        """As JSON."""
+        """The status as a JSON object."""
         tally = self.tally
         counted = None
         if tally is not None:
@@ -77,9 +77,9 @@ class Status:
         }
 
     def lines(self) -> Iterator[str]:
-        """As a person reads it."""
+        """The status as lines of text."""
         if self.tally is None:
-            yield f"items         about {self.size.items:,}, {size(self.size.bytes)}; counted every six hours"
+            yield f"items         about {self.size.items:,}, {size(self.size.bytes)} (updated every six hours)"
         else:
             yield f"items         {self.tally.outcomes.total():,}"
             for name, count in self.tally.outcomes.most_common():
@@ -87,45 +87,45 @@ class Status:
             yield "vectors by model"
             for (name, fingerprint), count in self.tally.models.most_common():
                 yield f"  {count:>10,}  {name}, fingerprint {fingerprint[:8]}"
-        age = f", the oldest for {duration(self.oldest)}" if self.oldest is not None and self.queue.waiting else ""
-        yield f"queue         {self.queue.waiting:,} waiting{age}, {self.queue.in_flight:,} worked on"
+        age = f" (oldest {duration(self.oldest)})" if self.oldest is not None and self.queue.waiting else ""
+        yield f"queue         {self.queue.waiting:,} waiting{age}, {self.queue.in_flight:,} in flight"
         dead = self.dead.waiting + self.dead.in_flight
-        yield f"dead letters  {dead:,}" + ("; see `failures`, and send them again with `redrive`" if dead else "")
+        yield f"dead letters  {dead:,}" + ("; list them with `failures`, retry them with `redrive`" if dead else "")
 
 
-def status(account: Account, *, quick: bool, as_json: bool) -> None:
-    """Print it.
+def status(stack: DeployedStack, *, quick: bool, as_json: bool) -> None:
+    """Print the status.
 
     Args:
-        account: where.
-        quick: without counting the table's items, which reads all of it.
-        as_json: for a program.
+        stack: the stack.
+        quick: do not count the table's items, which scans the whole table.
+        as_json: print JSON instead of text.
     """
-    about = table_size(account)
-    found = Status(
-        size=about,
-        tally=None if quick else count_items(account, about),
-        queue=depth(account, account.queue_url),
-        oldest=oldest_seconds(account, account.queue_url),
-        dead=depth(account, account.dead_letter_queue_url),
+    estimate = table_size(stack)
+    found = StackStatus(
+        size=estimate,
+        tally=None if quick else count_items(stack, estimate),
+        queue=depth(stack, stack.queue_url),
+        oldest=oldest_seconds(stack, stack.queue_url),
+        dead=depth(stack, stack.dead_letter_queue_url),
     )
     print(orjson.dumps(found.fields(), option=orjson.OPT_INDENT_2).decode() if as_json else "\n".join(found.lines()))
 
 
-def count_items(account: Account, about: TableSize) -> Tally:
-    """Count the items by what they say; DynamoDB reads all of each, whatever is asked of it."""
-    tally, looked_at = Tally(), 0
-    told = f"reads {size(about.bytes)}, ${scan_dollars(about.bytes):,.2f}" if about.bytes >= 1e9 else ""
-    with meter("counting") as shown:
-        for page in scan(account, Scan(_ATTRIBUTES)):
+def count_items(stack: DeployedStack, estimate: TableSize) -> Tally:
+    """Count the items by outcome and model. DynamoDB charges for whole items, whichever attributes are requested."""
+    tally, scanned = Tally(), 0
+    cost = f"reads {size(estimate.bytes)}, ${scan_dollars(estimate.bytes):,.2f}" if estimate.bytes >= 1e9 else ""
+    with meter("counting") as progress:
+        for page in scan(stack, Scan(_ATTRIBUTES)):
             for item in page.items:
                 tally.add(item)
-            looked_at += page.looked_at
-            shown.update(looked_at, max(about.items, looked_at), told)
-        shown.update(looked_at, looked_at, told, last=True)
+            scanned += page.scanned
+            progress.update(scanned, max(estimate.items, scanned), cost)
+        progress.update(scanned, scanned, cost, last=True)
     return tally
 
 
 def scan_dollars(table_bytes: float) -> float:
-    """Of reading a whole table, eventually consistent: half a unit for 4 KB, sizes summed over a page."""
+    """Cost of an eventually consistent scan of a whole table: half a read unit per 4 KB of each page's total."""
     return table_bytes / _READ_BYTES * 0.5 * PRICES["dynamodb_read_unit"].dollars

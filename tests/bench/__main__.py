@@ -237,7 +237,7 @@ def with_images(results: Mapping[str, Any]) -> measured.Measured:
         name=found["model"],
         date=machine["date"].split()[0],
         source=f"make bench{model} on {machine['processor'].split(',')[0]} ({machine['flags']})",
-        images=tuple(measured.Image(**image) for image in found["images"]),
+        images=tuple(measured.ImageFigures(**image) for image in found["images"]),
         units=found["units"],
         item_bytes=found["item_bytes"],
         result_bytes=found["result_bytes"],

@@ -10,12 +10,12 @@ from infra.local.stack import deploy
 
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
-    """A local AWS of this test run's own."""
+    """A local AWS for this test session."""
     with local_aws(tmp_path_factory.mktemp("local-aws") / "aws.log") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def stack(aws: LocalAws) -> Stack:
-    """The deployed template, with the embedded model (baked once, kept in build/models)."""
+    """The deployed template, with the default model (baked once, cached in build/models)."""
     return deploy(aws, bundle_for("efficientnet-lite0"))

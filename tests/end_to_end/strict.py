@@ -1,4 +1,4 @@
-"""The template as it is, on a local AWS that speaks TLS and checks every call against its caller's policies."""
+"""The unchanged template on a local AWS with TLS that checks every call against the caller's policies."""
 
 import io
 import json
@@ -22,13 +22,13 @@ from infra.local.stack import STACK_NAME, deploy
 from tests.support.bundles import write_tiny_bundle
 from tests.support.certificates import make_authority
 
-EXISTING = "photos-of-somebody"
+EXISTING = "existing-photos"
 OTHER_BUCKET = "not-ours"
 
-# Each mode, and with it what else a stack may differ in.
+# Each trigger, combined with other parameters of the template.
 MODES: dict[str, dict[str, str]] = {
     "queue": {},
-    "direct": {"KmsKeyArn": "made here"},
+    "direct": {"KmsKeyArn": "created by the test"},
     "eventbridge": {"ExistingBucket": EXISTING, "KeyPrefix": "in/", "KeySuffix": ".png"},
 }
 
@@ -41,7 +41,7 @@ def handler(event, context):
 
 @contextmanager
 def strict_stack(folder: Path, mode: str) -> Iterator["Strict"]:
-    """Deploy the template in one of the modes."""
+    """Deploy the template with one of the `MODES`."""
     authority, _ = make_authority(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_CA_BUNDLE", str(authority))
@@ -59,26 +59,26 @@ def _deployed(aws: LocalAws, folder: Path, mode: str) -> "Strict":
         s3.create_bucket(Bucket=bucket)
     stack = deploy(aws, write_tiny_bundle(folder / "tiny"), parameters=parameters)
     if "ExistingBucket" in parameters:
-        listener = notifications.Listener(STACK_NAME, queue="", function="")  # which EventBridge needs not know
-        notifications.write(s3, EXISTING, notifications.with_stack({}, listener, parameters))
+        targets = notifications.StackTargets(STACK_NAME, queue="", function="")  # EventBridge needs no ARNs
+        notifications.write(s3, EXISTING, notifications.with_stack({}, targets, parameters))
     return Strict(stack, mode, parameters)
 
 
 def client(endpoint: str, service: str) -> Any:
-    """A client of the account's root, whom no policy binds."""
+    """A client with the credentials of the account's root user, which no policy restricts."""
     return session().client(service, endpoint_url=endpoint, config=CONFIG)
 
 
 @dataclass(frozen=True)
 class Strict:
-    """A stack under enforcement, and its function's role."""
+    """A stack with IAM enforcement, and its function's role."""
 
     stack: Stack
     mode: str
     parameters: dict[str, str]
 
     def key(self, name: str) -> str:
-        """A key that the stack's filters let through."""
+        """A key that matches the stack's filters."""
         return f"{self.parameters.get('KeyPrefix', '')}{name}.png"
 
     @cached_property
@@ -91,7 +91,7 @@ class Strict:
 
     @cached_property
     def document(self) -> dict[str, Any]:
-        """The role's policy, as deployed."""
+        """The deployed policy of the role."""
         found: dict[str, Any] = self.iam.get_role_policy(RoleName=self._role, PolicyName="dropvec")["PolicyDocument"]
         return found
 
@@ -100,19 +100,19 @@ class Strict:
         return self.role_arn.rpartition("/")[2]
 
     def actions(self) -> set[tuple[str, str]]:
-        """All that the role may do, as (Sid, action)."""
+        """All allowed actions of the role, as (Sid, action)."""
         return {(one["Sid"], action) for one in self.document["Statement"] for action in _listed(one["Action"])}
 
     @contextmanager
     def without(self, sid: str, action: str) -> Iterator[None]:
-        """The role lacks one of its actions meanwhile."""
+        """Remove an action from the role for the duration of the block."""
         assert (sid, action) in self.actions()
-        left = [
+        remaining = [
             {**one, "Action": kept}
             for one in self.document["Statement"]
             if (kept := [each for each in _listed(one["Action"]) if (one["Sid"], each) != (sid, action)])
         ]
-        self._put({**self.document, "Statement": left})
+        self._put({**self.document, "Statement": remaining})
         try:
             yield
         finally:
@@ -123,40 +123,40 @@ class Strict:
 
     @cached_property
     def as_role(self) -> boto3.Session:
-        """A session with the credentials that a function of this role is given: another function hands them out."""
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as archive:
+        """A session with the credentials of the role, which another function with the same role returns."""
+        code = io.BytesIO()
+        with zipfile.ZipFile(code, "w") as archive:
             archive.writestr("probe.py", _PROBE)
         self.stack.lambda_.create_function(
             FunctionName="probe",
             Runtime="python3.12",
             Handler="probe.handler",
             Role=self.role_arn,
-            Code={"ZipFile": packed.getvalue()},
+            Code={"ZipFile": code.getvalue()},
         )
         answer = self.stack.lambda_.invoke(FunctionName="probe")
         key, secret, token = json.loads(answer["Payload"].read())
         return boto3.Session(key, secret, token, region_name=REGION)
 
     def client(self, service: str) -> Any:
-        """A client that calls as the function would."""
+        """A client with the credentials of the function's role."""
         return self.as_role.client(
             service, endpoint_url=self.stack.endpoint, config=CONFIG, verify=os.environ["AWS_CA_BUNDLE"]
         )
 
     @contextmanager
-    def silent(self) -> Iterator[None]:
-        """The uploads bucket tells nobody of anything meanwhile."""
+    def without_notifications(self) -> Iterator[None]:
+        """Remove all event notifications of the uploads bucket for the duration of the block."""
         s3, bucket = client(self.stack.endpoint, "s3"), self.stack.uploads_bucket
-        told = notifications.read(s3, bucket)
+        configured = notifications.read(s3, bucket)
         notifications.write(s3, bucket, {})
         try:
             yield
         finally:
-            notifications.write(s3, bucket, told)
+            notifications.write(s3, bucket, configured)
 
     def is_allowed(self, action: str, resource: str) -> bool:
-        """What the local AWS's own policy simulator says of the role."""
+        """Whether the local AWS's policy simulator allows an action to the role."""
         answer = self.iam.simulate_principal_policy(
             PolicySourceArn=self.role_arn, ActionNames=[action], ResourceArns=[resource]
         )

@@ -1,4 +1,4 @@
-"""The operator's commands as a user runs them: processes, exit codes, what they print and what they leave."""
+"""The commands as a user runs them: exit codes, output, and files and processes that remain."""
 
 import json
 import os
@@ -22,7 +22,7 @@ DEEP = "deep er/Ü+ 100%25.png"
 
 
 class Commands:
-    """`python -m infra …`, writing to a build folder of its own."""
+    """`python -m infra …` with a separate build folder."""
 
     def __init__(self, build: Path, bundle: Path) -> None:
         self.build = build
@@ -34,9 +34,9 @@ class Commands:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, cwd=ROOT, env=self.environment, text=True, **(pipes | options))
 
-    def run(self, *arguments: str | Path, said: str | None = None) -> "subprocess.CompletedProcess[str]":
+    def run(self, *arguments: str | Path, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
         process = self.start(*arguments)
-        out, err = process.communicate(said, timeout=100)
+        out, err = process.communicate(stdin, timeout=100)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
@@ -52,10 +52,10 @@ def commands(tmp_path: Path, bundle: Path) -> Commands:
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """Three photos, two of them alike, and three files that are none."""
+    """Three photos, two of them similar, and three files that are not images."""
     folder = tmp_path / "images"
     (folder / DEEP).parent.mkdir(parents=True)
-    # Varied over the picture: an even one has no direction to compare.
+    # Gradients: an image of one colour has a vector that is useless for comparison.
     left = Image.radial_gradient("L").resize((64, 48)).convert("RGB")
     left.save(folder / "left.png")
     left.rotate(2).save(folder / DEEP)
@@ -66,12 +66,12 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-def assert_one_line(done: "subprocess.CompletedProcess[str]", said: str) -> None:
+def assert_one_line(done: "subprocess.CompletedProcess[str]", message: str) -> None:
     assert done.returncode == 1
-    assert re.fullmatch(rf"dropvec: .*{said}.*\n", done.stderr), done.stderr
+    assert re.fullmatch(rf"dropvec: .*{message}.*\n", done.stderr), done.stderr
 
 
-def test_the_demo_gives_every_file_its_outcome(commands: Commands, images: Path) -> None:
+def test_the_demo_prints_an_outcome_for_every_file(commands: Commands, images: Path) -> None:
     done = commands.run("demo", "--images", images, "--model", commands.bundle)
     assert (done.returncode, done.stderr) == (0, "")
     lines = (commands.build / "demo" / "results.jsonl").read_text(encoding="utf-8").splitlines()
@@ -89,7 +89,7 @@ def test_the_demo_gives_every_file_its_outcome(commands: Commands, images: Path)
     assert (left["width"], left["height"], left["embedding_dim"], left["normalized"]) == (64, 48, 48, True)
     assert len(left["embedding"]) == 48
     assert sum(x * x for x in left["embedding"]) == pytest.approx(1, abs=1e-5)
-    assert "one swap: Function runs from a zip" in done.stdout
+    assert "one difference: Function runs from a zip file" in done.stdout
     assert "outcomes: 6 of 6, 6 uploaded" in done.stdout
     assert re.search(rf"left\.png +│ success +│ +48 │ +\d+ │ {re.escape(DEEP)}  [01]\.\d\d\d", done.stdout)
     assert re.search(r"notes\.txt +│ unsupported_format +│ +— │ +\d+ │ — ", done.stdout)
@@ -98,7 +98,7 @@ def test_the_demo_gives_every_file_its_outcome(commands: Commands, images: Path)
     assert sorted(path.name for path in (commands.build / "demo").iterdir()) == ["aws.log", "results.jsonl"]
 
 
-def test_a_demo_that_is_interrupted_leaves_nothing(commands: Commands, images: Path) -> None:
+def test_only_the_log_remains_after_an_interrupted_demo(commands: Commands, images: Path) -> None:
     process = commands.start("demo", "--images", images, "--model", commands.bundle)
     assert process.stdout is not None
     endpoint = re.search(r"http://127\.0\.0\.1:(\d+)", process.stdout.readline())
@@ -112,24 +112,24 @@ def test_a_demo_that_is_interrupted_leaves_nothing(commands: Commands, images: P
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("missing", "No such file"), ("notes.txt", "Not a directory"), ("void", "no files in")]
+    ("name", "message"), [("missing", "No such file"), ("notes.txt", "Not a directory"), ("void", "no files in")]
 )
-def test_images_that_are_none_are_told_before_anything_starts(
-    commands: Commands, images: Path, name: str, said: str
+def test_an_unusable_image_folder_is_an_error_before_anything_starts(
+    commands: Commands, images: Path, name: str, message: str
 ) -> None:
     (images / "void").mkdir()
     done = commands.run("demo", "--images", images / name, "--model", commands.bundle)
-    assert_one_line(done, said)
+    assert_one_line(done, message)
     assert done.stdout == ""
     assert not commands.build.exists()
 
 
-@pytest.mark.parametrize(("model", "said"), [("no-such-model", "no-such-model"), (ROOT / "tests", r"model\.json")])
-def test_a_model_that_is_none(commands: Commands, images: Path, model: str | Path, said: str) -> None:
-    assert_one_line(commands.run("demo", "--images", images, "--model", model), said)
+@pytest.mark.parametrize(("model", "message"), [("no-such-model", "no-such-model"), (ROOT / "tests", r"model\.json")])
+def test_an_unknown_model_is_an_error(commands: Commands, images: Path, model: str | Path, message: str) -> None:
+    assert_one_line(commands.run("demo", "--images", images, "--model", model), message)
 
 
-def test_no_package_index(commands: Commands) -> None:
+def test_without_a_package_index_the_samples_are_an_error(commands: Commands) -> None:
     commands.environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
     done = commands.run("demo", "--model", commands.bundle)
     assert_one_line(done, "could not download scikit-image.*from a Python package index")
@@ -152,7 +152,7 @@ class Up:
 
 @pytest.fixture
 def up(commands: Commands) -> Iterator[Up]:
-    # Its samples are only a hint at what to upload; without an index it does without.
+    # `up` needs the samples only for the name of a photo to upload, so it also works without a package index.
     commands.environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
     running = Up(commands)
     yield running
@@ -161,10 +161,10 @@ def up(commands: Commands) -> Iterator[Up]:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_up_stays_until_it_is_told_to_stop(up: Up, signum: signal.Signals) -> None:
+def test_up_runs_until_it_is_stopped(up: Up, signum: signal.Signals) -> None:
     out = up.stop(signum)
     assert up.process.returncode == 0
-    assert f"A local AWS is running at {up.stack['endpoint']} until Ctrl-C" in out
+    assert f"The local AWS is running at {up.stack['endpoint']} until Ctrl-C" in out
     for name in ("uploads_bucket", "results_bucket", "table", "function"):
         assert up.stack[name] in out
     assert [path.name for path in (up.commands.build / "up").iterdir()] == ["aws.log"]
@@ -172,16 +172,16 @@ def test_up_stays_until_it_is_told_to_stop(up: Up, signum: signal.Signals) -> No
         assert client.connect_ex(("127.0.0.1", int(up.stack["endpoint"].rpartition(":")[2])))
 
 
-def test_a_port_in_use_is_one_line(commands: Commands) -> None:
+def test_a_port_in_use_is_an_error_of_one_line(commands: Commands) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = commands.run("up", "--port", str(port), "--model", commands.bundle)
     assert_one_line(done, rf"127\.0\.0\.1:{port}.*in use.*--port")
 
 
-def test_a_second_one_is_refused_and_the_first_stays_reachable(up: Up) -> None:
+def test_a_second_up_is_an_error_and_the_first_keeps_running(up: Up) -> None:
     done = up.commands.run("up", "--model", up.commands.bundle)
-    assert_one_line(done, f"is running at {up.stack['endpoint']}")
+    assert_one_line(done, f"is already running at {up.stack['endpoint']}")
     assert json.loads(up.file.read_text()) == up.stack
 
 
@@ -192,12 +192,12 @@ def test_example_events_name_the_local_buckets(up: Up) -> None:
     assert all(file["file_path"].startswith(f"s3://{up.stack['uploads_bucket']}/") for file in files)
 
 
-def test_invoke_finds_what_is_running(up: Up, tmp_path: Path) -> None:
+def test_invoke_uses_the_running_stack(up: Up, tmp_path: Path) -> None:
     (tmp_path / "event.json").write_text('{"input_paths": ["s3://nowhere/x.jpg"]}')
     done = up.commands.run("invoke", tmp_path / "event.json")
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["task_output"]["files"][0]["status"]) == (0, "error")
-    done = up.commands.run("invoke", "-", said='{"texts": 1}')
+    done = up.commands.run("invoke", "-", stdin='{"texts": 1}')
     assert (done.returncode, json.loads(done.stdout)["error_code"]) == (0, "invalid_request")
     (tmp_path / "bad.json").write_text("{")
     assert_one_line(up.commands.run("invoke", tmp_path / "bad.json"), r"bad\.json is not JSON")
@@ -209,11 +209,11 @@ def test_invoke_finds_what_is_running(up: Up, tmp_path: Path) -> None:
 def test_invoke_after_a_crash_of_up(up: Up, tmp_path: Path) -> None:
     up.stop(signal.SIGKILL)
     (tmp_path / "event.json").write_text("{}")
-    assert_one_line(up.commands.run("invoke", tmp_path / "event.json"), "could not invoke the function at")
+    assert_one_line(up.commands.run("invoke", tmp_path / "event.json"), "cannot invoke the function at")
 
 
 @pytest.mark.parametrize("command", ["bake", "export", "demo", "up", "invoke", "deploy", "destroy"])
-def test_help_is_there_and_quick(commands: Commands, command: str) -> None:
+def test_every_command_has_help(commands: Commands, command: str) -> None:
     done = commands.run(command, "--help")
     assert done.returncode == 0
     assert done.stdout.startswith(f"usage: python -m infra {command}")

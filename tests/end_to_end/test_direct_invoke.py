@@ -1,4 +1,4 @@
-"""Direct invoke through the local AWS's Lambda endpoint, under the real runtime client."""
+"""Direct invocation through the local AWS's Lambda endpoint, with the real runtime client."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ def invoke(stack: Stack, payload: object, function: str | None = None) -> tuple[
     return json.loads(answer["Payload"].read()), "FunctionError" in answer
 
 
-def test_path_inline_and_broken_images_in_one_request(stack: Stack) -> None:
+def test_paths_inline_images_and_broken_images_in_one_request(stack: Stack) -> None:
     put(stack, "direct/a b.jpg", PHOTO)
     request = {
         "input_paths": [stack.source("direct/a b.jpg"), stack.source("direct/missing.jpg")],
@@ -42,7 +42,7 @@ def test_path_inline_and_broken_images_in_one_request(stack: Stack) -> None:
     assert (broken["file_path"], broken["error_code"]) == ("broken", "corrupt_image")
 
 
-def test_store_on_request(stack: Stack) -> None:
+def test_store_writes_an_item(stack: Stack) -> None:
     put(stack, "direct/stored.jpg", PHOTO)
     response, _ = invoke(stack, {"input_paths": [stack.source("direct/stored.jpg")], "store": True})
     assert response["task_output"]["files"][0]["status"] == "success"
@@ -65,22 +65,20 @@ def test_unknown_shape_fails_so_that_an_asynchronous_invocation_is_retried(stack
     assert response["errorMessage"].startswith("unsupported event: ")
 
 
-def test_another_service_s_event_fails_without_a_trace(stack: Stack) -> None:
+def test_an_event_of_an_unsupported_service_fails_without_traceback(stack: Stack) -> None:
     response, failed = invoke(stack, {"Records": [{"eventSource": "aws:kinesis"}]})
     assert failed
     assert "unsupported event: a record of aws:kinesis; expected S3" in response["errorMessage"]
 
 
 @pytest.mark.parametrize(
-    ("name", "environment", "said"),
+    ("name", "environment", "message"),
     [
         ("no-table", {"RESULTS_BUCKET": "results"}, "TABLE_NAME is not set; set it to"),
         ("no-bucket", {"TABLE_NAME": "vectors"}, "RESULTS_BUCKET is not set; set it to"),
     ],
 )
-def test_without_its_settings_it_says_what_to_set(
-    stack: Stack, name: str, environment: dict[str, str], said: str
-) -> None:
+def test_an_error_names_the_missing_setting(stack: Stack, name: str, environment: dict[str, str], message: str) -> None:
     stack.lambda_.create_function(
         FunctionName=name,
         Runtime="provided.al2023",
@@ -92,4 +90,4 @@ def test_without_its_settings_it_says_what_to_set(
     )
     response, failed = invoke(stack, {}, name)
     assert failed
-    assert said in response["errorMessage"]
+    assert message in response["errorMessage"]

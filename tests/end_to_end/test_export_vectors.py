@@ -1,11 +1,11 @@
-"""A short run of what `make export-run` does with 100,000 vectors: each form, from a process that tells its memory."""
+"""A short version of `make export-run`: each file format, exported by a process that reports its peak memory."""
 
 from tests.soak.soak_export import LIMIT_MB, run
 
 
-def test_every_vector_is_in_the_file_and_memory_stays_small() -> None:
+def test_every_vector_is_exported_within_the_memory_limit() -> None:
     items = 2000
     for found in run(items):
         assert (found.rows, found.wrong) == (items, 0), found.line()
-        # Half of it is there before the first item comes: the interpreter, boto3, and pyarrow for one of them.
+        # About half of the limit: the interpreter, boto3 and pyarrow take most of it before the first item.
         assert found.peak_mb < LIMIT_MB / 2, found.line()

@@ -1,10 +1,10 @@
-"""Every trigger over HTTPS, under enforcement; and the role: enough for the job, and nothing in it for nothing.
+"""Every trigger over HTTPS with IAM enforcement; and the role, which must allow exactly the actions that are needed.
 
-The deployed role's real policy is what the local AWS enforces on the function's calls of S3 and DynamoDB. What AWS does
-in the role's name, the local one does unchecked: it polls the queue, sets failed events aside, writes logs and traces.
-Of these, the calls of SQS are made here with the role's own credentials; those of logs and traces are only put to the
-policy simulator, as the emulator's ARNs of log groups are not AWS's and it has no X-Ray. That a KMS key is used through
-services alone is shown from the refusing side; that S3, SQS and DynamoDB then need the key is AWS's word.
+The local AWS enforces the deployed role's policy on the function's calls of S3 and DynamoDB. It does not enforce it on
+calls that AWS makes on behalf of the function: polling the queue, sending failed events to the dead-letter queue,
+writing logs and traces. The tests make the SQS calls among them with the role's credentials. Logs and traces are only
+checked with the policy simulator, because the emulator's log group ARNs differ from AWS's and it has no X-Ray. For the
+KMS key the tests show that direct use is denied; that S3, SQS and DynamoDB use it is AWS's documented behaviour.
 """
 
 import json
@@ -22,7 +22,7 @@ from tests.support.processes import eventually
 
 PHOTO = encoded(picture(64, 48))
 
-FOR_THE_JOB = [
+FOR_THE_FUNCTION = [
     ("ReadUploads", "s3:GetObject"),
     ("KeepResults", "s3:GetObject"),
     ("KeepResults", "s3:PutObject"),
@@ -58,7 +58,7 @@ def status(strict: Strict, key: str) -> Any:
     return found.get("error_code", found.get("status"))
 
 
-def test_uploads_overwrites_bad_images_and_deletions_come_through(strict: Strict) -> None:
+def test_uploads_overwrites_bad_images_and_deletions_are_processed(strict: Strict) -> None:
     stack, good, bad = strict.stack, strict.key("a red shoe+1"), strict.key("bad")
     stack.s3.put_object(Bucket=stack.uploads_bucket, Key=good, Body=PHOTO)
     stack.s3.put_object(Bucket=stack.uploads_bucket, Key=bad, Body=b"no image")
@@ -70,38 +70,38 @@ def test_uploads_overwrites_bad_images_and_deletions_come_through(strict: Strict
     assert eventually(lambda: status(strict, good) == "deleted" and not result_keys(stack, good))
 
 
-def test_what_cannot_be_done_ends_as_a_dead_letter(strict: Strict) -> None:
+def test_an_upload_that_keeps_failing_becomes_a_dead_letter(strict: Strict) -> None:
     stack, key = strict.stack, strict.key("unreadable")
-    patience = stack.sqs.get_queue_attributes(
+    original = stack.sqs.get_queue_attributes(
         QueueUrl=stack.queue_url, AttributeNames=["VisibilityTimeout", "RedrivePolicy"]
     )["Attributes"]
-    redrive = {**json.loads(patience["RedrivePolicy"]), "maxReceiveCount": 2}
-    hurried = {"VisibilityTimeout": "1", "RedrivePolicy": json.dumps(redrive)}
-    stack.sqs.set_queue_attributes(QueueUrl=stack.queue_url, Attributes=hurried)  # type: ignore[arg-type]
+    redrive = {**json.loads(original["RedrivePolicy"]), "maxReceiveCount": 2}
+    shortened = {"VisibilityTimeout": "1", "RedrivePolicy": json.dumps(redrive)}
+    stack.sqs.set_queue_attributes(QueueUrl=stack.queue_url, Attributes=shortened)  # type: ignore[arg-type]
     with strict.without("ReadUploads", "s3:GetObject"):
         stack.s3.put_object(Bucket=stack.uploads_bucket, Key=key, Body=PHOTO)
         letter = dead_letter(strict, "unreadable")
-    stack.sqs.set_queue_attributes(QueueUrl=stack.queue_url, Attributes=patience)
+    stack.sqs.set_queue_attributes(QueueUrl=stack.queue_url, Attributes=original)
     assert status(strict, key) is None
-    if strict.mode == "direct":  # with what Lambda says of it
+    if strict.mode == "direct":  # Lambda adds its context
         assert json.loads(letter)["requestContext"]["condition"] == "RetriesExhausted"
 
 
-def dead_letter(strict: Strict, word: str) -> str:
-    """The dead letter that names this, once it is there."""
+def dead_letter(strict: Strict, text: str) -> str:
+    """Wait for a dead letter that contains a text."""
     stack, letters = strict.stack, list[str]()
 
-    def is_there() -> bool:
+    def is_found() -> bool:
         url = stack.dead_letter_queue_url
         answer = stack.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
-        letters.extend(message["Body"] for message in answer.get("Messages", []) if word in message["Body"])
+        letters.extend(message["Body"] for message in answer.get("Messages", []) if text in message["Body"])
         return bool(letters)
 
-    assert eventually(is_there, 30)
+    assert eventually(is_found, 30)
     return letters[0]
 
 
-def test_an_asynchronous_invocation_that_fails_ends_as_a_dead_letter(strict: Strict) -> None:
+def test_an_asynchronous_invocation_that_keeps_failing_becomes_a_dead_letter(strict: Strict) -> None:
     event = {"Records": [{"eventSource": "aws:nonsense"}]}
     strict.stack.lambda_.invoke(FunctionName=strict.stack.function, InvocationType="Event", Payload=json.dumps(event))
     letter = json.loads(dead_letter(strict, "aws:nonsense"))
@@ -109,7 +109,7 @@ def test_an_asynchronous_invocation_that_fails_ends_as_a_dead_letter(strict: Str
     assert letter["requestPayload"] == event
 
 
-def test_keys_that_the_filters_leave_out_are_not_even_readable(strict: Strict) -> None:
+def test_keys_outside_the_filters_are_not_readable(strict: Strict) -> None:
     stack = strict.stack
     for name in ("in/notes.txt", "elsewhere/a.png"):
         stack.s3.put_object(Bucket=stack.uploads_bucket, Key=name, Body=PHOTO)
@@ -122,9 +122,9 @@ def test_keys_that_the_filters_leave_out_are_not_even_readable(strict: Strict) -
         assert [status(strict, name) for name in ("in/notes.txt", "elsewhere/a.png")] == [None, None]
 
 
-def test_the_role_holds_what_is_listed_here_and_no_more(strict: Strict) -> None:
+def test_the_role_allows_exactly_the_listed_actions(strict: Strict) -> None:
     more = ONLY_WITH_A_KEY if "KmsKeyArn" in strict.parameters else []
-    assert strict.actions() == {*FOR_THE_JOB, *FOR_POLLING, *FOR_LOGS_AND_TRACES, FOR_FAILED_EVENTS, *more}
+    assert strict.actions() == {*FOR_THE_FUNCTION, *FOR_POLLING, *FOR_LOGS_AND_TRACES, FOR_FAILED_EVENTS, *more}
 
 
 def invoke(strict: Strict, payload: object) -> Any:
@@ -132,44 +132,45 @@ def invoke(strict: Strict, payload: object) -> Any:
     return json.loads(answer["Payload"].read())
 
 
-def hears_of(strict: Strict, key: str, sequencer: str) -> bool:
-    """Whether the function does what an event in the queue asks for."""
+def processes_event(strict: Strict, key: str, sequencer: str) -> bool:
+    """Whether the function processes an event from the queue without a failure."""
     s3 = {"bucket": {"name": strict.stack.uploads_bucket}, "object": {"key": key, "sequencer": sequencer}}
     record = {"eventSource": "aws:s3", "eventVersion": "2.1", "eventName": "ObjectCreated:Put", "s3": s3}
     message = {"messageId": "one", "eventSource": "aws:sqs", "body": json.dumps({"Records": [record]})}
     return bool(invoke(strict, {"Records": [message]}) == {"batchItemFailures": []})
 
 
-def does_the_job(strict: Strict, key: str) -> bool:
-    """Hear of an upload, store it on request, hear of it late, hear of its deletion; whether all that goes well."""
+def works(strict: Strict, key: str) -> bool:
+    """Whether the function processes an upload, a direct request with `store`, a late event, and a deletion."""
     stack = strict.stack
     stack.s3.put_object(Bucket=stack.uploads_bucket, Key=key, Body=PHOTO)
-    if not hears_of(strict, key, "01"):
+    if not processes_event(strict, key, "01"):
         return False
     stack.dynamodb.delete_item(TableName=stack.table, Key={"source": {"S": stack.source(key)}})
     paths = [stack.source(key), stack.source(strict.key("none"))]
     answer = invoke(strict, {"input_paths": paths, "store": True})
     if [file["error_code"] for file in answer["task_output"]["files"]] != [None, "not_found"]:
         return False
-    if not hears_of(strict, key, "02"):
+    if not processes_event(strict, key, "02"):
         return False
     stack.s3.delete_object(Bucket=stack.uploads_bucket, Key=key)
-    return hears_of(strict, key, "F" * 16) and status(strict, key) == "deleted" and not result_keys(stack, key)
+    is_processed = processes_event(strict, key, "F" * 16)
+    return is_processed and status(strict, key) == "deleted" and not result_keys(stack, key)
 
 
-def test_the_role_is_enough(strict: Strict) -> None:
-    with strict.silent():
-        assert does_the_job(strict, strict.key("enough"))
+def test_the_function_works_with_the_role(strict: Strict) -> None:
+    with strict.without_notifications():
+        assert works(strict, strict.key("enough"))
 
 
-@pytest.mark.parametrize(("sid", "action"), FOR_THE_JOB)
-def test_without_any_action_the_job_is_not_done(strict: Strict, sid: str, action: str) -> None:
-    with strict.silent(), strict.without(sid, action):
-        assert not does_the_job(strict, strict.key(f"{sid}-{action}"))
+@pytest.mark.parametrize(("sid", "action"), FOR_THE_FUNCTION)
+def test_the_function_needs_each_action(strict: Strict, sid: str, action: str) -> None:
+    with strict.without_notifications(), strict.without(sid, action):
+        assert not works(strict, strict.key(f"{sid}-{action}"))
 
 
 def is_denied(call: Callable[[], object]) -> bool:
-    """Whether a call is refused by policy."""
+    """Whether a policy denies a call."""
     try:
         call()
     except ClientError as error:
@@ -178,7 +179,7 @@ def is_denied(call: Callable[[], object]) -> bool:
 
 
 @pytest.mark.parametrize(("sid", "action"), FOR_POLLING)
-def test_without_any_action_the_queue_cannot_be_polled(strict: Strict, sid: str, action: str) -> None:
+def test_polling_the_queue_needs_each_action(strict: Strict, sid: str, action: str) -> None:
     sqs, url = strict.client("sqs"), strict.stack.queue_url
     calls: dict[str, Callable[[], object]] = {
         "sqs:ReceiveMessage": lambda: sqs.receive_message(QueueUrl=url),
@@ -190,19 +191,19 @@ def test_without_any_action_the_queue_cannot_be_polled(strict: Strict, sid: str,
         assert is_denied(calls[action])
 
 
-def test_failed_events_may_be_set_aside_as_lambda_has_to(strict: Strict) -> None:
+def test_sending_failed_events_to_the_dead_letter_queue_needs_its_action(strict: Strict) -> None:
     sqs, url = strict.client("sqs"), strict.stack.dead_letter_queue_url
 
-    def sends() -> object:
+    def send() -> object:
         return sqs.send_message(QueueUrl=url, MessageBody="failed")
 
-    assert not is_denied(sends)
+    assert not is_denied(send)
     with strict.without(*FOR_FAILED_EVENTS):
-        assert is_denied(sends)
+        assert is_denied(send)
 
 
 @pytest.mark.parametrize(("sid", "action"), FOR_LOGS_AND_TRACES)
-def test_without_any_action_nothing_is_logged_or_traced(strict: Strict, sid: str, action: str) -> None:
+def test_logs_and_traces_need_each_action(strict: Strict, sid: str, action: str) -> None:
     resource = (
         "*" if sid == "Trace" else "arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/dropvec:log-stream:a"
     )
@@ -214,12 +215,12 @@ def test_without_any_action_nothing_is_logged_or_traced(strict: Strict, sid: str
     assert sid == "Trace" or not strict.is_allowed(action, resource.replace("dropvec", "another"))
 
 
-def test_calls_outside_the_role_are_denied(strict: Strict) -> None:
+def test_all_other_calls_are_denied(strict: Strict) -> None:
     stack, key = strict.stack, strict.key("guarded")
     stack.s3.put_object(Bucket=stack.uploads_bucket, Key=key, Body=PHOTO)
     s3, table, sqs = (strict.client(service) for service in ("s3", "dynamodb", "sqs"))
     uploads, results, source = stack.uploads_bucket, stack.results_bucket, {"source": {"S": stack.source(key)}}
-    where = {"TableName": stack.table}
+    in_table = {"TableName": stack.table}
     dead = stack.dead_letter_queue_url
     calls: list[Callable[[], object]] = [
         lambda: s3.put_object(Bucket=uploads, Key=key, Body=b""),
@@ -231,15 +232,15 @@ def test_calls_outside_the_role_are_denied(strict: Strict) -> None:
         lambda: s3.list_objects_v2(Bucket=OTHER_BUCKET),
         lambda: s3.put_object(Bucket=OTHER_BUCKET, Key=key, Body=b""),
         s3.list_buckets,
-        lambda: table.delete_item(**where, Key=source),
-        lambda: table.scan(**where),
+        lambda: table.delete_item(**in_table, Key=source),
+        lambda: table.scan(**in_table),
         lambda: table.query(
-            **where,
+            **in_table,
             KeyConditionExpression="#s = :s",
             ExpressionAttributeNames={"#s": "source"},
             ExpressionAttributeValues={":s": source["source"]},
         ),
-        lambda: table.delete_table(**where),
+        lambda: table.delete_table(**in_table),
         lambda: table.get_item(TableName="another", Key=source),
         lambda: sqs.send_message(QueueUrl=stack.queue_url, MessageBody="mine"),
         lambda: sqs.purge_queue(QueueUrl=stack.queue_url),
@@ -253,7 +254,7 @@ def test_calls_outside_the_role_are_denied(strict: Strict) -> None:
     assert [number for number, call in enumerate(calls) if not is_denied(call)] == []
 
 
-def test_a_key_is_used_through_services_alone(strict: Strict) -> None:
+def test_the_kms_key_can_be_used_through_services_only(strict: Strict) -> None:
     if strict.mode == "direct":
         kms, key = strict.client("kms"), strict.parameters["KmsKeyArn"]
         assert is_denied(lambda: kms.generate_data_key(KeyId=key, KeySpec="AES_256"))
@@ -266,9 +267,9 @@ def test_a_key_is_used_through_services_alone(strict: Strict) -> None:
         assert not [each for each in strict.document["Statement"] if "kms" in str(each)]
 
 
-def test_nothing_comes_without_tls(strict: Strict) -> None:
+def test_calls_without_tls_are_denied(strict: Strict) -> None:
     def forwarded(request: Any, **_: object) -> None:
-        request.headers.add_header("X-Forwarded-Proto", "http")  # as a proxy says how a call came
+        request.headers.add_header("X-Forwarded-Proto", "http")  # a proxy's header for a request over HTTP
 
     stack = strict.stack
     s3, sqs = strict.client("s3"), strict.client("sqs")
@@ -277,11 +278,11 @@ def test_nothing_comes_without_tls(strict: Strict) -> None:
         one.meta.events.register("before-sign", forwarded)
     assert is_denied(lambda: s3.list_objects_v2(Bucket=stack.results_bucket))
     assert is_denied(lambda: sqs.get_queue_attributes(QueueUrl=stack.queue_url, AttributeNames=["All"]))
-    if "ExistingBucket" not in strict.parameters:  # of that one its owner decides
+    if "ExistingBucket" not in strict.parameters:  # the template adds no policy to an existing bucket
         assert is_denied(lambda: s3.get_object(Bucket=stack.uploads_bucket, Key=strict.key("guarded")))
 
 
-def test_no_other_bucket_may_send_to_the_queue(strict: Strict) -> None:
+def test_another_bucket_cannot_send_to_the_queue(strict: Strict) -> None:
     stack = strict.stack
     arn = stack.sqs.get_queue_attributes(QueueUrl=stack.queue_url, AttributeNames=["QueueArn"])["Attributes"][
         "QueueArn"

@@ -1,4 +1,4 @@
-"""The main job over HTTP: S3 event, queue, event source mapping, runtime client, handler, S3 and DynamoDB."""
+"""Uploads over HTTP: S3 event, queue, event source mapping, runtime client, handler, S3 and DynamoDB."""
 
 import io
 import json
@@ -44,7 +44,7 @@ def result_keys(stack: Stack, key: str) -> list[str]:
 
 
 def plain_vector(data: bytes) -> npt.NDArray[np.float32]:
-    """What a plain script makes of a photo: full decode, resize, crop, one call of onnxruntime."""
+    """The vector of a simple reference script: full decode, resize, crop, one call of onnxruntime."""
     image = Image.open(io.BytesIO(data)).convert("RGB")
     width, height = image.size
     size = (224, int(224 * height / width)) if width <= height else (int(224 * width / height), 224)
@@ -75,7 +75,7 @@ def test_an_upload_becomes_an_item_and_a_json(stack: Stack, key: str) -> None:
     assert np.array_equal(np.array(result["embedding"]["embedding"], dtype=np.float32), found["embedding"])
 
 
-def test_bad_files_are_recorded_and_their_neighbours_embedded(stack: Stack) -> None:
+def test_bad_files_are_rejected_and_others_embedded(stack: Stack) -> None:
     bad = {"mixed/text.jpg": b"no image", "mixed/empty.png": b"", "mixed/half.png": PHOTOS["card.avif"][:500]}
     good = {f"mixed/{number}.png": encoded(picture(60, 50, seed=number)) for number in range(9)}
     for key, data in (bad | good).items():
@@ -99,7 +99,7 @@ def test_overwriting_and_deleting(stack: Stack) -> None:
     assert eventually(lambda: result_keys(stack, "changing.png") == [], 10)
 
 
-def test_a_folder_marker_and_the_function_s_own_results_are_left_alone(stack: Stack) -> None:
+def test_folder_markers_and_the_results_bucket_are_ignored(stack: Stack) -> None:
     put(stack, "folder/", b"")
     put(stack, "after.png", encoded(picture()))
     assert eventually(lambda: item(stack, "after.png") != {}, 30)

@@ -1,6 +1,6 @@
-"""A template with its parameters put in: conditions decided, `Fn::If`, `Fn::FindInMap` and `Fn::Sub` worked out.
+"""A template evaluated with parameters: conditions, `Fn::If`, `Fn::FindInMap` and `Fn::Sub` are resolved.
 
-What only a deployment knows, such as the ARN of a queue, stays a reference.
+Values that exist only in a deployment, such as the ARN of a queue, stay references.
 """
 
 import re
@@ -19,19 +19,19 @@ PSEUDO = {
     "AWS::StackName": "dropvec",
 }
 
-_NOTHING = object()  # AWS::NoValue: whatever holds it goes
-_WORKED_OUT = {"Ref", "Fn::If", "Fn::FindInMap", "Fn::Sub"}
+_NOTHING = object()  # AWS::NoValue: the property is removed
+_FUNCTIONS = {"Ref", "Fn::If", "Fn::FindInMap", "Fn::Sub"}
 _NAMES = re.compile(r"\$\{([^}!][^}]*)\}")
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a deployment with these parameters would make.
+    """The stack that a deployment with these parameters creates.
 
     Attributes:
-        parameters: all of them, defaults included.
-        resources: those whose condition holds.
-        outputs: likewise.
+        parameters: all parameters, including defaults.
+        resources: resources whose condition is true.
+        outputs: outputs whose condition is true.
     """
 
     parameters: Mapping[str, str]
@@ -39,28 +39,28 @@ class Resolved:
     outputs: Mapping[str, Any]
 
     def of_type(self, *kinds: str) -> dict[str, Any]:
-        """Name to properties."""
+        """Properties of the resources of these types, by name."""
         return {name: one["Properties"] for name, one in self.resources.items() if one["Type"] in kinds}
 
     def dangling(self) -> list[str]:
-        """References to what is not there."""
+        """References to resources that do not exist."""
         parts = {**self.resources, **{f"output {name}": one for name, one in self.outputs.items()}}
         return [f"{name} -> {to}" for name, part in parts.items() for to in references(part) - self.resources.keys()]
 
     def order(self) -> list[str]:
-        """An order to make the resources in; CycleError when there is none."""
+        """An order in which to create the resources; raises CycleError if there is none."""
         return list(TopologicalSorter({name: references(one) for name, one in self.resources.items()}).static_order())
 
 
 def resolve(template: Template, given: Mapping[str, str]) -> Resolved:
-    """Put parameters into a template."""
+    """Evaluate a template with parameters."""
     parameters = {name: str(given.get(name, one.get("Default"))) for name, one in template["Parameters"].items()}
-    work = _Work(template, parameters)
-    return Resolved(parameters, work.part("Resources"), work.part("Outputs"))
+    evaluation = _Evaluation(template, parameters)
+    return Resolved(parameters, evaluation.section("Resources"), evaluation.section("Outputs"))
 
 
 def references(node: Any) -> set[str]:
-    """The logical names that a part of a template refers to."""
+    """The logical ids that a part of a template refers to."""
     return set(_references(node))
 
 
@@ -82,16 +82,16 @@ def _references(node: Any) -> Iterator[str]:
                 yield from _references(value)
 
 
-class _Work:
+class _Evaluation:
     def __init__(self, template: Template, parameters: Mapping[str, str]) -> None:
         self.template = template
         self.known = {**PSEUDO, **parameters}
 
-    def part(self, name: str) -> dict[str, Any]:
-        there = {
+    def section(self, name: str) -> dict[str, Any]:
+        existing = {
             key: one for key, one in self.template[name].items() if self.holds({"Condition": one.get("Condition")})
         }
-        return {key: self.value(one) for key, one in there.items()}
+        return {key: self.value(one) for key, one in existing.items()}
 
     def holds(self, condition: Any) -> bool:
         ((kind, of),) = condition.items()
@@ -107,20 +107,20 @@ class _Work:
                 return all(self.holds(each) for each in of)
             case "Fn::Or":
                 return any(self.holds(each) for each in of)
-        raise ValueError(f"{kind} decides nothing")
+        raise ValueError(f"{kind} is not a condition")
 
     def value(self, node: Any) -> Any:
         if isinstance(node, list):
             return [found for each in node if (found := self.value(each)) is not _NOTHING]
         if not isinstance(node, Mapping):
             return node
-        if len(node) == 1 and node.keys() <= _WORKED_OUT:
+        if len(node) == 1 and node.keys() <= _FUNCTIONS:
             ((kind, of),) = node.items()
-            return self.worked_out(kind, of)
+            return self.evaluate(kind, of)
         found = {key: self.value(one) for key, one in node.items()}
         return {key: one for key, one in found.items() if one is not _NOTHING}
 
-    def worked_out(self, kind: str, of: Any) -> Any:
+    def evaluate(self, kind: str, of: Any) -> Any:
         match kind:
             case "Ref":
                 return _NOTHING if of == "AWS::NoValue" else self.known.get(of, {"Ref": of})
@@ -133,7 +133,7 @@ class _Work:
     def text(self, text: str, names: Mapping[str, Any]) -> Any:
         def put(found: re.Match[str]) -> str:
             value = self.value(names[found[1]]) if found[1] in names else self.known.get(found[1], found[0])
-            if isinstance(value, Mapping):  # a reference that only a deployment can follow
+            if isinstance(value, Mapping):  # a reference that only a deployment can resolve
                 ((kind, of),) = value.items()
                 return "${" + (of if kind == "Ref" else ".".join(of)) + "}"
             return str(value)

@@ -1,4 +1,4 @@
-"""What must be true of the template, whatever its parameters: each rule lists its faults in words."""
+"""Rules for the template with any parameters. Each rule yields a message for each violation."""
 
 from collections.abc import Callable, Iterator
 from graphlib import CycleError
@@ -8,7 +8,7 @@ from tests.infra.resolved import Resolved, references
 
 Rule = Callable[[Resolved], Iterator[str]]
 
-# Statements that may name more than one thing, because the service knows no narrower name.
+# Statements that may use a wildcard, because the service supports no narrower resource.
 WIDE: dict[str, Any] = {"Trace": "*"}
 
 _BUCKET, _QUEUE, _TABLE = "AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::DynamoDB::Table"
@@ -17,66 +17,66 @@ _OVER_HTTP = {"Bool": {"aws:SecureTransport": "false"}}
 _LONGEST_RETENTION = 1_209_600
 
 
-def statements(made: Resolved) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every policy statement, with the name of the resource that it is part of."""
-    for name, one in made.of_type("AWS::IAM::Role").items():
+def statements(stack: Resolved) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every policy statement, with the name of its resource in the template."""
+    for name, one in stack.of_type("AWS::IAM::Role").items():
         for policy in one["Policies"]:
             yield from ((name, each) for each in policy["PolicyDocument"]["Statement"])
-    for name, one in made.of_type("AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy").items():
+    for name, one in stack.of_type("AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy").items():
         yield from ((name, each) for each in one["PolicyDocument"]["Statement"])
 
 
-def role(made: Resolved) -> dict[str, dict[str, Any]]:
-    """The function's statements by their Sid."""
-    return {each["Sid"]: each for name, each in statements(made) if name == "FunctionRole"}
+def role(stack: Resolved) -> dict[str, dict[str, Any]]:
+    """The statements of the function's role by Sid."""
+    return {each["Sid"]: each for name, each in statements(stack) if name == "FunctionRole"}
 
 
 def many(value: Any) -> list[Any]:
-    """A value that may stand alone, as a list."""
+    """The value as a list; IAM allows a single value instead of a list."""
     return value if isinstance(value, list) else [value]
 
 
-def everything_that_is_named_is_there(made: Resolved) -> Iterator[str]:
-    yield from made.dangling()
+def references_resolve(stack: Resolved) -> Iterator[str]:
+    yield from stack.dangling()
     try:
-        made.order()
+        stack.order()
     except CycleError as error:
-        yield f"a circle: {error.args[1]}"
+        yield f"circular dependency: {error.args[1]}"
 
 
-def results_go_elsewhere_than_uploads_come_from(made: Resolved) -> Iterator[str]:
-    results = made.resources["ResultsBucket"]["Properties"]
+def uploads_and_results_are_separate(stack: Resolved) -> Iterator[str]:
+    results = stack.resources["ResultsBucket"]["Properties"]
     if "NotificationConfiguration" in results:
-        yield "the results bucket tells somebody of results"
-    if results["BucketName"] == made.outputs["UploadsBucket"]["Value"]:
-        yield "one bucket for uploads and results"
-    (function,) = made.of_type("AWS::Serverless::Function").values()
+        yield "the results bucket has event notifications"
+    if results["BucketName"] == stack.outputs["UploadsBucket"]["Value"]:
+        yield "uploads and results use the same bucket"
+    (function,) = stack.of_type("AWS::Serverless::Function").values()
     if function["Environment"]["Variables"]["RESULTS_BUCKET"] != {"Ref": "ResultsBucket"}:
         yield "the function writes to another bucket"
-    for sid, one in role(made).items():
+    for sid, one in role(stack).items():
         writes = {action for action in many(one["Action"]) if action in {"s3:PutObject", "s3:DeleteObject"}}
         if writes and references(one["Resource"]) != {"ResultsBucket"}:
-            yield f"{sid} writes elsewhere"
+            yield f"{sid} allows writes outside the results bucket"
 
 
-def no_action_is_a_wildcard(made: Resolved) -> Iterator[str]:
-    for name, one in statements(made):
+def actions_have_no_wildcards(stack: Resolved) -> Iterator[str]:
+    for name, one in statements(stack):
         for action in many(one["Action"]):
             if one["Effect"] == "Allow" and not action.replace(":", "").isalnum():
                 yield f"{name}: {action}"
         if "NotAction" in one or "NotResource" in one:
-            yield f"{name} allows all but something"
+            yield f"{name} uses NotAction or NotResource"
 
 
-def no_resource_is_a_wildcard(made: Resolved) -> Iterator[str]:
-    for name, one in statements(made):
+def resources_have_no_wildcards(stack: Resolved) -> Iterator[str]:
+    for name, one in statements(stack):
         for resource in many(one["Resource"]):
-            if one["Effect"] == "Allow" and not _is_one_thing(resource) and WIDE.get(one["Sid"]) != resource:
+            if one["Effect"] == "Allow" and not _is_specific(resource) and WIDE.get(one["Sid"]) != resource:
                 yield f"{name}, {one['Sid']}: {resource}"
 
 
-def _is_one_thing(resource: Any) -> bool:
-    """A resource of the stack, an ARN, or the objects of one bucket."""
+def _is_specific(resource: Any) -> bool:
+    """Whether it is a resource of the stack, an ARN, or the objects of one bucket."""
     text = resource.get("Fn::Sub", "") if isinstance(resource, dict) else resource
     if isinstance(resource, dict) and "Fn::GetAtt" in resource:
         return True
@@ -85,67 +85,67 @@ def _is_one_thing(resource: Any) -> bool:
     return is_bucket if slash and is_bucket else text.startswith("arn:aws:") and "*" not in text
 
 
-def who_may_send_is_one_sender(made: Resolved) -> Iterator[str]:
-    for name, one in statements(made):
+def permissions_name_one_sender(stack: Resolved) -> Iterator[str]:
+    for name, one in statements(stack):
         if one["Effect"] == "Allow" and "Principal" in one:
             if list(one["Principal"]) != ["Service"] or one["Action"] != "sqs:SendMessage":
-                yield f"{name} lets {one['Principal']} do {one['Action']}"
+                yield f"{name} allows {one['Action']} to {one['Principal']}"
             if not one.get("Condition", {}).get("ArnEquals", {}).get("aws:SourceArn"):
-                yield f"{name} lets all of {one['Principal']} send"
-    for name, one in made.of_type("AWS::Lambda::Permission").items():
+                yield f"{name} allows {one['Principal']} to send from any source"
+    for name, one in stack.of_type("AWS::Lambda::Permission").items():
         if not {"SourceArn", "SourceAccount"} <= one.keys():
-            yield f"{name} lets everybody's buckets invoke"
+            yield f"{name} allows buckets of any account to invoke"
 
 
-def all_is_encrypted(made: Resolved) -> Iterator[str]:
-    key = made.parameters["KmsKeyArn"]
-    for name, one in made.of_type(_BUCKET).items():
+def everything_is_encrypted(stack: Resolved) -> Iterator[str]:
+    key = stack.parameters["KmsKeyArn"]
+    for name, one in stack.of_type(_BUCKET).items():
         (rule,) = one["BucketEncryption"]["ServerSideEncryptionConfiguration"]
         by = rule["ServerSideEncryptionByDefault"]
         if by != ({"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key} if key else {"SSEAlgorithm": "AES256"}):
             yield f"{name}: {by}"
-    for name, one in made.of_type(_QUEUE).items():
+    for name, one in stack.of_type(_QUEUE).items():
         if (one.get("KmsMasterKeyId"), one.get("SqsManagedSseEnabled")) != ((key, None) if key else (None, True)):
             yield f"{name} is not encrypted"
-    for name, one in made.of_type(_TABLE).items():
+    for name, one in stack.of_type(_TABLE).items():
         if one.get("SSESpecification", {}).get("KMSMasterKeyId", "") != key:
             yield f"{name} is not encrypted with the key"
-    for name, one in made.of_type("AWS::Logs::LogGroup").items():
+    for name, one in stack.of_type("AWS::Logs::LogGroup").items():
         if one.get("KmsKeyId", "") != key:
             yield f"{name} is not encrypted with the key"
 
 
-def keys_are_used_where_there_are_any(made: Resolved) -> Iterator[str]:
-    given = {made.parameters[name] for name in ("KmsKeyArn", "ExistingBucketKmsKeyArn")} - {""}
-    used = {sid: one for sid, one in role(made).items() if "kms:" in str(one["Action"])}
+def the_role_may_use_the_given_keys_only(stack: Resolved) -> Iterator[str]:
+    given = {stack.parameters[name] for name in ("KmsKeyArn", "ExistingBucketKmsKeyArn")} - {""}
+    used = {sid: one for sid, one in role(stack).items() if "kms:" in str(one["Action"])}
     if {one["Resource"] for one in used.values()} != given:
-        yield f"keys {given}, but {used}"
+        yield f"the role should use the keys {given}, but has {used}"
     for sid, one in used.items():
         if not one.get("Condition", {}).get("StringEquals", {}).get("kms:ViaService"):
-            yield f"{sid} uses a key by itself, not through a service"
+            yield f"{sid} allows use of a key other than through a service"
 
 
-def nothing_comes_without_tls(made: Resolved) -> Iterator[str]:
+def tls_is_required(stack: Resolved) -> Iterator[str]:
     guarded = {
         target
-        for name, one in statements(made)
+        for name, one in statements(stack)
         if (one["Effect"], one.get("Principal"), one.get("Condition")) == ("Deny", "*", _OVER_HTTP)
         and one["Action"] in {"s3:*", "sqs:*"}
-        for target in references(one["Resource"]) & _governed(made, name)
+        for target in references(one["Resource"]) & _governed(stack, name)
     }
-    yield from made.of_type(_BUCKET, _QUEUE).keys() - guarded
-    for name, one in statements(made):
+    yield from stack.of_type(_BUCKET, _QUEUE).keys() - guarded
+    for name, one in statements(stack):
         if one["Effect"] == "Deny" and one["Action"] == "s3:*" and len(one["Resource"]) != 2:
-            yield f"{name}: a bucket, and its objects"
+            yield f"{name} does not cover both the bucket and its objects"
 
 
-def _governed(made: Resolved, policy: str) -> set[str]:
-    one = made.resources[policy]["Properties"]
+def _governed(stack: Resolved, policy: str) -> set[str]:
+    one = stack.resources[policy]["Properties"]
     return references(one.get("Queues", one.get("Bucket", [])))
 
 
-def nothing_is_public(made: Resolved) -> Iterator[str]:
-    for name, one in made.of_type(_BUCKET).items():
+def buckets_are_private(stack: Resolved) -> Iterator[str]:
+    for name, one in stack.of_type(_BUCKET).items():
         block = one.get("PublicAccessBlockConfiguration", {})
         if len(block) != 4 or set(block.values()) != {True}:
             yield f"{name}: {block}"
@@ -153,106 +153,106 @@ def nothing_is_public(made: Resolved) -> Iterator[str]:
             yield f"{name} has ACLs"
 
 
-def what_people_would_miss_is_kept(made: Resolved) -> Iterator[str]:
-    for name, one in made.resources.items():
+def data_is_retained(stack: Resolved) -> Iterator[str]:
+    for name, one in stack.resources.items():
         kept = one.get("DeletionPolicy"), one.get("UpdateReplacePolicy")
         if kept != (("RetainExceptOnCreate", "Retain") if one["Type"] in {_BUCKET, _TABLE} else (None, None)):
             yield f"{name}: {kept}"
-    for name, one in made.of_type(_TABLE).items():
+    for name, one in stack.of_type(_TABLE).items():
         if one["PointInTimeRecoverySpecification"] != {"PointInTimeRecoveryEnabled": True}:
-            yield f"{name} cannot be brought back"
+            yield f"{name} has no point-in-time recovery"
         if one["TimeToLiveSpecification"] != {"AttributeName": "expires_at", "Enabled": True}:
-            yield f"{name} keeps tombstones for good"
-    for name, one in made.of_type("AWS::Logs::LogGroup").items():
-        if str(one.get("RetentionInDays")) != made.parameters["LogRetentionDays"]:
-            yield f"{name} is kept for good"
-    for name, one in made.of_type(_BUCKET).items():
+            yield f"{name} never deletes tombstones"
+    for name, one in stack.of_type("AWS::Logs::LogGroup").items():
+        if str(one.get("RetentionInDays")) != stack.parameters["LogRetentionDays"]:
+            yield f"{name} does not expire after LogRetentionDays"
+    for name, one in stack.of_type(_BUCKET).items():
         if (name == "UploadsBucket") != (one.get("VersioningConfiguration") == {"Status": "Enabled"}):
-            yield f"{name}: only originals have versions"
+            yield f"{name}: the uploads bucket must be versioned, others not"
 
 
-def times_fit_each_other(made: Resolved) -> Iterator[str]:
-    timeout = int(made.parameters["Timeout"])
-    queue, dead = (made.resources[name]["Properties"] for name in ("UploadsQueue", "DeadLetterQueue"))
+def times_are_consistent(stack: Resolved) -> Iterator[str]:
+    timeout = int(stack.parameters["Timeout"])
+    queue, dead = (stack.resources[name]["Properties"] for name in ("UploadsQueue", "DeadLetterQueue"))
     visibility, receives = queue["VisibilityTimeout"], queue["RedrivePolicy"]["maxReceiveCount"]
     if visibility < 6 * timeout:
-        yield f"messages are invisible for {visibility} s, but a batch may take {timeout} s, six times"
+        yield f"the visibility timeout of {visibility} s is less than six times the function's timeout of {timeout} s"
     if not receives * visibility < queue["MessageRetentionPeriod"] < dead["MessageRetentionPeriod"]:
-        yield "messages are forgotten before they are dead letters, or soon after"
+        yield "messages expire before they become dead letters, or soon after"
     if dead["MessageRetentionPeriod"] != _LONGEST_RETENTION:
-        yield "dead letters could be kept longer"
-    alarms = made.of_type("AWS::CloudWatch::Alarm")
+        yield "dead letters are not kept for the maximum time"
+    alarms = stack.of_type("AWS::CloudWatch::Alarm")
     if not receives * visibility < alarms["WaitingAlarm"]["Threshold"] < queue["MessageRetentionPeriod"]:
-        yield "the alarm of old messages is for what is tried again, or comes too late"
+        yield "the alarm for old messages fires during retries, or after messages expire"
     if alarms["DurationAlarm"]["Threshold"] != 800 * timeout:
-        yield "the alarm of slow invocations is not at four fifths of the timeout"
+        yield "the threshold of the alarm for slow invocations is not 80 % of the timeout"
 
 
-def failures_are_set_aside(made: Resolved) -> Iterator[str]:
+def failures_reach_the_dead_letter_queue(stack: Resolved) -> Iterator[str]:
     dead = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
-    if made.resources["UploadsQueue"]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"] != dead:
-        yield "messages that fail are lost"
-    asynchronous = made.of_type("AWS::Lambda::EventInvokeConfig").values()
+    if stack.resources["UploadsQueue"]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"] != dead:
+        yield "failed messages do not go to the dead-letter queue"
+    asynchronous = stack.of_type("AWS::Lambda::EventInvokeConfig").values()
     kept = [one["DestinationConfig"]["OnFailure"]["Destination"] for one in asynchronous]
-    allowed = [one["Resource"] for one in role(made).values() if one["Action"] == "sqs:SendMessage"]
+    allowed = [one["Resource"] for one in role(stack).values() if one["Action"] == "sqs:SendMessage"]
     if (kept, allowed) != ([dead], [dead]):
-        yield f"failed events go to {kept}, and may go to {allowed}"
-    for name, one in made.of_type(_RULE).items():
+        yield f"failed asynchronous events go to {kept}, and the role allows {allowed}"
+    for name, one in stack.of_type(_RULE).items():
         if [target["DeadLetterConfig"]["Arn"] for target in one["Targets"]] != [dead]:
-            yield f"what {name} cannot deliver is lost"
+            yield f"{name} has no dead-letter queue"
 
 
-def events_come_one_way(made: Resolved) -> Iterator[str]:
-    trigger, existing = made.parameters["Trigger"], made.parameters["ExistingBucket"]
+def the_trigger_selects_one_event_path(stack: Resolved) -> Iterator[str]:
+    trigger, existing = stack.parameters["Trigger"], stack.parameters["ExistingBucket"]
     uploads = existing or "dropvec-uploads-123456789012-eu-west-1"
-    told = {}
+    sent = {}
     if not existing:
-        told = made.resources["UploadsBucket"]["Properties"]["NotificationConfiguration"]
-    way = {"queue": "QueueConfigurations", "direct": "LambdaConfigurations", "eventbridge": "EventBridgeConfiguration"}
-    if list(told) != ([] if existing else [way[trigger]]) or ("EventTarget" in made.outputs) != bool(existing):
-        yield f"{trigger}: the bucket tells {told}"
-    rules = {one["Name"]: one["EventPattern"]["detail"]["bucket"] for one in made.of_type(_RULE).values()}
+        sent = stack.resources["UploadsBucket"]["Properties"]["NotificationConfiguration"]
+    path = {"queue": "QueueConfigurations", "direct": "LambdaConfigurations", "eventbridge": "EventBridgeConfiguration"}
+    if list(sent) != ([] if existing else [path[trigger]]) or ("EventTarget" in stack.outputs) != bool(existing):
+        yield f"{trigger}: the bucket has the notifications {sent}"
+    rules = {one["Name"]: one["EventPattern"]["detail"]["bucket"] for one in stack.of_type(_RULE).values()}
     if rules != ({"dropvec-uploads": {"name": [uploads]}} if trigger == "eventbridge" else {}):
         yield f"{trigger}: the rule is for {rules}"
 
 
-def all_ways_stay_open(made: Resolved) -> Iterator[str]:
-    """Whatever the trigger: it may change, and what is uploaded while it does is not to be lost."""
-    uploads = f"arn:aws:s3:::{made.outputs['UploadsBucket']['Value']}"
+def all_event_paths_stay_permitted(stack: Resolved) -> Iterator[str]:
+    """For any trigger, because uploads during a change of the trigger must not be lost."""
+    uploads = f"arn:aws:s3:::{stack.outputs['UploadsBucket']['Value']}"
     senders = [
-        each["Condition"]["ArnEquals"]["aws:SourceArn"] for _, each in statements(made) if "MaySend" in each["Sid"]
+        each["Condition"]["ArnEquals"]["aws:SourceArn"] for _, each in statements(stack) if "MaySend" in each["Sid"]
     ]
     rule = "arn:aws:events:eu-west-1:123456789012:rule/dropvec-uploads"
     if senders != [uploads, rule, rule]:
-        yield f"may send: {senders}"
-    if [one["SourceArn"] for one in made.of_type("AWS::Lambda::Permission").values()] != [uploads]:
+        yield f"permitted senders are {senders}"
+    if [one["SourceArn"] for one in stack.of_type("AWS::Lambda::Permission").values()] != [uploads]:
         yield "the bucket may not invoke the function"
-    if "UploadsBucket" in made.resources:
-        first = {"UploadsQueuePolicy", "UploadsMayInvoke", *made.of_type(_RULE)}
+    if "UploadsBucket" in stack.resources:
+        first = {"UploadsQueuePolicy", "UploadsMayInvoke", *stack.of_type(_RULE)}
         yield from (
-            f"the bucket tells before there is {name}" for name in first - references(made.resources["UploadsBucket"])
+            f"the bucket does not depend on {name}" for name in first - references(stack.resources["UploadsBucket"])
         )
 
 
-def filters_are_the_same_everywhere(made: Resolved) -> Iterator[str]:
-    prefix, suffix = made.parameters["KeyPrefix"], made.parameters["KeySuffix"]
-    if not role(made)["ReadUploads"]["Resource"].endswith(f"/{prefix}*{suffix}"):
-        yield "the role may read other keys"
-    for one in made.of_type(_RULE).values():
+def filters_are_consistent(stack: Resolved) -> Iterator[str]:
+    prefix, suffix = stack.parameters["KeyPrefix"], stack.parameters["KeySuffix"]
+    if not role(stack)["ReadUploads"]["Resource"].endswith(f"/{prefix}*{suffix}"):
+        yield "the role allows reading other keys"
+    for one in stack.of_type(_RULE).values():
         if one["EventPattern"]["detail"]["object"]["key"] != [{"wildcard": f"{prefix}*{suffix}"}]:
             yield "the rule is for other keys"
     rules = [{"Name": "prefix", "Value": prefix}, {"Name": "suffix", "Value": suffix}]
     wanted = {"S3Key": {"Rules": rules}} if prefix or suffix else None
-    for one in made.of_type(_BUCKET).values():
-        told = one.get("NotificationConfiguration", {})
-        for each in [*told.get("QueueConfigurations", []), *told.get("LambdaConfigurations", [])]:
+    for one in stack.of_type(_BUCKET).values():
+        sent = one.get("NotificationConfiguration", {})
+        for each in [*sent.get("QueueConfigurations", []), *sent.get("LambdaConfigurations", [])]:
             if each.get("Filter") != wanted:
-                yield f"the bucket tells of other keys: {each}"
+                yield f"the bucket sends events of other keys: {each}"
 
 
-def alarms_reach_people(made: Resolved) -> Iterator[str]:
-    topic = made.parameters["AlarmTopicArn"]
-    alarms = made.of_type("AWS::CloudWatch::Alarm")
+def alarms_notify_the_topic(stack: Resolved) -> Iterator[str]:
+    topic = stack.parameters["AlarmTopicArn"]
+    alarms = stack.of_type("AWS::CloudWatch::Alarm")
     if {one["MetricName"] for one in alarms.values()} != {
         "ApproximateNumberOfMessagesVisible",
         "ApproximateAgeOfOldestMessage",
@@ -263,45 +263,45 @@ def alarms_reach_people(made: Resolved) -> Iterator[str]:
         yield f"alarms: {list(alarms)}"
     for name, one in alarms.items():
         if (one.get("AlarmActions"), one.get("OKActions")) != (([topic],) * 2 if topic else (None, None)):
-            yield f"{name} tells {one.get('AlarmActions')}"
+            yield f"{name} notifies {one.get('AlarmActions')}"
         if one["TreatMissingData"] != "notBreaching":
-            yield f"{name} rings when nothing happens"
+            yield f"{name} fires without data"
 
 
-def the_function_is_bounded_and_traced(made: Resolved) -> Iterator[str]:
-    (function,) = made.of_type("AWS::Serverless::Function").values()
-    is_direct = made.parameters["Trigger"] == "direct"
+def the_function_has_limits_and_tracing(stack: Resolved) -> Iterator[str]:
+    (function,) = stack.of_type("AWS::Serverless::Function").values()
+    is_direct = stack.parameters["Trigger"] == "direct"
     reserved = function.get("ReservedConcurrentExecutions")
-    if reserved != (made.parameters["MaximumConcurrency"] if is_direct else None):
-        yield f"{reserved} invocations are reserved"
-    bound = "BackfillConcurrency" if is_direct else "MaximumConcurrency"
-    taken = function["Events"]["Uploads"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]
-    if taken != made.parameters[bound]:
-        yield f"the queue's mapping is bounded by {taken}"
-    if bound not in made.resources["WaitingAlarm"]["Properties"]["AlarmDescription"]:
-        yield f"the alarm of old messages does not name {bound}"
+    if reserved != (stack.parameters["MaximumConcurrency"] if is_direct else None):
+        yield f"the reserved concurrency is {reserved}"
+    parameter = "BackfillConcurrency" if is_direct else "MaximumConcurrency"
+    limit = function["Events"]["Uploads"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]
+    if limit != stack.parameters[parameter]:
+        yield f"the event source mapping's limit is {limit}"
+    if parameter not in stack.resources["WaitingAlarm"]["Properties"]["AlarmDescription"]:
+        yield f"the alarm for old messages does not name {parameter}"
     if function["Tracing"] != "Active":
-        yield "it is not traced"
-    if role(made)["Trace"]["Action"] != ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]:
-        yield "the role may not trace, or more than that"
+        yield "tracing is off"
+    if role(stack)["Trace"]["Action"] != ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]:
+        yield "the role's statement Trace allows other actions"
 
 
 RULES: tuple[Rule, ...] = (
-    everything_that_is_named_is_there,
-    results_go_elsewhere_than_uploads_come_from,
-    no_action_is_a_wildcard,
-    no_resource_is_a_wildcard,
-    who_may_send_is_one_sender,
-    all_is_encrypted,
-    keys_are_used_where_there_are_any,
-    nothing_comes_without_tls,
-    nothing_is_public,
-    what_people_would_miss_is_kept,
-    times_fit_each_other,
-    failures_are_set_aside,
-    events_come_one_way,
-    all_ways_stay_open,
-    filters_are_the_same_everywhere,
-    alarms_reach_people,
-    the_function_is_bounded_and_traced,
+    references_resolve,
+    uploads_and_results_are_separate,
+    actions_have_no_wildcards,
+    resources_have_no_wildcards,
+    permissions_name_one_sender,
+    everything_is_encrypted,
+    the_role_may_use_the_given_keys_only,
+    tls_is_required,
+    buckets_are_private,
+    data_is_retained,
+    times_are_consistent,
+    failures_reach_the_dead_letter_queue,
+    the_trigger_selects_one_event_path,
+    all_event_paths_stay_permitted,
+    filters_are_consistent,
+    alarms_notify_the_topic,
+    the_function_has_limits_and_tracing,
 )

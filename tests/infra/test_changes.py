@@ -1,4 +1,4 @@
-"""When CloudFormation is done: what an earlier operation left behind is not this one's end."""
+"""Waiting for a CloudFormation operation: events of an earlier operation must not end it."""
 
 import time
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from infra.deploy.changes import await_end
+from infra.deploy.changes import wait_for_completion
 
 STACK_ID = "arn:aws:cloudformation:eu-west-1:123456789012:stack/one/0a1b"
 
@@ -28,34 +28,34 @@ def event(number: int, status: str, resource: str = STACK_ID) -> dict[str, Any]:
 BEFORE = [event(1, "CREATE_IN_PROGRESS"), event(2, "CREATE_COMPLETE"), event(3, "UPDATE_COMPLETE")]
 
 
-def ending(monkeypatch: pytest.MonkeyPatch, *looks: list[dict[str, Any]]) -> str:
-    """How an operation ends whose new events come so, look by look."""
+def final_status(monkeypatch: pytest.MonkeyPatch, *polls: list[dict[str, Any]]) -> str:
+    """The status that the wait returns if each poll sees these new events."""
     monkeypatch.setattr(time, "sleep", lambda _: None)
     cloudformation = boto3.client("cloudformation", "eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
-    told = list(BEFORE)
+    events = list(BEFORE)
     with Stubber(cloudformation) as stubber:
-        for new in looks:
-            told += new
-            stubber.add_response("describe_stack_events", {"StackEvents": told[::-1]}, {"StackName": STACK_ID})
-        status = await_end(cloudformation, STACK_ID, frozenset(one["EventId"] for one in BEFORE))
+        for new in polls:
+            events += new
+            stubber.add_response("describe_stack_events", {"StackEvents": events[::-1]}, {"StackName": STACK_ID})
+        status = wait_for_completion(cloudformation, STACK_ID, frozenset(one["EventId"] for one in BEFORE))
         stubber.assert_no_pending_responses()
     return status
 
 
-def test_what_ended_before_is_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, ended = [event(4, "UPDATE_IN_PROGRESS")], [event(5, "UPDATE_COMPLETE")]
-    assert ending(monkeypatch, [], [], begun, ended) == "UPDATE_COMPLETE"
+def test_events_of_an_earlier_operation_do_not_end_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    started, ended = [event(4, "UPDATE_IN_PROGRESS")], [event(5, "UPDATE_COMPLETE")]
+    assert final_status(monkeypatch, [], [], started, ended) == "UPDATE_COMPLETE"
 
 
-def test_a_resource_that_is_done_is_not_the_end(
+def test_events_of_resources_do_not_end_the_wait(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    looks = (
+    polls = (
         [event(4, "UPDATE_IN_PROGRESS"), event(5, "UPDATE_FAILED", "Function")],
         [event(6, "UPDATE_ROLLBACK_IN_PROGRESS"), event(7, "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")],
         [event(8, "DELETE_COMPLETE", "Other"), event(9, "UPDATE_ROLLBACK_COMPLETE")],
     )
-    assert ending(monkeypatch, *looks) == "UPDATE_ROLLBACK_COMPLETE"
+    assert final_status(monkeypatch, *polls) == "UPDATE_ROLLBACK_COMPLETE"
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines == [
         ["UPDATE_FAILED", "Function"],

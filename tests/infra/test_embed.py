@@ -1,4 +1,4 @@
-"""Files and texts to vectors on this machine, without AWS."""
+"""Embedding files and texts on this machine, without AWS."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
-    """A bundle whose text tower returns NaNs for a cat."""
+    """A bundle whose text tower returns NaN for "cat"."""
     made = write_tiny_bundle(tmp_path / "broken")
     tower = make_tower(dim=DIM)
     tower.tokens[2368] = np.nan
@@ -64,7 +64,7 @@ def test_a_line_for_each_file_and_text(bundle: Path, photo: Path, capsys: pytest
         assert np.linalg.norm(line["embedding"]["embedding"]) == pytest.approx(1, abs=1e-6)
 
 
-def test_a_text_without_a_vector_is_its_own_error(broken: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_text_that_fails_does_not_affect_others(broken: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(OperatorError, match="1 of 2 could not be embedded"):
         embed([], ["a cat", "a dog"], str(broken), normalize=True)
     cat, dog = lines(capsys)
@@ -72,12 +72,12 @@ def test_a_text_without_a_vector_is_its_own_error(broken: Path, capsys: pytest.C
     assert dog["status"] == "success"
 
 
-def test_what_has_no_vector_is_not_compared(broken: Path) -> None:
+def test_comparing_a_text_that_fails_is_an_error(broken: Path) -> None:
     with pytest.raises(OperatorError, match=r"text:a cat: .*NaNs"):
         compare("text:a dog", "text:a cat", str(broken))
 
 
-def test_files_that_cannot_be_embedded_are_told_as_the_function_does(
+def test_files_that_fail_have_the_function_s_error_codes(
     bundle: Path, photo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     empty, large, none = (photo.with_name(name) for name in ("empty.png", "large.png", "none.png"))
@@ -91,7 +91,7 @@ def test_files_that_cannot_be_embedded_are_told_as_the_function_does(
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_names_and_texts_that_are_not_utf_8_are_embedded_like_others(bundle: Path, photo: Path, encoding: str) -> None:
+def test_names_and_texts_that_are_not_utf_8_are_embedded(bundle: Path, photo: Path, encoding: str) -> None:
     name = os.fsencode(photo.parent) + b"/\xff.png"
     Path(os.fsdecode(name)).write_bytes(photo.read_bytes())
     command: list[str | bytes | Path] = [

@@ -14,7 +14,7 @@ from infra.local.images import collect, samples
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1).filter(
     lambda name: not name.startswith(".") and len(name.encode()) <= 80
 )
-NOBODY = 65534
+UNPRIVILEGED_ID = 65534
 
 
 def put(path: Path, data: bytes = b"x") -> Path:
@@ -27,9 +27,9 @@ def keys(folder: Path) -> list[str]:
     return [upload.key for upload in collect(folder)]
 
 
-@settings(deadline=None)  # files are made, and a busy disk is nobody's fault
+@settings(deadline=None)  # the test writes files, and a disk may be slow
 @given(st.sets(st.tuples(NAMES, NAMES), min_size=1, max_size=5))
-def test_every_name_becomes_the_key_of_its_file(names: set[tuple[str, str]]) -> None:
+def test_a_key_is_the_path_of_its_file(names: set[tuple[str, str]]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for parent, name in names:
@@ -39,14 +39,14 @@ def test_every_name_becomes_the_key_of_its_file(names: set[tuple[str, str]]) -> 
         assert all(upload.path.read_bytes().decode() == upload.key for upload in found)
 
 
-def test_names_that_need_care(tmp_path: Path) -> None:
+def test_keys_may_contain_special_characters(tmp_path: Path) -> None:
     expected = ["a b+c.jpg", "ein/Ü 100%25.png", "日本/~$&?#'\".gif"]
     for name in expected:
         put(tmp_path / name)
     assert keys(tmp_path) == sorted(expected)
 
 
-def test_hidden_ones_and_what_is_no_file_are_left_out(tmp_path: Path) -> None:
+def test_hidden_files_and_non_files_are_skipped(tmp_path: Path) -> None:
     put(tmp_path / "a.jpg")
     put(tmp_path / ".DS_Store")
     put(tmp_path / ".git/b.jpg")
@@ -56,7 +56,7 @@ def test_hidden_ones_and_what_is_no_file_are_left_out(tmp_path: Path) -> None:
     assert keys(tmp_path) == ["a.jpg"]
 
 
-def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+def test_links_are_followed_but_not_in_cycles(tmp_path: Path) -> None:
     outside = put(tmp_path / "outside/c.jpg")
     images = tmp_path / "images"
     put(images / "a/b.jpg")
@@ -67,36 +67,36 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     assert keys(images) == ["a/b.jpg", "d.jpg", "linked/c.jpg"]
 
 
-def test_a_folder_that_is_a_link(tmp_path: Path) -> None:
+def test_the_folder_may_be_a_link(tmp_path: Path) -> None:
     put(tmp_path / "real/a.jpg")
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert keys(tmp_path / "link") == ["a.jpg"]
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("missing", r"cannot read .*missing \(No such file"),
         ("file", r"cannot read .*file \(Not a dir"),
         ("empty", "no files in"),
     ],
 )
-def test_folders_that_cannot_be_meant(tmp_path: Path, name: str, said: str) -> None:
+def test_an_unusable_folder_is_an_error(tmp_path: Path, name: str, message: str) -> None:
     put(tmp_path / "file")
     (tmp_path / "empty" / ".git").mkdir(parents=True)
-    with pytest.raises(OperatorError, match=said) as raised:
+    with pytest.raises(OperatorError, match=message) as raised:
         collect(tmp_path / name)
     assert "IMAGES=DIR" in str(raised.value)
 
 
 @pytest.fixture
 def own_folder() -> Iterator[Path]:
-    """A folder of a user to whom permissions matter: root may read everything, so root becomes another one."""
+    """A folder of an unprivileged user. Root can read every file, so as root the test switches to another user."""
     folder = Path(tempfile.mkdtemp())
     is_root = os.geteuid() == 0
     if is_root:
-        os.chown(folder, NOBODY, NOBODY)
-        os.seteuid(NOBODY)
+        os.chown(folder, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
+        os.seteuid(UNPRIVILEGED_ID)
     yield folder
     if is_root:
         os.seteuid(0)
@@ -104,7 +104,7 @@ def own_folder() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "folder", ""])
-def test_what_may_not_be_read(own_folder: Path, name: str) -> None:
+def test_unreadable_files_and_folders_are_errors(own_folder: Path, name: str) -> None:
     put(own_folder / "a.jpg")
     put(own_folder / "folder/b.jpg")
     (own_folder / name).chmod(0)
@@ -115,18 +115,18 @@ def test_what_may_not_be_read(own_folder: Path, name: str) -> None:
         (own_folder / name).chmod(0o700)
 
 
-def test_a_name_that_no_key_can_have(tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
     try:
         put(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")))
     except OSError:
-        pytest.skip("this file system takes UTF-8 names only")
-    with pytest.raises(OperatorError, match=r"'\\udcff.jpg' is not named in UTF-8"):
+        pytest.skip("this file system accepts UTF-8 names only")
+    with pytest.raises(OperatorError, match=r"the file name '\\udcff.jpg' is not UTF-8"):
         collect(tmp_path)
 
 
-def test_a_path_too_long_for_a_key(tmp_path: Path) -> None:
+def test_a_path_too_long_for_a_key_is_an_error(tmp_path: Path) -> None:
     put(tmp_path / "/".join(["x" * 200] * 5) / ("y" * 30))
-    with pytest.raises(OperatorError, match="S3 key of 1035 bytes, more than 1024"):
+    with pytest.raises(OperatorError, match="is 1035 bytes long, more than the 1024 of an S3 key"):
         collect(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""An existing bucket's notifications: dropvec's part comes and goes, and the others stay as they are."""
+"""Event notifications of an existing bucket: a stack's entries are added and removed, other entries stay."""
 
 import copy
 from typing import Any
@@ -9,10 +9,10 @@ from infra.common.paths import TEMPLATE
 from infra.common.template import load
 from infra.deploy.notifications import (
     EVENTS,
-    Listener,
     Notifications,
+    StackTargets,
     difference,
-    replaces_others,
+    removes_others,
     with_stack,
     without_stack,
 )
@@ -30,21 +30,21 @@ OTHERS: dict[str, Any] = {
     ],
     "EventBridgeConfiguration": {},
 }
-MINE = Listener("mine", queue="arn:queue", function="arn:function")
+MINE = StackTargets("mine", queue="arn:queue", function="arn:function")
 
 
 def parameters(trigger: str, prefix: str = "", suffix: str = "") -> dict[str, str]:
     return {"Trigger": trigger, "KeyPrefix": prefix, "KeySuffix": suffix}
 
 
-def is_told(there: Notifications, wanted: dict[str, str]) -> bool:
-    return not difference(there, with_stack(there, MINE, wanted))
+def is_connected(current: Notifications, wanted: dict[str, str]) -> bool:
+    return not difference(current, with_stack(current, MINE, wanted))
 
 
-def test_the_queue_is_added_to_the_others() -> None:
-    made = with_stack(OTHERS, MINE, parameters("queue", suffix=".jpg"))
-    assert {**made, "QueueConfigurations": made["QueueConfigurations"][:-1]} == OTHERS
-    assert made["QueueConfigurations"][-1] == {
+def test_the_queue_is_added_to_other_entries() -> None:
+    after = with_stack(OTHERS, MINE, parameters("queue", suffix=".jpg"))
+    assert {**after, "QueueConfigurations": after["QueueConfigurations"][:-1]} == OTHERS
+    assert after["QueueConfigurations"][-1] == {
         "Id": "dropvec-mine",
         "QueueArn": "arn:queue",
         "Events": list(EVENTS),
@@ -52,40 +52,40 @@ def test_the_queue_is_added_to_the_others() -> None:
     }
 
 
-def test_the_function_is_added_where_there_is_nothing() -> None:
+def test_the_function_is_added_to_an_empty_configuration() -> None:
     wanted = {"Id": "dropvec-mine", "LambdaFunctionArn": "arn:function", "Events": list(EVENTS)}
     assert with_stack({}, MINE, parameters("direct")) == {"LambdaFunctionConfigurations": [wanted]}
 
 
-def test_eventbridge_is_turned_on_beside_the_others() -> None:
+def test_eventbridge_is_turned_on_and_other_entries_stay() -> None:
     others = {name: one for name, one in OTHERS.items() if name != "EventBridgeConfiguration"}
     assert with_stack(others, MINE, parameters("eventbridge")) == OTHERS
 
 
-@pytest.mark.parametrize("there", [{}, OTHERS])
+@pytest.mark.parametrize("others", [{}, OTHERS])
 @pytest.mark.parametrize("before", ["queue", "direct", "eventbridge"])
 @pytest.mark.parametrize("after", ["queue", "direct", "eventbridge"])
-def test_another_trigger_takes_the_place_of_the_one_before(there: dict[str, Any], before: str, after: str) -> None:
-    once = with_stack(there, MINE, parameters(before))
+def test_a_new_trigger_replaces_the_previous_one(others: dict[str, Any], before: str, after: str) -> None:
+    once = with_stack(others, MINE, parameters(before))
     twice = with_stack(once, MINE, parameters(after, prefix="in/"))
-    expected = with_stack(there, MINE, parameters(after, prefix="in/"))
+    expected = with_stack(others, MINE, parameters(after, prefix="in/"))
     assert {**twice, "EventBridgeConfiguration": {}} == {**expected, "EventBridgeConfiguration": {}}
-    assert {**without_stack(twice, MINE), "EventBridgeConfiguration": {}} == {**there, "EventBridgeConfiguration": {}}
+    assert {**without_stack(twice, MINE), "EventBridgeConfiguration": {}} == {**others, "EventBridgeConfiguration": {}}
 
 
 @pytest.mark.parametrize(
     ("kind", "target"),
     [("Queue", {"QueueArn": "arn:queue"}), ("LambdaFunction", {"LambdaFunctionArn": "arn:function"})],
 )
-def test_its_part_is_known_by_where_it_goes(kind: str, target: dict[str, str]) -> None:
+def test_entries_are_recognised_by_their_target(kind: str, target: dict[str, str]) -> None:
     name = f"{kind}Configurations"
-    by_hand = {"Id": "0a1b", **target, "Events": ["s3:ObjectCreated:*"]}
-    there = {**OTHERS, name: [by_hand, *OTHERS.get(name, [])]}
-    assert without_stack(there, MINE) == OTHERS
+    added_manually = {"Id": "0a1b", **target, "Events": ["s3:ObjectCreated:*"]}
+    current = {**OTHERS, name: [added_manually, *OTHERS.get(name, [])]}
+    assert without_stack(current, MINE) == OTHERS
 
 
-def as_s3_answers(notifications: Notifications) -> dict[str, Any]:
-    """The same in other words: entries and filters in another order, names of filters with a capital, both given."""
+def as_s3_returns_it(notifications: Notifications) -> dict[str, Any]:
+    """The same configuration with another order of entries and filters, and with both filters, capitalised."""
     answer: dict[str, Any] = copy.deepcopy(dict(notifications))
     for name, entries in answer.items():
         if name != "EventBridgeConfiguration":
@@ -100,8 +100,8 @@ def as_s3_answers(notifications: Notifications) -> dict[str, Any]:
     return answer
 
 
-def by_hand(notifications: Notifications) -> dict[str, Any]:
-    """The same as its owner would add it: an entry for each event, under names that S3 gives."""
+def one_entry_per_event(notifications: Notifications) -> dict[str, Any]:
+    """The same configuration as an owner may create it: an entry for each event, with ids that S3 generates."""
     return {
         name: [{**one, "Id": f"{one['Id']}-{event}", "Events": [event]} for one in entries for event in one["Events"]]
         if name != "EventBridgeConfiguration"
@@ -110,17 +110,17 @@ def by_hand(notifications: Notifications) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("there", [{}, OTHERS])
+@pytest.mark.parametrize("others", [{}, OTHERS])
 @pytest.mark.parametrize("trigger", ["queue", "direct", "eventbridge"])
-@pytest.mark.parametrize("put", [dict, as_s3_answers, by_hand])
-def test_what_it_hears_already_is_not_added_again(there: dict[str, Any], trigger: str, put: Any) -> None:
+@pytest.mark.parametrize("rewrite", [dict, as_s3_returns_it, one_entry_per_event])
+def test_an_equivalent_configuration_is_not_changed(others: dict[str, Any], trigger: str, rewrite: Any) -> None:
     wanted = parameters(trigger, "in/", ".jpg")
-    told = put(with_stack(there, MINE, wanted))
-    assert is_told(told, wanted)
-    assert is_told({**told, "TopicConfigurations": []}, wanted)
+    current = rewrite(with_stack(others, MINE, wanted))
+    assert is_connected(current, wanted)
+    assert is_connected({**current, "TopicConfigurations": []}, wanted)
 
 
-@pytest.mark.parametrize("there", [{}, OTHERS])
+@pytest.mark.parametrize("others", [{}, OTHERS])
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -131,27 +131,27 @@ def test_what_it_hears_already_is_not_added_again(there: dict[str, Any], trigger
         (parameters("direct", suffix=".jpg"), parameters("direct", suffix=".JPG")),
     ],
 )
-def test_what_it_hears_otherwise_is_changed(
-    there: dict[str, Any], before: dict[str, str], after: dict[str, str]
+def test_a_configuration_for_other_parameters_is_changed(
+    others: dict[str, Any], before: dict[str, str], after: dict[str, str]
 ) -> None:
-    assert not is_told(with_stack(there, MINE, before), after)
-    assert is_told(with_stack(there, MINE, after), after)
+    assert not is_connected(with_stack(others, MINE, before), after)
+    assert is_connected(with_stack(others, MINE, after), after)
 
 
-def test_what_it_hears_in_part_is_completed() -> None:
-    told = by_hand(with_stack(OTHERS, MINE, parameters("queue")))
-    del told["QueueConfigurations"][-1]
-    assert not is_told(told, parameters("queue"))
+def test_an_incomplete_configuration_is_completed() -> None:
+    incomplete = one_entry_per_event(with_stack(OTHERS, MINE, parameters("queue")))
+    del incomplete["QueueConfigurations"][-1]
+    assert not is_connected(incomplete, parameters("queue"))
 
 
 def to_queue(name: str, event: str, suffix: str = "") -> dict[str, Any]:
-    """An entry that somebody added by hand."""
+    """An entry for the stack's queue that `deploy` did not add."""
     rules = [{"Name": "Suffix", "Value": suffix}]
     return {"Id": name, "QueueArn": MINE.queue, "Events": [event], "Filter": {"Key": {"FilterRules": rules}}}
 
 
 @pytest.mark.parametrize(
-    ("trigger", "suffix", "entry", "goes"),
+    ("trigger", "suffix", "entry", "is_removed"),
     [
         ("queue", ".jpg", to_queue("a", "s3:ObjectCreated:*", ".png"), False),
         ("queue", ".jpg", to_queue("a", "s3:ObjectCreated:*", ".jpg"), True),
@@ -164,30 +164,30 @@ def to_queue(name: str, event: str, suffix: str = "") -> dict[str, Any]:
         ("eventbridge", ".jpg", to_queue("a", "s3:ObjectCreated:*", ".png"), False),
     ],
 )
-def test_what_others_added_goes_only_where_it_would_be_heard_twice(
-    trigger: str, suffix: str, entry: dict[str, Any], goes: bool
+def test_entries_of_others_are_removed_only_if_they_overlap(
+    trigger: str, suffix: str, entry: dict[str, Any], is_removed: bool
 ) -> None:
-    there = {"QueueConfigurations": [entry]}
-    made = with_stack(there, MINE, parameters(trigger, suffix=suffix))
-    assert (entry not in made.get("QueueConfigurations", [])) == goes
-    assert replaces_others(there, made, MINE) == goes
+    current = {"QueueConfigurations": [entry]}
+    after = with_stack(current, MINE, parameters(trigger, suffix=suffix))
+    assert (entry not in after.get("QueueConfigurations", [])) == is_removed
+    assert removes_others(current, after, MINE) == is_removed
 
 
-def test_what_was_added_before_does_not_count_as_others() -> None:
+def test_entries_that_deploy_added_are_not_entries_of_others() -> None:
     before = with_stack(OTHERS, MINE, parameters("queue"))
-    assert not replaces_others(before, with_stack(before, MINE, parameters("direct", suffix=".jpg")), MINE)
+    assert not removes_others(before, with_stack(before, MINE, parameters("direct", suffix=".jpg")), MINE)
 
 
-def test_the_difference_is_what_is_told_no_longer_and_newly() -> None:
+def test_the_difference_lists_removed_and_added_notifications() -> None:
     before = with_stack(OTHERS, MINE, parameters("queue", "in/", ".jpg"))
     queue = [f"- {event} of in/*.jpg -> arn:queue" for event in sorted(EVENTS)]
     after = with_stack(before, MINE, parameters("direct"))
     assert difference(before, after) == [*queue, *(f"+ {event} of * -> arn:function" for event in sorted(EVENTS))]
-    assert difference(before, with_stack(before, MINE, parameters("eventbridge"))) == queue  # which is on already
+    assert difference(before, with_stack(before, MINE, parameters("eventbridge"))) == queue  # EventBridge is already on
     assert difference({}, with_stack({}, MINE, parameters("eventbridge"))) == ["+ all events of * -> EventBridge"]
 
 
-def test_its_events_are_those_of_the_template() -> None:
-    told = load(TEMPLATE)["Resources"]["UploadsBucket"]["Properties"]["NotificationConfiguration"]
+def test_the_events_are_those_of_the_template() -> None:
+    configuration = load(TEMPLATE)["Resources"]["UploadsBucket"]["Properties"]["NotificationConfiguration"]
     for kind in ("QueueConfigurations", "LambdaConfigurations"):
-        assert [one["Event"] for one in told[kind]["Fn::If"][1]] == list(EVENTS)
+        assert [one["Event"] for one in configuration[kind]["Fn::If"][1]] == list(EVENTS)

@@ -10,7 +10,7 @@ from infra.local.outcomes import upload_and_await
 from infra.local.server import LocalAws, local_aws
 from infra.local.stack import deploy
 
-# Answers photos by name: an item for each, but for those that it never manages.
+# Writes an item for each upload, except for keys with "never".
 FUNCTION = """
 import json, os
 from urllib.parse import unquote_plus
@@ -24,7 +24,7 @@ def handler(event, context):
         for one in json.loads(record["body"]).get("Records", []):
             key = unquote_plus(one["s3"]["object"]["key"])
             if "never" in key:
-                print("ERROR cannot do", key)
+                print("ERROR cannot embed", key)
                 failed.append({"itemIdentifier": record["messageId"]})
                 continue
             source = {"S": f"s3://{one['s3']['bucket']['name']}/{key}"}
@@ -54,7 +54,7 @@ def photo(tmp_path: Path) -> Path:
     return tmp_path / "photo"
 
 
-def test_every_upload_is_waited_for(aws: LocalAws, stack: Stack, photo: Path) -> None:
+def test_every_upload_is_awaited(aws: LocalAws, stack: Stack, photo: Path) -> None:
     uploads = [Upload(f"many/é +%25 {number}.jpg", photo) for number in range(250)]
     seen: list[tuple[int, int]] = []
     found = upload_and_await(aws, stack, uploads, lambda *counts: seen.append(counts))
@@ -63,16 +63,16 @@ def test_every_upload_is_waited_for(aws: LocalAws, stack: Stack, photo: Path) ->
     assert seen[-1] == (250, 250)
 
 
-def test_no_news_for_too_long_says_who_is_missing(aws: LocalAws, stack: Stack, photo: Path) -> None:
+def test_a_timeout_names_the_missing_images(aws: LocalAws, stack: Stack, photo: Path) -> None:
     uploads = [Upload(key, photo) for key in ["b.jpg", *(f"never {number}.jpg" for number in range(4))]]
     with pytest.raises(OperatorError) as raised:
         upload_and_await(aws, stack, uploads, lambda *_: None, patience=1.5)
-    said = str(raised.value)
-    assert "4 of 5 have none: never 0.jpg, never 1.jpg, never 2.jpg, …; in the dead-letter queue: 0; " in said
-    assert "last problem: ERROR cannot do never" in said
-    assert "\n" not in said
+    message = str(raised.value)
+    assert "4 of 5 images have none: never 0.jpg, never 1.jpg, never 2.jpg, …; dead letters: 0; " in message
+    assert "last error: ERROR cannot embed never" in message
+    assert "\n" not in message
 
 
-def test_a_file_that_goes_away_meanwhile(aws: LocalAws, stack: Stack, tmp_path: Path) -> None:
+def test_a_file_that_is_deleted_before_its_upload_is_an_error(aws: LocalAws, stack: Stack, tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match=r"an upload failed: .*gone\.jpg"):
         upload_and_await(aws, stack, [Upload("gone.jpg", tmp_path / "gone.jpg")], lambda *_: None)

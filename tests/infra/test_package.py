@@ -18,14 +18,14 @@ def unpack(data: bytes, folder: Path) -> Path:
     return folder
 
 
-def test_it_holds_the_package_and_a_bootstrap_and_nothing_else(tmp_path: Path) -> None:
+def test_the_zip_contains_only_the_package_and_a_bootstrap(tmp_path: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(function_zip(HANDLER, tmp_path))) as archive:
         names = archive.namelist()
     assert names[0] == "bootstrap"
     assert sorted(names[1:]) == sorted(f"handler/{path.relative_to(HANDLER)}" for path in HANDLER.rglob("*.py"))
 
 
-def test_the_same_code_makes_the_same_bytes(tmp_path: Path) -> None:
+def test_the_zip_is_reproducible(tmp_path: Path) -> None:
     assert function_zip(HANDLER, tmp_path) == function_zip(HANDLER, tmp_path)
 
 

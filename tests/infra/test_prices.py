@@ -1,11 +1,11 @@
-"""What the benchmarks make of counts: sizes as DynamoDB counts them, and dollars."""
+"""Sizes as DynamoDB counts them, and dollars."""
 
 import base64
 from typing import Any
 
 import pytest
 
-from infra.operate.prices import PRICES, Use, bill, billed_seconds, item_bytes, write_units
+from infra.operate.prices import PRICES, Usage, bill, billed_seconds, item_bytes, write_units
 
 
 @pytest.mark.parametrize(
@@ -29,22 +29,22 @@ def test_sizes_of_values(typed: dict[str, Any], size: int) -> None:
 
 
 @pytest.mark.parametrize(("size", "units"), [(0, 1), (1023, 1), (1024, 2), (2047, 2), (2048, 3)])
-def test_a_write_unit_for_each_kilobyte_begun(size: int, units: int) -> None:
+def test_write_units_are_kilobytes_rounded_up(size: int, units: int) -> None:
     assert write_units({"v": {"B": base64.b64encode(bytes(size)).decode()}}) == units
 
 
-def test_an_unknown_type_is_not_counted_as_nothing() -> None:
+def test_an_unknown_attribute_type_is_an_error() -> None:
     with pytest.raises(ValueError, match="SS"):
         item_bytes({"names": {"SS": ["a"]}})
 
 
 @pytest.mark.parametrize(("memory", "seconds"), [(1769, 0.3), (3008, 0.3), (884, 0.2 * 1769 / 884 + 0.1)])
-def test_less_memory_makes_computing_longer_but_not_waiting(memory: int, seconds: float) -> None:
-    assert billed_seconds(Use(0.2, 0.1, {}), memory) == pytest.approx(seconds)
+def test_less_memory_lengthens_compute_time_but_not_waiting(memory: int, seconds: float) -> None:
+    assert billed_seconds(Usage(0.2, 0.1, {}), memory) == pytest.approx(seconds)
 
 
-def test_a_bill_is_the_sum_of_what_was_used() -> None:
-    lines = bill(Use(0.1, 0, {"lambda_request": 0.1, "s3_get": 1, "s3_put": 1, "dynamodb_write_unit": 3}), 1769)
+def test_a_bill_multiplies_usage_by_prices() -> None:
+    lines = bill(Usage(0.1, 0, {"lambda_request": 0.1, "s3_get": 1, "s3_put": 1, "dynamodb_write_unit": 3}), 1769)
     assert lines == pytest.approx(
         {
             "lambda_gb_second": 0.1 * 1769 / 1024 * 0.0000166667 * 1e6,

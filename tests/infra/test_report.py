@@ -37,7 +37,7 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("│").split("│")]
 
 
-def test_a_row_for_each_outcome() -> None:
+def test_each_outcome_has_a_row() -> None:
     items = [success("a b.jpg"), rejected("c.txt")]
     lines = render(items, {PREFIX + "a b.jpg": (PREFIX + "d.jpg", 0.98765)})
     assert [cell.strip() for cell in lines[1].strip("┃").split("┃")] == [
@@ -51,16 +51,16 @@ def test_a_row_for_each_outcome() -> None:
     assert cells(lines[4]) == ["c.txt", "corrupt_image", "—", "12", "—"]
 
 
-def test_names_are_text_not_markup() -> None:
+def test_file_names_are_not_markup() -> None:
     lines = render([success("[red]x[/red].jpg")])
     assert cells(lines[3])[0] == "[red]x[/red].jpg"
 
 
-def test_names_cannot_move_the_cursor() -> None:
+def test_file_names_cannot_move_the_cursor() -> None:
     assert printable("a\x1b[2J\nb é日😀.jpg") == "a�[2J�b é日😀.jpg"
 
 
-def test_of_many_the_ends_are_shown() -> None:
+def test_of_many_images_the_first_and_last_are_shown() -> None:
     items = [success(f"{number:03}.jpg") for number in range(41)]
     assert [item["source"][-7:-4] for item in shown_rows(items)] == [f"{n:03}" for n in [*range(20), *range(36, 41)]]
     lines = render(items)
@@ -73,7 +73,7 @@ def test_counts() -> None:
     assert counts([rejected("a"), success("b"), success("c")]) == "2 success, 1 corrupt_image"
 
 
-def test_one_line_for_each_item(tmp_path: Path) -> None:
+def test_results_jsonl_has_a_line_for_each_item(tmp_path: Path) -> None:
     path = tmp_path / "new" / "results.jsonl"
     write_jsonl([success("é.jpg"), rejected("b")], path)
     first, second = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())

@@ -15,7 +15,7 @@ from infra.local.server import LocalAws, last_problem, local_aws
 from infra.local.stack import deploy
 from tests.support.processes import alive, eventually
 
-# Deploys a function, has it start a worker, says which process group to look at, and waits to be ended.
+# Deploys a function, starts a worker of it, prints the process group and the endpoint, and waits to be killed.
 PARENT = """
 import sys, time
 from pathlib import Path
@@ -32,7 +32,7 @@ with terminations_raised(), local_aws(Path(sys.argv[1])) as aws:
 
 
 class Parent:
-    """A program that runs a local AWS with a worker of the function."""
+    """A process that runs a local AWS with a worker of the function."""
 
     def __init__(self, log: Path, bundle: Path) -> None:
         command = [sys.executable, "-c", PARENT, str(log), str(bundle)]
@@ -76,11 +76,11 @@ def has_ended(aws: LocalAws) -> bool:
 
 def assert_nothing_left(group: int, endpoint: str, folder: Path) -> None:
     assert eventually(lambda: not alive(group))
-    assert eventually(lambda: not is_listening(endpoint))  # its last thread may still be on its way out
+    assert eventually(lambda: not is_listening(endpoint))  # its last thread may still be exiting
     assert eventually(lambda: names(folder) == ["aws.log"])
 
 
-def test_it_starts_and_stops_and_leaves_only_its_log(tmp_path: Path) -> None:
+def test_only_the_log_remains_after_a_stop(tmp_path: Path) -> None:
     with local_aws(tmp_path / "aws.log") as aws:
         aws.check_alive()
         assert alive(aws.pid) == [aws.pid]
@@ -91,7 +91,7 @@ def test_it_starts_and_stops_and_leaves_only_its_log(tmp_path: Path) -> None:
 def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
     proc = Path("/proc/net/tcp")
     if not proc.exists():
-        pytest.skip("only Linux tells so easily")
+        pytest.skip("needs Linux's /proc")
     with local_aws(tmp_path / "aws.log") as aws:
         sockets = {os.path.realpath(path) for path in Path(f"/proc/{aws.pid}/fd").iterdir()}
         rows = [line.split() for path in (proc, proc.with_name("tcp6")) for line in path.read_text().splitlines()[1:]]
@@ -99,21 +99,21 @@ def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
     assert listening == [f"0100007F:{port_of(aws.endpoint):04X}"]
 
 
-def test_an_error_inside_leaves_nothing(tmp_path: Path) -> None:
+def test_nothing_remains_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), local_aws(tmp_path / "aws.log") as aws:
         _ = 1 / 0
     assert_nothing_left(aws.pid, aws.endpoint, tmp_path)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_however_its_parent_ends_nothing_is_left(parent: Parent, tmp_path: Path, signum: signal.Signals) -> None:
+def test_nothing_remains_after_the_parent_is_killed(parent: Parent, tmp_path: Path, signum: signal.Signals) -> None:
     assert len(alive(parent.group)) >= 2  # the server and a worker
     parent.process.send_signal(signum)
     parent.process.communicate(timeout=20)
     assert_nothing_left(parent.group, parent.endpoint, tmp_path / "run")
 
 
-def test_impatience_leaves_nothing(parent: Parent, tmp_path: Path) -> None:
+def test_nothing_remains_after_many_interrupts(parent: Parent, tmp_path: Path) -> None:
     for _ in range(50):
         if parent.process.poll() is None:
             parent.process.send_signal(signal.SIGINT)
@@ -126,11 +126,11 @@ def test_workers_end_when_the_server_is_killed(parent: Parent) -> None:
     assert eventually(lambda: not alive(parent.group))
 
 
-def test_its_own_end_is_told_in_one_line(tmp_path: Path) -> None:
+def test_an_unexpected_end_is_one_line(tmp_path: Path) -> None:
     with local_aws(tmp_path / "aws.log") as aws:
         os.kill(aws.pid, signal.SIGKILL)
         assert eventually(lambda: has_ended(aws))
-        with pytest.raises(OperatorError, match=r"^the local AWS ended by itself; .*its log: .*aws\.log$"):
+        with pytest.raises(OperatorError, match=r"^the local AWS ended unexpectedly; .*log: .*aws\.log$"):
             aws.check_alive()
     assert names(tmp_path) == ["aws.log"]
 
@@ -152,10 +152,10 @@ def test_the_users_own_settings_do_not_reach_it(
     tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
-        "AWS_PROFILE": "nobody",
+        "AWS_PROFILE": "missing",
         "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1",
         "AWS_REGION": "eu-north-1",
-        "AWS_ACCESS_KEY_ID": "somebody",
+        "AWS_ACCESS_KEY_ID": "another",
         "HTTP_PROXY": "http://127.0.0.1:1",
         "http_proxy": "http://127.0.0.1:1",
         "AUTH": "true",
@@ -170,7 +170,7 @@ def test_the_users_own_settings_do_not_reach_it(
         assert stack.s3.list_objects_v2(Bucket=stack.results_bucket)["KeyCount"] == 0
 
 
-def test_a_function_that_cannot_start_says_why(tmp_path: Path) -> None:
+def test_the_error_of_a_function_that_does_not_start_is_reported(tmp_path: Path) -> None:
     from infra.local.outcomes import check_function
 
     with local_aws(tmp_path / "aws.log") as aws:
@@ -180,7 +180,7 @@ def test_a_function_that_cannot_start_says_why(tmp_path: Path) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_a_template_that_cannot_be_deployed_says_why(tmp_path: Path, tiny_bundle: Path) -> None:
+def test_a_failed_deployment_is_one_line(tmp_path: Path, tiny_bundle: Path) -> None:
     template = tmp_path / "template.yaml"
     template.write_text("Parameters: {ImageUri: {Type: String}}\nResources:\n  Bad: {Type: AWS::S3::Bucket, Bad: 1}\n")
     with (
@@ -201,16 +201,16 @@ def test_a_template_that_cannot_be_deployed_says_why(tmp_path: Path, tiny_bundle
         ("ERROR [lambda] ESM SQS poller error: '>=' not supported\nINFO z", "INFO z"),
     ],
 )
-def test_the_last_problem_of_a_log(tmp_path: Path, log: str, expected: str) -> None:
+def test_last_problem_finds_the_last_error_or_warning(tmp_path: Path, log: str, expected: str) -> None:
     (tmp_path / "aws.log").write_text(log)
     assert last_problem(tmp_path / "aws.log") == expected
 
 
-def test_no_log_no_problem(tmp_path: Path) -> None:
+def test_without_a_log_there_is_no_last_problem(tmp_path: Path) -> None:
     assert not last_problem(tmp_path / "aws.log")
     failure = LocalAws("http://127.0.0.1:1", tmp_path / "aws.log", 1).failure("it failed")
-    assert str(failure) == f"it failed; its log: {tmp_path / 'aws.log'}"
+    assert str(failure) == f"it failed; log: {tmp_path / 'aws.log'}"
 
 
-def test_the_bootstrap_is_a_script_that_replaces_itself(tmp_path: Path) -> None:
+def test_the_bootstrap_replaces_its_shell_process(tmp_path: Path) -> None:
     assert bootstrap(tmp_path, "python").splitlines()[-1].startswith("exec ")

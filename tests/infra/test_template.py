@@ -57,20 +57,20 @@ def test_only_the_packaging_of_the_function_is_swapped(template: Template) -> No
     assert new["CodeUri"] == {"Bucket": "artifacts", "Key": "function.zip"}
 
 
-def test_the_limits_of_an_image_are_the_function_s_own(template: Template) -> None:
+def test_the_default_image_limits_are_the_handler_s(template: Template) -> None:
     defaults = {name: one.get("Default") for name, one in template["Parameters"].items()}
     limits = defaults["MaxImageBytes"], defaults["MaxImagePixels"]
     assert limits == (str(MAX_IMAGE_BYTES), str(MAX_IMAGE_PIXELS))
 
 
-def test_a_function_that_is_a_zip_already_stays() -> None:
+def test_a_zip_function_is_not_changed() -> None:
     resource = {"Type": "AWS::Serverless::Function", "Properties": {"Runtime": "python3.13"}}
     template = {"Resources": {"Other": resource}}
     assert with_zip_functions(template, CODE) == (template, [])
 
 
 def test_no_yaml_aliases(template: Template) -> None:
-    # CloudFormation takes none; they parse here, so only the text shows them.
+    # CloudFormation rejects aliases. PyYAML resolves them, so the test scans the text.
     from yaml import AliasToken, scan
 
     assert not [token for token in scan(TEMPLATE.read_text()) if isinstance(token, AliasToken)]

@@ -1,4 +1,4 @@
-"""The template's own rules, with every combination of the parameters that decide what is made."""
+"""The rules for the template, with every combination of the parameters that determine its resources."""
 
 import copy
 import json
@@ -29,7 +29,7 @@ CHOICES = {
     "KeyPrefix": ["", "in/"],
     "Timeout": ["60", "900"],
 }
-# Enough of them for a fault to show.
+# Enough combinations for a broken template to violate its rule.
 FEWER = {**CHOICES, "AlarmTopicArn": [TOPIC], "ResultsRetentionDays": ["0"], "KeyPrefix": ["in/"], "Timeout": ["60"]}
 
 
@@ -47,34 +47,34 @@ def every(template: Template) -> list[Resolved]:
     return combinations(template, CHOICES)
 
 
-def faults(rule: Rule, every: list[Resolved]) -> list[str]:
-    return [f"{fault} ({dict(made.parameters)})" for made in every for fault in rule(made)]
+def violations(rule: Rule, every: list[Resolved]) -> list[str]:
+    return [f"{violation} ({dict(stack.parameters)})" for stack in every for violation in rule(stack)]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_it_keeps_the_rule_with_any_parameters(every: list[Resolved], rule: Rule) -> None:
+def test_the_template_follows_the_rule_with_any_parameters(every: list[Resolved], rule: Rule) -> None:
     assert len(every) == 384
-    assert faults(rule, every) == []
+    assert violations(rule, every) == []
 
 
-def test_another_trigger_changes_nothing_of_who_may_send_nor_of_where_failures_go(every: list[Resolved]) -> None:
-    ways: dict[str, list[Any]] = {}
-    for made in every:
-        others = {name: value for name, value in made.parameters.items() if name != "Trigger"}
+def test_permissions_and_failure_destinations_do_not_depend_on_the_trigger(every: list[Resolved]) -> None:
+    by_other_parameters: dict[str, list[Any]] = {}
+    for stack in every:
+        others = {name: value for name, value in stack.parameters.items() if name != "Trigger"}
         kinds = ("AWS::SQS::QueuePolicy", "AWS::Lambda::Permission", "AWS::Lambda::EventInvokeConfig", "AWS::IAM::Role")
-        ways.setdefault(json.dumps(others), []).append(made.of_type(*kinds))
-    assert {len(one) for one in ways.values()} == {3}
-    assert all(one == two == three for one, two, three in ways.values())
+        by_other_parameters.setdefault(json.dumps(others), []).append(stack.of_type(*kinds))
+    assert {len(one) for one in by_other_parameters.values()} == {3}
+    assert all(one == two == three for one, two, three in by_other_parameters.values())
 
 
-def test_every_timeout_fits(template: Template) -> None:
+def test_every_allowed_timeout_has_consistent_times(template: Template) -> None:
     allowed = [str(timeout) for timeout in template["Parameters"]["Timeout"]["AllowedValues"]]
     assert list(template["Mappings"]["ByTimeout"]) == allowed
     assert max(map(int, allowed)) <= 900
-    assert faults(rules.times_fit_each_other, combinations(template, {"Timeout": allowed})) == []
+    assert violations(rules.times_are_consistent, combinations(template, {"Timeout": allowed})) == []
 
 
-def test_numbers_stay_within_the_services_own_limits(template: Template) -> None:
+def test_numeric_parameters_have_the_limits_of_the_services(template: Template) -> None:
     bounds = {
         name: (one["MinValue"], one["MaxValue"])
         for name, one in template["Parameters"].items()
@@ -88,7 +88,7 @@ def test_numbers_stay_within_the_services_own_limits(template: Template) -> None
     }
 
 
-def test_every_parameter_but_the_image_has_a_default_and_a_use(template: Template) -> None:
+def test_every_parameter_is_used_and_all_but_the_image_have_defaults(template: Template) -> None:
     parameters = template["Parameters"]
     assert [name for name, one in parameters.items() if "Default" not in one] == ["ImageUri"]
     used = json.dumps({part: template[part] for part in ("Conditions", "Resources", "Outputs")})
@@ -105,12 +105,12 @@ def test_the_dashboard_is_json(every: list[Resolved]) -> None:
     for metric in ("Images", "Rejected", "Failed", "ColdStarts", "TotalMs", "Errors", "Throttles", "Duration"):
         assert f'"{metric}"' in shown
     assert "{dropvec,FunctionName,ErrorCode}" in shown
-    places = [(one["x"], one["y"]) for one in widgets]
-    assert len(set(places)) == len(places)
+    positions = [(one["x"], one["y"]) for one in widgets]
+    assert len(set(positions)) == len(positions)
 
 
-def on(name: str, *path: str | int) -> Callable[[Template], Any]:
-    """The part of a resource's properties that a path leads to."""
+def at(name: str, *path: str | int) -> Callable[[Template], Any]:
+    """The value at a path in a resource's properties."""
 
     def found(template: Template) -> Any:
         part = template["Resources"][name]["Properties"]
@@ -122,11 +122,11 @@ def on(name: str, *path: str | int) -> Callable[[Template], Any]:
 
 
 def put(name: str, *path: Any) -> Callable[[Template], None]:
-    """Set what a path leads to; its last step is the value."""
+    """Set the value at a path in a resource's properties; the last argument is the value."""
     *steps, key, value = path
 
     def change(template: Template) -> None:
-        on(name, *steps)(template)[key] = value
+        at(name, *steps)(template)[key] = value
 
     return change
 
@@ -135,16 +135,16 @@ def drop(name: str, *path: Any) -> Callable[[Template], None]:
     *steps, key = path
 
     def change(template: Template) -> None:
-        del on(name, *steps)(template)[key]
+        del at(name, *steps)(template)[key]
 
     return change
 
 
-def unguard(template: Template) -> None:
+def drop_bucket_policy(template: Template) -> None:
     del template["Resources"]["ResultsBucketPolicy"]
 
 
-def let_go(template: Template) -> None:
+def drop_deletion_policy(template: Template) -> None:
     del template["Resources"]["Table"]["DeletionPolicy"]
 
 
@@ -162,18 +162,18 @@ def refer_to_the_bucket(template: Template) -> None:
     )(template)
 
 
-def only_when(condition: str, name: str) -> Callable[[Template], None]:
+def add_condition(condition: str, name: str) -> Callable[[Template], None]:
     def change(template: Template) -> None:
         template["Resources"][name]["Condition"] = condition
 
     return change
 
 
-def tell_at_once(template: Template) -> None:
+def drop_dependency_on_rule(template: Template) -> None:
     del template["Resources"]["UploadsBucket"]["Metadata"]
 
 
-def hurry(template: Template) -> None:
+def shorten_visibility(template: Template) -> None:
     template["Mappings"]["ByTimeout"]["60"]["VisibilitySeconds"] = 300
 
 
@@ -184,55 +184,60 @@ STATEMENT = ("Policies", 0, "PolicyDocument", "Statement")
 @pytest.mark.parametrize(
     ("rule", "change"),
     [
-        (rules.everything_that_is_named_is_there, refer_to_the_bucket),
-        (rules.everything_that_is_named_is_there, put("UploadsQueuePolicy", "Queues", 0, {"Ref": "Gone"})),
+        (rules.references_resolve, refer_to_the_bucket),
+        (rules.references_resolve, put("UploadsQueuePolicy", "Queues", 0, {"Ref": "Gone"})),
         (
-            rules.results_go_elsewhere_than_uploads_come_from,
+            rules.uploads_and_results_are_separate,
             put("FunctionRole", *STATEMENT, 0, "Action", "s3:PutObject"),
         ),
         (
-            rules.results_go_elsewhere_than_uploads_come_from,
+            rules.uploads_and_results_are_separate,
             put("Function", "Environment", "Variables", "RESULTS_BUCKET", {"Ref": "UploadsBucket"}),
         ),
-        (rules.no_action_is_a_wildcard, put("FunctionRole", *STATEMENT, 3, "Action", "dynamodb:*")),
-        (rules.no_resource_is_a_wildcard, put("FunctionRole", *STATEMENT, 3, "Resource", "*")),
-        (rules.no_resource_is_a_wildcard, put("FunctionRole", *STATEMENT, 0, "Resource", "arn:aws:s3:::*/*")),
+        (rules.actions_have_no_wildcards, put("FunctionRole", *STATEMENT, 3, "Action", "dynamodb:*")),
+        (rules.resources_have_no_wildcards, put("FunctionRole", *STATEMENT, 3, "Resource", "*")),
+        (rules.resources_have_no_wildcards, put("FunctionRole", *STATEMENT, 0, "Resource", "arn:aws:s3:::*/*")),
         (
-            rules.who_may_send_is_one_sender,
+            rules.permissions_name_one_sender,
             drop("UploadsQueuePolicy", "PolicyDocument", "Statement", 0, "Condition", "ArnEquals"),
         ),
-        (rules.who_may_send_is_one_sender, drop("UploadsMayInvoke", "SourceAccount")),
-        (rules.all_is_encrypted, drop("DeadLetterQueue", "SqsManagedSseEnabled")),
-        (rules.all_is_encrypted, drop("Table", "SSESpecification")),
-        (rules.all_is_encrypted, drop("FunctionLogs", "KmsKeyId")),
-        (rules.keys_are_used_where_there_are_any, put("FunctionRole", *STATEMENT, 6, "Fn::If", 1, "Resource", "*")),
-        (rules.keys_are_used_where_there_are_any, drop("FunctionRole", *STATEMENT, 7)),
-        (rules.nothing_comes_without_tls, unguard),
-        (rules.nothing_comes_without_tls, drop("UploadsBucketPolicy", "PolicyDocument", "Statement", 0, "Resource", 1)),
-        (rules.nothing_is_public, drop("UploadsBucket", "PublicAccessBlockConfiguration", "BlockPublicAcls")),
-        (rules.what_people_would_miss_is_kept, let_go),
-        (rules.what_people_would_miss_is_kept, drop("FunctionLogs", "RetentionInDays")),
-        (rules.times_fit_each_other, hurry),
-        (rules.times_fit_each_other, put("UploadsQueue", "MessageRetentionPeriod", 1209600)),
-        (rules.failures_are_set_aside, drop("FunctionRole", *STATEMENT, 5)),
-        (rules.failures_are_set_aside, only_when("IsDirect", "FailedEvents")),
-        (rules.events_come_one_way, put("UploadsRule", "EventPattern", "detail", "bucket", "name", ["another"])),
-        (rules.all_ways_stay_open, put("UploadsMayInvoke", "SourceArn", "arn:aws:s3:::another")),
-        (rules.all_ways_stay_open, only_when("IsDirect", "UploadsMayInvoke")),
-        (rules.all_ways_stay_open, drop("UploadsQueuePolicy", "PolicyDocument", "Statement", 0)),
-        (rules.all_ways_stay_open, drop("DeadLetterQueuePolicy", "PolicyDocument", "Statement", 0)),
-        (rules.all_ways_stay_open, tell_at_once),
-        (rules.filters_are_the_same_everywhere, put("FunctionRole", *STATEMENT, 0, "Resource", "arn:aws:s3:::x/*")),
-        (rules.alarms_reach_people, drop("WaitingAlarm", "AlarmActions")),
-        (rules.the_function_is_bounded_and_traced, drop("Function", "ReservedConcurrentExecutions")),
+        (rules.permissions_name_one_sender, drop("UploadsMayInvoke", "SourceAccount")),
+        (rules.everything_is_encrypted, drop("DeadLetterQueue", "SqsManagedSseEnabled")),
+        (rules.everything_is_encrypted, drop("Table", "SSESpecification")),
+        (rules.everything_is_encrypted, drop("FunctionLogs", "KmsKeyId")),
+        (rules.the_role_may_use_the_given_keys_only, put("FunctionRole", *STATEMENT, 6, "Fn::If", 1, "Resource", "*")),
+        (rules.the_role_may_use_the_given_keys_only, drop("FunctionRole", *STATEMENT, 7)),
+        (rules.tls_is_required, drop_bucket_policy),
+        (rules.tls_is_required, drop("UploadsBucketPolicy", "PolicyDocument", "Statement", 0, "Resource", 1)),
+        (rules.buckets_are_private, drop("UploadsBucket", "PublicAccessBlockConfiguration", "BlockPublicAcls")),
+        (rules.data_is_retained, drop_deletion_policy),
+        (rules.data_is_retained, drop("FunctionLogs", "RetentionInDays")),
+        (rules.times_are_consistent, shorten_visibility),
+        (rules.times_are_consistent, put("UploadsQueue", "MessageRetentionPeriod", 1209600)),
+        (rules.failures_reach_the_dead_letter_queue, drop("FunctionRole", *STATEMENT, 5)),
+        (rules.failures_reach_the_dead_letter_queue, add_condition("IsDirect", "FailedEvents")),
         (
-            rules.the_function_is_bounded_and_traced,
+            rules.the_trigger_selects_one_event_path,
+            put("UploadsRule", "EventPattern", "detail", "bucket", "name", ["another"]),
+        ),
+        (rules.all_event_paths_stay_permitted, put("UploadsMayInvoke", "SourceArn", "arn:aws:s3:::another")),
+        (rules.all_event_paths_stay_permitted, add_condition("IsDirect", "UploadsMayInvoke")),
+        (rules.all_event_paths_stay_permitted, drop("UploadsQueuePolicy", "PolicyDocument", "Statement", 0)),
+        (rules.all_event_paths_stay_permitted, drop("DeadLetterQueuePolicy", "PolicyDocument", "Statement", 0)),
+        (rules.all_event_paths_stay_permitted, drop_dependency_on_rule),
+        (rules.filters_are_consistent, put("FunctionRole", *STATEMENT, 0, "Resource", "arn:aws:s3:::x/*")),
+        (rules.alarms_notify_the_topic, drop("WaitingAlarm", "AlarmActions")),
+        (rules.the_function_has_limits_and_tracing, drop("Function", "ReservedConcurrentExecutions")),
+        (
+            rules.the_function_has_limits_and_tracing,
             put("Function", *SCALING, "MaximumConcurrency", {"Ref": "MaximumConcurrency"}),
         ),
-        (rules.the_function_is_bounded_and_traced, put("WaitingAlarm", "AlarmDescription", "MaximumConcurrency")),
+        (rules.the_function_has_limits_and_tracing, put("WaitingAlarm", "AlarmDescription", "MaximumConcurrency")),
     ],
 )
-def test_a_broken_template_breaks_the_rule(template: Template, rule: Rule, change: Callable[[Template], None]) -> None:
+def test_a_broken_template_violates_the_rule(
+    template: Template, rule: Rule, change: Callable[[Template], None]
+) -> None:
     broken = copy.deepcopy(template)
     change(broken)
-    assert faults(rule, combinations(broken, FEWER))
+    assert violations(rule, combinations(broken, FEWER))

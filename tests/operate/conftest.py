@@ -1,4 +1,4 @@
-"""A stack without a function: buckets, a table and queues of moto's, in this process."""
+"""A stack without a function: buckets, a table and queues in moto, in this process."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,18 +10,18 @@ import pytest
 from moto import mock_aws
 from moto.sqs.models import sqs_backends
 
-from infra.operate.account import DEAD_LETTERS, FUNCTION, QUEUE, RESULTS, TABLE, UPLOADS, Account, Where
 from infra.operate.backfill import state
+from infra.operate.stack import DEAD_LETTERS, FUNCTION, QUEUE, RESULTS, TABLE, UPLOADS, DeployedStack, StackRef
 
 BUCKET = "pictures"
 
 
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Account]:
+def stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[DeployedStack]:
     monkeypatch.setattr(state, "FOLDER", tmp_path / "backfill")
     with mock_aws():
         session = boto3.Session("test", "test", region_name="us-east-1")
-        made = Account(Where(), session)
+        made = DeployedStack(StackRef(), session)
         made.s3.create_bucket(Bucket=BUCKET)
         made.dynamodb.create_table(
             TableName="vectors",
@@ -31,19 +31,19 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Account
         )
         queue, dead = (made.sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("uploads", "dead"))
         names = {TABLE: "vectors", QUEUE: queue, DEAD_LETTERS: dead, FUNCTION: "none", UPLOADS: BUCKET, RESULTS: "json"}
-        yield Account(Where(), session, None, names)
+        yield DeployedStack(StackRef(), session, None, names)
 
 
-def put_item(account: Account, source: str, **texts: str) -> None:
-    """Put an item with no vector."""
+def put_item(stack: DeployedStack, source: str, **texts: str) -> None:
+    """Put an item without a vector."""
     item: Any = {name: {"S": text} for name, text in {"source": source, **texts}.items()}
-    account.dynamodb.put_item(TableName=account.table, Item=item)
+    stack.dynamodb.put_item(TableName=stack.table, Item=item)
 
 
 def put_vector(
-    account: Account, source: str, vector: Any, *, dtype: str = "float32", fingerprint: str = "f" * 64
+    stack: DeployedStack, source: str, vector: Any, *, dtype: str = "float32", fingerprint: str = "f" * 64
 ) -> None:
-    """Put an item as the function does."""
+    """Put an item with a vector, as the function writes it."""
     data = np.asarray(vector, dtype={"float32": "<f4", "float16": "<f2"}[dtype])
     item: Any = {
         "source": {"S": source},
@@ -57,13 +57,13 @@ def put_vector(
         "normalized": {"BOOL": True},
         "updated_at": {"S": "2026-11-24T00:00:00.000000Z"},
     }
-    account.dynamodb.put_item(TableName=account.table, Item=item)
+    stack.dynamodb.put_item(TableName=stack.table, Item=item)
 
 
-def received(account: Account) -> list[str]:
-    """The bodies of all messages that were ever sent to the function's queue.
+def received(stack: DeployedStack) -> list[str]:
+    """The bodies of all messages that were sent to the function's queue.
 
-    From where moto keeps them: to receive hundreds takes it most of a minute.
+    Read from moto's internal state, because receiving hundreds of messages takes moto most of a minute.
     """
-    *_, owner, name = account.queue_url.split("/")
+    *_, owner, name = stack.queue_url.split("/")
     return [message.body for message in sqs_backends[owner]["us-east-1"].queues[name].messages]

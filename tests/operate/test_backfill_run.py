@@ -1,4 +1,4 @@
-"""A backfill as it sends: what, how fast, how far ahead, and where it goes on."""
+"""A backfill run: what it sends, its limits, and how it resumes."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from handler.jobs import Job
 from handler.triggers.events import Trigger, Work, read_event
 from infra.common.errors import OperatorError
-from infra.operate.account import Account
-from infra.operate.backfill.choice import Wanted
-from infra.operate.backfill.feed import Feed, Pacer, Room, message_of
+from infra.operate.backfill.feed import QueueLimiter, RateLimiter, Sender, message_of
 from infra.operate.backfill.objects import SLICE, Listing
-from infra.operate.backfill.run import Options
-from infra.operate.backfill.run import Work as Backfill
-from infra.operate.backfill.state import State, StateFile
+from infra.operate.backfill.run import BackfillOptions, BackfillRun
+from infra.operate.backfill.selection import Selection
+from infra.operate.backfill.state import BackfillState, StateFile
+from infra.operate.stack import DeployedStack
 from tests.operate.conftest import BUCKET, put_item, received
 
 OURS = "a" * 64
@@ -35,7 +34,7 @@ def jobs_of(body: str) -> tuple[Job, ...]:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60))
-def test_a_message_is_read_by_the_function_as_its_object_without_a_sequencer(key: str) -> None:
+def test_the_function_reads_a_message_as_a_job_without_a_sequencer(key: str) -> None:
     body = message_of("bucket", key)
     assert body.isascii()
     assert jobs_of(body) == (Job("bucket", key, None),)
@@ -43,7 +42,7 @@ def test_a_message_is_read_by_the_function_as_its_object_without_a_sequencer(key
 
 @dataclass
 class Clock:
-    """A time that passes only when somebody sleeps."""
+    """A clock that only `sleep` advances."""
 
     now: float = 0.0
     slept: list[float] = field(default_factory=list)
@@ -56,90 +55,89 @@ class Clock:
         self.slept.append(seconds)
 
 
-def test_no_more_than_the_rate_goes_out() -> None:
+def test_the_rate_is_limited() -> None:
     clock = Clock()
-    pacer = Pacer(20.0, clock.read, clock.sleep)
+    limiter = RateLimiter(20.0, clock.read, clock.sleep)
     for _ in range(100):
-        pacer.take(10)
+        limiter.take(10)
     assert clock.now == pytest.approx((100 - 1) * 10 / 20)
 
 
-def test_time_that_others_take_is_not_waited_for_again() -> None:
+def test_a_sender_that_is_slower_than_the_rate_never_waits() -> None:
     clock = Clock()
-    pacer = Pacer(10.0, clock.read, clock.sleep)
+    limiter = RateLimiter(10.0, clock.read, clock.sleep)
     for _ in range(5):
-        pacer.take(10)
-        clock.now += 3.0  # slower than the rate by itself
+        limiter.take(10)
+        clock.now += 3.0  # a batch takes longer than the rate requires
     assert clock.slept == []
 
 
-def not_told(depth: int) -> None:
+def unexpected_warning(depth: int) -> None:
     pytest.fail(f"warned of {depth} messages")
 
 
-def test_the_queue_is_kept_short() -> None:
+def test_the_number_of_waiting_messages_is_limited() -> None:
     depths = iter([990, 995, 980, 0])
     waits: list[float] = []
-    room = Room(1000, lambda: next(depths), not_told, waits.append)
-    room.take(10)
+    limiter = QueueLimiter(1000, lambda: next(depths), unexpected_warning, waits.append)
+    limiter.take(10)
     assert waits == []
-    room.take(10)  # 995 of 1000: too many, then 980
+    limiter.take(10)  # 995 of 1000: no room for 10; then 980
     assert len(waits) == 1
-    room.take(10)
-    room.take(10)  # an empty queue
+    limiter.take(10)
+    limiter.take(10)  # an empty queue
 
 
-def test_without_a_limit_nobody_asks_how_long_the_queue_is() -> None:
-    Room(None, lambda: pytest.fail("asked"), not_told).take(10)
+def test_without_a_limit_the_depth_is_not_requested() -> None:
+    QueueLimiter(None, lambda: pytest.fail("requested the depth"), unexpected_warning).take(10)
 
 
-def test_a_queue_that_nobody_reads_is_told_once() -> None:
+def test_one_warning_if_the_function_does_not_read_its_queue() -> None:
     depths = iter([1000] * 400 + [0])
-    told: list[int] = []
-    Room(1000, lambda: next(depths), told.append, lambda _: None).take(10)
-    assert told == [1000]
+    warnings: list[int] = []
+    QueueLimiter(1000, lambda: next(depths), warnings.append, lambda _: None).take(10)
+    assert warnings == [1000]
 
 
-def test_a_queue_that_is_read_slowly_is_waited_for_in_silence() -> None:
+def test_no_warning_if_the_function_reads_slowly() -> None:
     depths = iter([*range(2000, 1000, -1), 0])
-    Room(1000, lambda: next(depths), not_told, lambda _: None).take(10)
+    QueueLimiter(1000, lambda: next(depths), unexpected_warning, lambda _: None).take(10)
 
 
-def fill(account: Account, count: int) -> list[str]:
+def fill(stack: DeployedStack, count: int) -> list[str]:
     keys = [f"{number:04} +ü.png" for number in range(count)]
     for key in keys:
-        account.s3.put_object(Bucket=BUCKET, Key=key, Body=b"123")
+        stack.s3.put_object(Bucket=BUCKET, Key=key, Body=b"123")
     return keys
 
 
-def backfill(account: Account, wanted: Wanted | None = None, **options: Any) -> Backfill:
-    return Backfill(
-        account, Listing(account.s3, BUCKET, ""), wanted or Wanted(OURS), Options(f"s3://{BUCKET}", **options)
-    )
+def backfill(stack: DeployedStack, selection: Selection | None = None, **options: Any) -> BackfillRun:
+    listing = Listing(stack.s3, BUCKET, "")
+    return BackfillRun(stack, listing, selection or Selection(OURS), BackfillOptions(f"s3://{BUCKET}", **options))
 
 
-def sent_keys(account: Account) -> Counter[str]:
-    return Counter(job.key for body in received(account) for job in jobs_of(body))
+def sent_keys(stack: DeployedStack) -> Counter[str]:
+    return Counter(job.key for body in received(stack) for job in jobs_of(body))
 
 
-def test_every_object_without_a_result_is_sent_once(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
-    keys = fill(account, 230)
-    etag = account.s3.head_object(Bucket=BUCKET, Key=keys[0])["ETag"].strip('"')
+def test_every_object_without_a_result_is_sent_once(stack: DeployedStack, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = fill(stack, 230)
+    etag = stack.s3.head_object(Bucket=BUCKET, Key=keys[0])["ETag"].strip('"')
     for key in keys[:50]:
-        put_item(account, f"s3://{BUCKET}/{key}", status="success", etag=etag, fingerprint=OURS)
-    account.s3.put_object(Bucket=BUCKET, Key="folder/", Body=b"")
-    backfill(account).run()
-    assert sent_keys(account) == Counter(keys[50:])
-    assert "231 objects: 180 sent, 50 done already, 1 folder markers" in capsys.readouterr().out
+        put_item(stack, f"s3://{BUCKET}/{key}", status="success", etag=etag, fingerprint=OURS)
+    stack.s3.put_object(Bucket=BUCKET, Key="folder/", Body=b"")
+    backfill(stack).run()
+    assert sent_keys(stack) == Counter(keys[50:])
+    assert "231 objects: 180 sent, 50 already embedded, 1 folder markers" in capsys.readouterr().out
 
 
-class BreaksError(Exception):
-    """As sudden as a kill, for a test in one process."""
+class CrashError(Exception):
+    """Stands in for a kill, in a test within one process."""
 
 
 @dataclass
-class Breaking:
-    """An SQS that works for so many calls, and then no more."""
+class CrashingSqs:
+    """An SQS client whose `send_message_batch` raises after a number of calls."""
 
     sqs: Any
     calls: int
@@ -150,116 +148,116 @@ class Breaking:
     def send_message_batch(self, **request: Any) -> Any:
         self.calls -= 1
         if self.calls < 0:
-            raise BreaksError
+            raise CrashError
         return self.sqs.send_message_batch(**request)
 
 
 @pytest.mark.parametrize("calls", [0, 9, 11, 25])
-def test_a_broken_run_goes_on_where_it_was(account: Account, calls: int) -> None:
-    keys = fill(account, 330)
-    real = account.sqs
-    account.__dict__["sqs"] = Breaking(real, calls)  # where the cached client lies
-    with pytest.raises(BreaksError):
-        backfill(account).run()
-    account.__dict__["sqs"] = real
-    first = sent_keys(account)
-    backfill(account).run()
-    second = sent_keys(account) - first
+def test_an_interrupted_run_is_resumed(stack: DeployedStack, calls: int) -> None:
+    keys = fill(stack, 330)
+    real = stack.sqs
+    stack.__dict__["sqs"] = CrashingSqs(real, calls)  # replaces the cached client
+    with pytest.raises(CrashError):
+        backfill(stack).run()
+    stack.__dict__["sqs"] = real
+    first = sent_keys(stack)
+    backfill(stack).run()
+    second = sent_keys(stack) - first
     assert set(first) | set(second) == set(keys)
     twice = first & second
     assert sum(twice.values()) <= SLICE
-    whole = calls // (SLICE // 10) * SLICE  # slices that were through
-    assert not set(keys[:whole]) & set(second)
+    completed = calls // (SLICE // 10) * SLICE  # objects of completed slices
+    assert not set(keys[:completed]) & set(second)
 
 
-def test_a_run_that_is_through_is_forgotten(account: Account) -> None:
-    keys = fill(account, 5)
-    for _ in range(2):  # nothing embeds them
-        backfill(account).run()
-    assert sent_keys(account) == Counter(keys * 2)
+def test_a_completed_run_is_not_resumed(stack: DeployedStack) -> None:
+    keys = fill(stack, 5)
+    for _ in range(2):  # no function embeds them between the runs
+        backfill(stack).run()
+    assert sent_keys(stack) == Counter(keys * 2)
 
 
-def test_the_same_backfill_does_not_run_twice_at_a_time(account: Account) -> None:
-    fill(account, 5)
-    work = backfill(account)
-    with StateFile.of(work.task()).alone(), pytest.raises(OperatorError, match="is running already"):
-        work.run()
-    assert sent_keys(account) == Counter()
+def test_the_same_backfill_cannot_run_twice_at_the_same_time(stack: DeployedStack) -> None:
+    fill(stack, 5)
+    run = backfill(stack)
+    with StateFile.of(run.task()).lock(), pytest.raises(OperatorError, match="the same backfill is already running"):
+        run.run()
+    assert sent_keys(stack) == Counter()
 
 
-def test_another_model_is_another_backfill(account: Account) -> None:
-    tasks = [backfill(account, Wanted(name)).task() for name in ("a", "b")]
+def test_another_model_is_another_task(stack: DeployedStack) -> None:
+    tasks = [backfill(stack, Selection(name)).task() for name in ("a", "b")]
     assert StateFile.of(tasks[0]).path != StateFile.of(tasks[1]).path
 
 
-def test_a_state_comes_back_as_it_was_saved(account: Account) -> None:
+def test_a_saved_state_is_loaded_unchanged(stack: DeployedStack) -> None:
     file = StateFile.of({})
-    with file.alone():
-        for place in ("a key", (3, 17), None):
-            state = State(place, Counter(sent=3), 99, 1000)
+    with file.lock():
+        for position in ("a key", (3, 17), None):
+            state = BackfillState(position, Counter(sent=3), 99, 1000)
             file.save(state)
             assert file.load() == state
         file.path.write_bytes(b"{half")
-        assert file.load() == State()
+        assert file.load() == BackfillState()
     assert [path.name for path in file.path.parent.glob("*.part")] == []
 
 
-def test_a_restart_begins_at_the_beginning(account: Account) -> None:
-    keys = fill(account, 3)
-    work = backfill(account, restart=True)
-    file = StateFile.of(work.task())
+def test_a_restart_begins_with_the_first_object(stack: DeployedStack) -> None:
+    keys = fill(stack, 3)
+    run = backfill(stack, restart=True)
+    file = StateFile.of(run.task())
     file.path.parent.mkdir(parents=True)
-    file.save(State(keys[1], Counter(sent=2), 6, 3))
-    work.run()
-    assert sent_keys(account) == Counter(keys)
+    file.save(BackfillState(keys[1], Counter(sent=2), 6, 3))
+    run.run()
+    assert sent_keys(stack) == Counter(keys)
 
 
 @dataclass
-class Refusing:
-    """An SQS that takes only some of a batch at first."""
+class RejectingSqs:
+    """An SQS client that accepts only part of the first batches."""
 
     sqs: Any
-    fault: bool
-    refusals: int = 2
+    sender_fault: bool
+    rejections: int = 2
 
     def send_message_batch(self, **request: Any) -> Any:
-        if self.refusals == 0:
+        if self.rejections == 0:
             return self.sqs.send_message_batch(**request)
-        self.refusals -= 1
-        *taken, last = request["Entries"]
-        failed = {"Id": last["Id"], "SenderFault": self.fault, "Code": "InternalError", "Message": "not now"}
-        answer = self.sqs.send_message_batch(QueueUrl=request["QueueUrl"], Entries=taken) if taken else {}
+        self.rejections -= 1
+        *accepted, last = request["Entries"]
+        failed = {"Id": last["Id"], "SenderFault": self.sender_fault, "Code": "InternalError", "Message": "not now"}
+        answer = self.sqs.send_message_batch(QueueUrl=request["QueueUrl"], Entries=accepted) if accepted else {}
         return {**answer, "Failed": [failed]}
 
 
-def send(account: Account, keys: Sequence[str]) -> None:
+def send(stack: DeployedStack, keys: Sequence[str]) -> None:
     with ThreadPoolExecutor(2) as pool:
-        Feed(account, BUCKET, Room(None, int, int), Pacer(None), pool).send(keys)
+        Sender(stack, BUCKET, QueueLimiter(None, int, int), RateLimiter(None), pool).send(keys)
 
 
-def test_what_the_queue_does_not_take_is_sent_again_alone(account: Account) -> None:
-    real = account.sqs
-    account.__dict__["sqs"] = Refusing(real, fault=False)
+def test_only_messages_that_failed_are_sent_again(stack: DeployedStack) -> None:
+    real = stack.sqs
+    stack.__dict__["sqs"] = RejectingSqs(real, sender_fault=False)
     keys = [f"{number}.png" for number in range(10)]
-    send(account, keys)
-    account.__dict__["sqs"] = real
-    assert sent_keys(account) == Counter(keys)
+    send(stack, keys)
+    stack.__dict__["sqs"] = real
+    assert sent_keys(stack) == Counter(keys)
 
 
-def test_what_the_queue_refuses_for_good_is_told(account: Account) -> None:
-    account.__dict__["sqs"] = Refusing(account.sqs, fault=True)
-    with pytest.raises(OperatorError, match="the queue refuses a message: InternalError: not now"):
-        send(account, ["a.png"])
+def test_a_rejected_message_is_an_error(stack: DeployedStack) -> None:
+    stack.__dict__["sqs"] = RejectingSqs(stack.sqs, sender_fault=True)
+    with pytest.raises(OperatorError, match="SQS rejected a message: InternalError: not now"):
+        send(stack, ["a.png"])
 
 
-def test_the_results_bucket_is_not_embedded(account: Account) -> None:
+def test_the_results_bucket_cannot_be_embedded(stack: DeployedStack) -> None:
     from infra.operate.backfill.run import _source
 
-    with pytest.raises(OperatorError, match="json holds the results"):
-        _source(account, Options("s3://json/a"))
+    with pytest.raises(OperatorError, match="json is the results bucket"):
+        _source(stack, BackfillOptions("s3://json/a"))
 
 
-def test_progress_tells_the_rate_and_the_total(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
-    fill(account, 12)
-    backfill(account).run()
+def test_progress_shows_the_total(stack: DeployedStack, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(stack, 12)
+    backfill(stack).run()
     assert "backfill: 12 of 12, 12 to embed" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Dollars and capacity: figures times prices, and the paper against a play of the queue."""
+"""Cost and throughput: figures times prices, and calculated times against a simulation of the queue."""
 
 import math
 from collections import Counter
@@ -11,106 +11,106 @@ import pytest
 
 from infra.common.errors import OperatorError
 from infra.operate.backfill.estimate import backfill_dollars
-from infra.operate.backfill.state import State
+from infra.operate.backfill.state import BackfillState
 from infra.operate.capacity import (
     IN_FLIGHT,
     MOST_CONCURRENCY,
     NEW_TABLE_WRITES,
     PREFIX_PUTS,
     TABLE_WRITES,
-    Plan,
-    ceilings,
+    CapacityModel,
     drain_seconds,
+    rate_limits,
     waiting_seconds,
 )
-from infra.operate.cost import Wish, cost, plan_of
-from infra.operate.measured import FILE, Image, load, to_toml
+from infra.operate.cost import CostQuery, capacity_of, cost
+from infra.operate.measured import FILE, ImageFigures, load, to_toml
 from infra.operate.prices import bill
 from infra.operate.simulation import drain, mean_wait, wait_behind
 from tests.bench.__main__ import with_images
 
-PLAN = Plan(concurrency=10, batch=10, seconds=0.3, batch_seconds=0.05, write_units=3)
+SMALL = CapacityModel(concurrency=10, batch=10, seconds=0.3, batch_seconds=0.05, write_units=3)
 
-LARGE = replace(PLAN, concurrency=1000)
+LARGE = replace(SMALL, concurrency=1000)
 TABLE_BOUND = replace(LARGE, seconds=0.02)
 
 
 @pytest.mark.parametrize(
-    ("plan", "images"),
+    ("capacity", "images"),
     [
-        (PLAN, 10_000),  # one minute's growth is enough
-        (replace(PLAN, batch=1), 2_000),
-        (replace(PLAN, concurrency=200), 100_000),
-        (LARGE, 300_000),  # still growing when it ends
-        (TABLE_BOUND, 400_000),  # the new table is what it waits for
-        (replace(TABLE_BOUND, new_table=False, write_units=1), 400_000),  # the results' prefix
+        (SMALL, 10_000),  # full concurrency within the first minute
+        (replace(SMALL, batch=1), 2_000),
+        (replace(SMALL, concurrency=200), 100_000),
+        (LARGE, 300_000),  # done before full concurrency
+        (TABLE_BOUND, 400_000),  # limited by the new table
+        (replace(TABLE_BOUND, new_table=False, write_units=1), 400_000),  # limited by the results' S3 prefix
     ],
 )
-def test_a_backlog_takes_as_long_as_the_paper_says(plan: Plan, images: int) -> None:
-    assert drain(plan, images, Random(7)).seconds == pytest.approx(drain_seconds(plan, images), rel=0.03)
+def test_the_simulated_time_of_a_backlog_is_the_calculated_one(capacity: CapacityModel, images: int) -> None:
+    assert drain(capacity, images, Random(7)).seconds == pytest.approx(drain_seconds(capacity, images), rel=0.03)
 
 
-def test_a_table_that_grows_is_waited_for_as_the_paper_says() -> None:
-    plan = replace(TABLE_BOUND, write_units=40)  # so that the play is short: 100 images a second, then 200, …
+def test_the_growth_of_a_new_table_is_simulated_as_calculated() -> None:
+    capacity = replace(TABLE_BOUND, write_units=40)  # a short simulation: 100 images a second, then 200, …
     images = 100 * 1800 + 200 * 900
-    assert drain_seconds(plan, images) == pytest.approx(2700)
-    assert drain(plan, images, Random(7)).seconds == pytest.approx(2700, rel=0.02)
+    assert drain_seconds(capacity, images) == pytest.approx(2700)
+    assert drain(capacity, images, Random(7)).seconds == pytest.approx(2700, rel=0.02)
 
 
-def test_no_more_is_in_flight_than_invocations_hold() -> None:
-    played = drain(LARGE, 200_000, Random(7))
-    assert played.in_flight <= LARGE.in_flight <= IN_FLIGHT
-    assert played.invocations == 20_000
-    assert replace(PLAN, concurrency=MOST_CONCURRENCY).in_flight < IN_FLIGHT
+def test_messages_in_flight_stay_within_the_limit_of_sqs() -> None:
+    simulated = drain(LARGE, 200_000, Random(7))
+    assert simulated.in_flight <= LARGE.in_flight <= IN_FLIGHT
+    assert simulated.invocations == 20_000
+    assert replace(SMALL, concurrency=MOST_CONCURRENCY).in_flight < IN_FLIGHT
 
 
 @pytest.mark.parametrize("load", [0.5, 0.8, 0.9])
-def test_uploads_wait_as_long_as_erlang_says(load: float) -> None:
-    plan = replace(PLAN, batch=1)
-    rate = load * plan.concurrency / (plan.seconds + plan.batch_seconds)
-    played = sum(mean_wait(plan, rate, 200_000, Random(seed)) for seed in range(2)) / 2
-    assert played == pytest.approx(waiting_seconds(plan, rate), rel=0.06)
+def test_the_simulated_waiting_time_is_erlang_s(load: float) -> None:
+    capacity = replace(SMALL, batch=1)
+    rate = load * capacity.concurrency / (capacity.seconds + capacity.batch_seconds)
+    simulated = sum(mean_wait(capacity, rate, 200_000, Random(seed)) for seed in range(2)) / 2
+    assert simulated == pytest.approx(waiting_seconds(capacity, rate), rel=0.06)
 
 
-def test_more_uploads_than_can_be_done_wait_for_ever() -> None:
-    assert waiting_seconds(PLAN, 1000) == math.inf
+def test_the_waiting_time_is_infinite_above_the_throughput() -> None:
+    assert waiting_seconds(SMALL, 1000) == math.inf
 
 
 @pytest.mark.parametrize("ahead", [1000, 5000])
-def test_an_upload_waits_behind_what_a_backfill_keeps_in_the_queue(ahead: int) -> None:
-    assert wait_behind(PLAN, ahead, 20_000, Random(7)) == pytest.approx(ahead / PLAN.compute_rate(10), rel=0.03)
+def test_an_upload_waits_for_the_messages_ahead_of_it(ahead: int) -> None:
+    assert wait_behind(SMALL, ahead, 20_000, Random(7)) == pytest.approx(ahead / SMALL.compute_rate(10), rel=0.03)
 
 
-def test_what_is_lowest_comes_first() -> None:
-    found = ceilings(LARGE)
-    rates = [ceiling.rate for ceiling in found]
+def test_the_lowest_limit_comes_first() -> None:
+    limits = rate_limits(LARGE)
+    rates = [limit.rate for limit in limits]
     assert rates == sorted(rates)
-    by_part = {ceiling.part: ceiling.rate for ceiling in found}
-    assert by_part["DynamoDB, a new table"] == NEW_TABLE_WRITES / 3
-    assert by_part["DynamoDB, a grown table"] == TABLE_WRITES / 3
-    assert by_part["S3, JSON of one prefix"] == PREFIX_PUTS
-    assert by_part["Lambda, 1000 at once"] == pytest.approx(1000 * 10 / 3.05)
+    by_service = {limit.service: limit.rate for limit in limits}
+    assert by_service["DynamoDB, new table"] == NEW_TABLE_WRITES / 3
+    assert by_service["DynamoDB, grown table"] == TABLE_WRITES / 3
+    assert by_service["S3, result JSON under one prefix"] == PREFIX_PUTS
+    assert by_service["Lambda, 1000 concurrent invocations"] == pytest.approx(1000 * 10 / 3.05)
 
 
-def test_twice_the_images_take_twice_the_time_once_all_has_grown() -> None:
-    day, days = (drain_seconds(LARGE, images) for images in (10**9, 2 * 10**9))
-    assert days / day == pytest.approx(2, rel=0.01)
+def test_the_time_is_proportional_to_a_very_large_backlog() -> None:
+    once, twice = (drain_seconds(LARGE, images) for images in (10**9, 2 * 10**9))
+    assert twice / once == pytest.approx(2, rel=0.01)
 
 
-def test_the_figures_are_read_and_every_image_has_its_price() -> None:
+def test_the_shipped_figures_are_complete() -> None:
     for figures in load().values():
         assert figures.images == tuple(sorted(figures.images, key=lambda image: image.bytes))
-        assert plan_of(figures, 10).seconds > 0
+        assert capacity_of(figures, 10).seconds > 0
         assert figures.nearest(0) == figures.images[0]
         assert figures.nearest(1e12) == figures.images[-1]
 
 
-def test_figures_come_back_as_they_were_written(tmp_path: Path) -> None:
+def test_figures_are_loaded_as_they_were_written(tmp_path: Path) -> None:
     (tmp_path / "measured.toml").write_text(to_toml(load()), encoding="utf-8")
     assert load(tmp_path / "measured.toml") == load()
 
 
-def test_the_benchmarks_put_a_model_in_place_of_its_old_figures() -> None:
+def test_the_benchmark_replaces_the_figures_of_the_measured_model() -> None:
     measured = load()
     name, *others = measured
     image: dict[str, Any] = {"megapixels": 1.0, "bytes": 1000, "cpu_ms": 5.0, "wait_ms": 1.0}
@@ -118,45 +118,47 @@ def test_the_benchmarks_put_a_model_in_place_of_its_old_figures() -> None:
     machine = {"date": "2027-01-02 03:04 UTC", "processor": "A CPU, 2 of them here", "flags": "avx2"}
     changed = with_images({"parts": {"images": {"raw": raw}}, "machine": machine, "model": "another"})
     assert list(changed) == [name, *others]
-    assert (changed[name].date, changed[name].images) == ("2027-01-02", (Image(**image),))
+    assert (changed[name].date, changed[name].images) == ("2027-01-02", (ImageFigures(**image),))
     assert "the same but for its weights" in changed[name].source
     assert all(changed[other] == measured[other] for other in others)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
-        ("s3_get", "s4_get", "nothing has the price s4_get"),
+        ("s3_get", "s4_get", "no price for s4_get"),
         ("megapixels", "pixels", "KeyError"),
         ('date = "', "date = ", "TOMLDecodeError"),
     ],
 )
-def test_figures_that_cannot_be_read_are_told(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_a_broken_file_of_figures_is_an_error(tmp_path: Path, old: str, new: str, message: str) -> None:
     path = tmp_path / "measured.toml"
     path.write_text(FILE.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
-    with pytest.raises(OperatorError, match=said):
+    with pytest.raises(OperatorError, match=message):
         load(path)
 
 
-def test_a_backfill_costs_its_images_and_its_look_ups() -> None:
+def test_the_cost_of_a_backfill_includes_listing_and_reading_items() -> None:
     (figures, *_) = load().values()
     image = figures.images[-1]
-    nothing = State(counts=Counter({"done already": 1_000_000}))
-    looked = 1000 * 0.005 / 1000 + 1_000_000 * 0.5 * 0.125e-6  # lists, and half a read unit each
-    assert backfill_dollars(figures, 1769, nothing) == pytest.approx(looked, rel=1e-9)
-    all_of_it = State(counts=Counter(sent=1_000_000), sent_bytes=1_000_000 * image.bytes)
-    embedded = sum(bill(figures.use(image), 1769).values())
-    assert backfill_dollars(figures, 1769, all_of_it) == pytest.approx(embedded + looked, rel=1e-9)
+    none_sent = BackfillState(counts=Counter({"already embedded": 1_000_000}))
+    reading = 1000 * 0.005 / 1000 + 1_000_000 * 0.5 * 0.125e-6  # list requests, and half a read unit per item
+    assert backfill_dollars(figures, 1769, none_sent) == pytest.approx(reading, rel=1e-9)
+    all_sent = BackfillState(counts=Counter(sent=1_000_000), sent_bytes=1_000_000 * image.bytes)
+    embedding = sum(bill(figures.use(image), 1769).values())
+    assert backfill_dollars(figures, 1769, all_sent) == pytest.approx(embedding + reading, rel=1e-9)
 
 
 def test_the_command_prints_every_table(capsys: pytest.CaptureFixture[str]) -> None:
-    cost(Wish(memory_mib=(1769,), concurrency=(20,)))
-    said = capsys.readouterr().out
-    for part in ("Dollars for a million images", "1769 MB", "1,000,000,000", "20 at once", "played through"):
-        assert part in said
+    cost(CostQuery(memory_mib=(1769,), concurrency=(20,)))
+    out = capsys.readouterr().out
+    for part in ("Cost of a million images", "1769 MB", "1,000,000,000", "20 concurrent", "simulated"):
+        assert part in out
 
 
-@pytest.mark.parametrize("wish", [Wish(memory_mib=(64,)), Wish(concurrency=(1001,)), Wish(model="none")])
-def test_what_aws_does_not_take_is_refused(wish: Wish) -> None:
+@pytest.mark.parametrize(
+    "query", [CostQuery(memory_mib=(64,)), CostQuery(concurrency=(1001,)), CostQuery(model="none")]
+)
+def test_values_outside_the_limits_are_errors(query: CostQuery) -> None:
     with pytest.raises(OperatorError):
-        cost(wish)
+        cost(query)

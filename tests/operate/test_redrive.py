@@ -1,4 +1,4 @@
-"""Dead letters, with an SQS that moves them by itself (no emulator does), and with one that does not."""
+"""Dead letters, with an SQS that supports message move tasks (no emulator does), and with one that does not."""
 
 import threading
 from collections.abc import Iterator
@@ -11,20 +11,29 @@ import orjson
 import pytest
 
 from infra.common.errors import OperatorError
-from infra.operate.account import DEAD_LETTERS, QUEUE, Account, Where
 from infra.operate.dead_letters import peek, redrive
+from infra.operate.stack import DEAD_LETTERS, QUEUE, DeployedStack, StackRef
 
 
 class Queues(ThreadingHTTPServer):
-    """Answers as SQS documents it: a task that is asked about a few times and is then done."""
+    """A fake SQS with message move tasks: a task is running for a few polls and then has a final status.
 
-    def __init__(self, ending: dict[str, Any], *, running: bool) -> None:
+    Attributes:
+        final: the task as it is listed at the end.
+        running: whether a task was running from the start.
+        previous: tasks that ended before.
+        late: polls before a started task is listed.
+        polls: number of polls of the task.
+        started: requests that started a task.
+    """
+
+    def __init__(self, final: dict[str, Any], *, running: bool) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.ending = ending
+        self.final = final
         self.running = running
-        self.earlier: list[dict[str, Any]] = []
+        self.previous: list[dict[str, Any]] = []
         self.late = 0
-        self.asked = 0
+        self.polls = 0
         self.started: list[dict[str, Any]] = []
 
     def answer(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -42,13 +51,13 @@ class Queues(ThreadingHTTPServer):
             return {"TaskHandle": "handle"}
         assert action == "ListMessageMoveTasks"
         if not self.started and not self.running:
-            return {"Results": self.earlier}
+            return {"Results": self.previous}
         if self.started and self.late:
             self.late -= 1
-            return {"Results": self.earlier}
-        self.asked += 1
+            return {"Results": self.previous}
+        self.polls += 1
         running = {"TaskHandle": "handle", "Status": "RUNNING", "ApproximateNumberOfMessagesMoved": 3}
-        return {"Results": [running if self.asked < (3 if self.running else 2) else self.ending]}
+        return {"Results": [running if self.polls < (3 if self.running else 2) else self.final]}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -63,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the base class names it
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         pass
 
 
@@ -71,25 +80,25 @@ DONE = {"Status": "COMPLETED", "ApproximateNumberOfMessagesMoved": 7, "Approxima
 
 
 @pytest.fixture(autouse=True)
-def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.operate.dead_letters._LOOK_SECONDS", 0.01)
+def short_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.operate.dead_letters._POLL_SECONDS", 0.01)
 
 
-def serving(queues: Queues) -> Iterator[Account]:
+def serving(queues: Queues) -> Iterator[DeployedStack]:
     threading.Thread(target=queues.serve_forever, daemon=True).start()
     try:
         endpoint = f"http://127.0.0.1:{queues.server_address[1]}"
-        known = {QUEUE: f"{endpoint}/1/uploads", DEAD_LETTERS: f"{endpoint}/1/dead"}
-        yield Account(Where(), boto3.Session("test", "test", region_name="us-east-1"), endpoint, known)
+        outputs = {QUEUE: f"{endpoint}/1/uploads", DEAD_LETTERS: f"{endpoint}/1/dead"}
+        yield DeployedStack(StackRef(), boto3.Session("test", "test", region_name="us-east-1"), endpoint, outputs)
     finally:
         queues.shutdown()
         queues.server_close()
 
 
-def test_sqs_moves_the_letters_where_it_can(capsys: pytest.CaptureFixture[str]) -> None:
+def test_sqs_moves_the_messages_if_it_supports_move_tasks(capsys: pytest.CaptureFixture[str]) -> None:
     queues = Queues(DONE, running=False)
-    for account in serving(queues):
-        redrive(account, 50)
+    for stack in serving(queues):
+        redrive(stack, 50)
     assert queues.started == [
         {
             "SourceArn": "arn:aws:sqs:us-east-1:1:dead",
@@ -97,43 +106,43 @@ def test_sqs_moves_the_letters_where_it_can(capsys: pytest.CaptureFixture[str]) 
             "MaxNumberOfMessagesPerSecond": 50,
         }
     ]
-    assert "7 dead letters are in the function's queue again" in capsys.readouterr().out
+    assert "Moved 7 dead letters to the function's queue." in capsys.readouterr().out
 
 
-def test_an_earlier_move_is_not_taken_for_ours(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_previous_task_is_not_mistaken_for_ours(capsys: pytest.CaptureFixture[str]) -> None:
     queues = Queues(DONE, running=False)
-    queues.earlier = [{"Status": "FAILED", "FailureReason": "long ago", "StartedTimestamp": 1}]
+    queues.previous = [{"Status": "FAILED", "FailureReason": "long ago", "StartedTimestamp": 1}]
     queues.late = 2
-    for account in serving(queues):
-        redrive(account, None)
-    assert "7 dead letters are in the function's queue again" in capsys.readouterr().out
+    for stack in serving(queues):
+        redrive(stack, None)
+    assert "Moved 7 dead letters to the function's queue." in capsys.readouterr().out
 
 
-def test_a_move_that_is_not_on_the_list_yet_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_task_that_is_not_listed_yet_is_awaited(capsys: pytest.CaptureFixture[str]) -> None:
     queues = Queues(DONE, running=False)
     queues.late = 2
-    for account in serving(queues):
-        redrive(account, None)
+    for stack in serving(queues):
+        redrive(stack, None)
     assert "7 dead letters" in capsys.readouterr().out
 
 
-def test_a_move_that_runs_already_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_task_that_is_already_running_is_awaited(capsys: pytest.CaptureFixture[str]) -> None:
     queues = Queues(DONE, running=True)
-    for account in serving(queues):
-        redrive(account, None)
+    for stack in serving(queues):
+        redrive(stack, None)
     assert queues.started == []
     assert "7 dead letters" in capsys.readouterr().out
 
 
-def test_a_move_that_fails_says_why() -> None:
+def test_a_failed_task_is_an_error_with_its_reason() -> None:
     queues = Queues({"Status": "FAILED", "FailureReason": "AccessDenied"}, running=False)
-    for account in serving(queues):
-        with pytest.raises(OperatorError, match="SQS stopped after 0 letters: AccessDenied"):
-            redrive(account, None)
+    for stack in serving(queues):
+        with pytest.raises(OperatorError, match="SQS stopped after moving 0 messages: AccessDenied"):
+            redrive(stack, None)
 
 
-class ByHand:
-    """moto's SQS, which knows no tasks, as AWS says so."""
+class SqsWithoutMoveTasks:
+    """moto's SQS client, with AWS's error code for an unsupported operation."""
 
     def __init__(self, sqs: Any) -> None:
         self._sqs = sqs
@@ -148,61 +157,63 @@ class ByHand:
 
 
 @pytest.fixture
-def letters(account: Account) -> Account:
-    """Twelve dead letters, one of them with attributes of its sender's."""
-    by_hand = replace(account)
-    by_hand.__dict__["sqs"] = ByHand(account.sqs)
+def letters(stack: DeployedStack) -> DeployedStack:
+    """Twelve dead letters, one of them with message attributes."""
+    without_move_tasks = replace(stack)
+    without_move_tasks.__dict__["sqs"] = SqsWithoutMoveTasks(stack.sqs)
     for number in range(12):
         attributes: Any = {"trace": {"StringValue": "abc", "DataType": "String"}} if number == 3 else {}
-        account.sqs.send_message(
-            QueueUrl=account.dead_letter_queue_url, MessageBody=f"letter {number}", MessageAttributes=attributes
+        stack.sqs.send_message(
+            QueueUrl=stack.dead_letter_queue_url, MessageBody=f"letter {number}", MessageAttributes=attributes
         )
-    return by_hand
+    return without_move_tasks
 
 
-def all_of(account: Account, url: str) -> list[Any]:
+def all_of(stack: DeployedStack, url: str) -> list[Any]:
     found: list[Any] = []
-    while some := account.sqs.receive_message(
+    while some := stack.sqs.receive_message(
         QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=60
     ).get("Messages"):
         found += some
     return found
 
 
-def test_letters_are_moved_by_hand_where_sqs_cannot(letters: Account, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_move_tasks_the_messages_are_moved_one_batch_at_a_time(
+    letters: DeployedStack, capsys: pytest.CaptureFixture[str]
+) -> None:
     redrive(letters, None)
     assert all_of(letters, letters.dead_letter_queue_url) == []
     moved = all_of(letters, letters.queue_url)
     assert sorted(message["Body"] for message in moved) == sorted(f"letter {number}" for number in range(12))
     (kept,) = [message for message in moved if message["Body"] == "letter 3"]
     assert kept["MessageAttributes"]["trace"]["StringValue"] == "abc"
-    assert "12 dead letters are in the function's queue again" in capsys.readouterr().out
+    assert "Moved 12 dead letters to the function's queue." in capsys.readouterr().out
 
 
-class Stops(Exception):  # noqa: N818 - it stands for a kill
-    """As sudden as a kill."""
+class CrashError(Exception):
+    """Stands in for a kill."""
 
 
-def test_a_redrive_that_is_cut_short_loses_nothing(letters: Account) -> None:
+def test_an_interrupted_redrive_loses_no_message(letters: DeployedStack) -> None:
     real = letters.sqs
 
-    class Cut(ByHand):
+    class CrashingSqs(SqsWithoutMoveTasks):
         def delete_message_batch(self, **_: Any) -> Any:
-            raise Stops
+            raise CrashError
 
-    letters.__dict__["sqs"] = Cut(real)
-    with pytest.raises(Stops):
+    letters.__dict__["sqs"] = CrashingSqs(real)
+    with pytest.raises(CrashError):
         redrive(letters, None)
     letters.__dict__["sqs"] = real
     moved = {message["Body"] for message in all_of(letters, letters.queue_url)}
     queue = letters.sqs.get_queue_attributes(QueueUrl=letters.dead_letter_queue_url, AttributeNames=["All"])
-    still = int(queue["Attributes"]["ApproximateNumberOfMessages"])
-    held = int(queue["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
+    visible = int(queue["Attributes"]["ApproximateNumberOfMessages"])
+    in_flight = int(queue["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
     assert len(moved) == 10
-    assert still + held == 12
+    assert visible + in_flight == 12
 
 
-def test_looking_at_letters_leaves_them_there(letters: Account) -> None:
+def test_peek_leaves_the_messages_in_the_queue(letters: DeployedStack) -> None:
     for _ in range(2):
         assert len(peek(letters, 100)) == 12
     assert len(peek(letters, 5)) == 5

@@ -1,6 +1,6 @@
-"""microburst, but answers keep their length: it sends every one in chunks, and no S3 does that.
+"""microburst with Content-Length: without this, it sends every response with chunked encoding, which S3 never does.
 
-python -m tests.soak.fault_proxy … takes microburst's own options.
+python -m tests.soak.fault_proxy … accepts microburst's options.
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""Export of a large table, with an eye on memory.
+"""Export of a large table, with a limit for peak memory.
 
 python -m tests.soak.soak_export [--items 100000]
 
-The table is the local AWS's; the command runs as a person runs it, in a process of its own, which tells its peak.
+The table is on the local AWS. The command runs in a process of its own, which reports its peak memory.
 """
 
 import argparse
@@ -30,12 +30,12 @@ FINGERPRINT = "ab" * 32
 DIM = 512
 LIMIT_MB = 500
 
-# Of these there is one in a hundred: they have no vector, or one of another model.
+# One item in a hundred is not exported: an error, a tombstone, or a vector of another model.
 _OTHERS = 100
 _BATCH = 25
 _WRITERS = 4
 
-# Not `ru_maxrss`, which begins with what the parent had.
+# VmHWM where available, because `ru_maxrss` includes the peak of the parent before exec.
 _CHILD = """
 import pathlib, resource, sys
 from infra.cli.main import main
@@ -51,15 +51,15 @@ sys.exit(code)
 
 @dataclass(frozen=True)
 class Exported:
-    """What became of one file.
+    """The result of one export.
 
     Attributes:
-        name: of the file.
-        seconds: that it took.
-        peak_mb: of memory, MiB.
-        rows: in it.
-        bytes: of it.
-        wrong: rows that are not what the table holds.
+        name: the file's name.
+        seconds: duration of the export.
+        peak_mb: peak memory, MiB.
+        rows: number of rows in the file.
+        bytes: size of the file.
+        wrong: rows that differ from the table, or are missing, unexpected or repeated.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Exported:
     wrong: int
 
     def line(self) -> str:
-        """In words."""
+        """The result as a line of text."""
         return (
             f"{self.name}: {self.rows} rows, {self.bytes / 1e6:.0f} MB, {self.seconds:.0f} s, peak {self.peak_mb:.0f} "
             f"MiB, {self.wrong} wrong"
@@ -78,18 +78,18 @@ class Exported:
 
 
 def vector(number: int) -> npt.NDArray[np.float32]:
-    """The vector of an item, (DIM,): the same every time."""
+    """The vector of an item, (DIM,); deterministic."""
     waves: npt.NDArray[np.float32] = np.sin(np.arange(DIM, dtype=np.float32) * 0.37 + number % 9973)
     return waves
 
 
 def source(number: int) -> str:
-    """Its key."""
+    """The `source` of an item."""
     return f"s3://catalogue-uploads/spring/2026/Ünï {number:07}.jpg"
 
 
 def item(number: int) -> dict[str, Any]:
-    """The item, as the function writes it."""
+    """An item as the function writes it."""
     made: dict[str, Any] = {
         "source": {"S": source(number)},
         "status": {"S": "success"},
@@ -107,7 +107,7 @@ def item(number: int) -> dict[str, Any]:
 
 
 def others(count: int) -> Iterator[dict[str, Any]]:
-    """Items that are not exported: errors, tombstones, and vectors of another model."""
+    """Items that must not be exported: errors, tombstones, and vectors of another model."""
     for number in range(count // _OTHERS):
         name = {"source": {"S": f"s3://others/{number}"}}
         yield [
@@ -118,7 +118,7 @@ def others(count: int) -> Iterator[dict[str, Any]]:
 
 
 def fill(endpoint: str, items: int) -> None:
-    """Make the table."""
+    """Create and fill the table."""
     dynamodb = session().client("dynamodb", endpoint_url=endpoint, config=CONFIG)
     dynamodb.create_table(
         TableName=TABLE,
@@ -137,13 +137,13 @@ def fill(endpoint: str, items: int) -> None:
     with ThreadPoolExecutor(_WRITERS) as pool:
         for _ in pool.map(put, (range(at, min(at + _BATCH, items)) for at in range(0, items, _BATCH))):
             pass
-    strangers = list(others(items))
-    for at in range(0, len(strangers), _BATCH):
-        write(strangers[at : at + _BATCH])
+    not_exported = list(others(items))
+    for at in range(0, len(not_exported), _BATCH):
+        write(not_exported[at : at + _BATCH])
 
 
 def export(endpoint: str, path: Path, items: int) -> Exported:
-    """Export, and read what was written."""
+    """Export the table to a file, and compare the file with the table."""
     environment = os.environ | {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -170,7 +170,7 @@ def export(endpoint: str, path: Path, items: int) -> Exported:
 
 
 def read(path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
-    """Sources and vectors of an exported file, as others would read it."""
+    """Read the sources and vectors of an exported file."""
     if path.suffix == ".npz":
         with np.load(path) as arrays:
             return [name.decode() for name in arrays["sources"]], arrays["vectors"]
@@ -180,23 +180,23 @@ def read(path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
 
 
 def wrong_rows(sources: Sequence[str], vectors: npt.NDArray[np.float32], expected: range) -> int:
-    """How many items are missing, or are not as they were put there; strangers and repeats count too."""
+    """The number of items that are missing or differ; unexpected and repeated rows count, too."""
     rows = {name: at for at, name in enumerate(sources)}
-    right = sum(
+    correct = sum(
         source(number) in rows and np.array_equal(vectors[rows[source(number)]], vector(number)) for number in expected
     )
-    return max(len(expected), len(sources)) - right
+    return max(len(expected), len(sources)) - correct
 
 
 def run(items: int, names: Sequence[str] = ("vectors.parquet", "vectors.npz")) -> list[Exported]:
-    """Fill a table and export it in each form."""
+    """Fill a table and export it in each file format."""
     with tempfile.TemporaryDirectory() as folder, local_aws(Path(folder) / "aws.log") as aws:
         fill(aws.endpoint, items)
         return [export(aws.endpoint, Path(folder) / name, items) for name in names]
 
 
 def main() -> int:
-    """Run it; exit code 1 when a row is wrong, or too much memory was taken."""
+    """Run the exports; the exit code is 1 if a row is wrong or peak memory exceeds the limit."""
     parser = argparse.ArgumentParser(description="Export a large table.")
     parser.add_argument("--items", type=int, default=100_000)
     found = run(parser.parse_args().items)

@@ -1,9 +1,10 @@
-"""Uploads through a proxy that fails as AWS does: every item must be right in the end, and only poison may be left.
+"""Uploads through a proxy that injects AWS faults: in the end every item must be correct.
 
 python -m tests.soak.soak_faults [--uploads 1000]
 
-The uploads, and every call of the function, pass the proxy. About one call in ten is throttled, answered 5xx, dropped
-before it arrives, or done and its answer cut short; now and then everything fails for some seconds.
+The uploads and every call of the function go through the proxy. About one call in ten is throttled, fails with 5xx, is
+dropped before it arrives, or is executed with a truncated response. Sometimes all calls fail for a few seconds. The
+dead-letter queue must contain exactly the messages that can never succeed.
 """
 
 import argparse
@@ -49,8 +50,8 @@ if TYPE_CHECKING:
 CONTENTS = 40
 DENIED = "may-not-be-read"
 OUTAGE_SECONDS, OUTAGE_CODE = 6.0, "ServiceUnavailable"
-# Much shorter than the template's: poison is tried five times before it is set aside. Still long enough for a worker
-# to give up on a whole batch during an outage.
+# Much shorter than the template's, because messages that can never succeed are received five times. Long enough for the
+# function to fail a whole batch during an outage.
 VISIBILITY_SECONDS = 20
 STALL_SECONDS = 240.0
 
@@ -60,7 +61,7 @@ _PROXY_SECONDS = 30.0
 
 
 def rules() -> list[dict[str, Any]]:
-    """What the proxy does, in the order that it asks: a share of the calls of each kind."""
+    """The proxy's rules in the order of their evaluation, each with its probability."""
     table = {"service": "dynamodb"}
     store = {"service": "s3"}
     reads = {"service": "s3", "operation": "GetObject"}
@@ -81,13 +82,13 @@ def rules() -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class Proxy:
+class FaultProxy:
     """A running fault proxy."""
 
     endpoint: str
 
     def stats(self) -> dict[str, Any]:
-        """Its counts of requests and faults."""
+        """The proxy's counts of requests and faults."""
         return dict(self._ask("GET", "stats").json())
 
     def fail_everything(self, seconds: float) -> None:
@@ -102,8 +103,8 @@ class Proxy:
 
 
 @contextmanager
-def fault_proxy(upstream: str, faults: Sequence[Mapping[str, Any]]) -> Iterator[Proxy]:
-    """Run a proxy before an endpoint while inside."""
+def fault_proxy(upstream: str, faults: Sequence[Mapping[str, Any]]) -> Iterator[FaultProxy]:
+    """Run a proxy in front of an endpoint for the duration of the block."""
     with socket.socket() as probe, tempfile.TemporaryDirectory() as folder:
         probe.bind((HOST, 0))
         port = probe.getsockname()[1]
@@ -118,7 +119,7 @@ def fault_proxy(upstream: str, faults: Sequence[Mapping[str, Any]]) -> Iterator[
             cwd=ROOT,
         )
         try:
-            proxy = Proxy(f"http://{HOST}:{port}")
+            proxy = FaultProxy(f"http://{HOST}:{port}")
             assert eventually(lambda: _answers(proxy), _PROXY_SECONDS), "the fault proxy did not start"
             yield proxy
         finally:
@@ -126,7 +127,7 @@ def fault_proxy(upstream: str, faults: Sequence[Mapping[str, Any]]) -> Iterator[
             process.wait()
 
 
-def _answers(proxy: Proxy) -> bool:
+def _answers(proxy: FaultProxy) -> bool:
     with suppress(httpx.TransportError):
         proxy.stats()
         return True
@@ -135,13 +136,13 @@ def _answers(proxy: Proxy) -> bool:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a key goes through, and must end as.
+    """The uploads of a key, and its expected result.
 
     Attributes:
-        earlier: a file that is put there first, or None.
-        last: the file that it holds in the end; None where it is deleted.
-        error_code: of the item; None where it is embedded.
-        vector: (embedding_dim,) float32, normalised, of the item; None where it is not embedded.
+        earlier: a file that is uploaded first, or None.
+        last: the file that is uploaded last; None if the key is deleted instead.
+        error_code: the item's error code; None if the file is embedded.
+        vector: the item's vector, (embedding_dim,) float32, normalised; None if the file is not embedded.
     """
 
     earlier: bytes | None
@@ -151,51 +152,53 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a run showed.
+class FaultsResult:
+    """The result of a run.
 
     Attributes:
-        uploads: how many keys were uploaded.
-        wrong: a line for each key whose item, JSON or vector is not what it should be.
-        poison: messages put in that can never succeed.
-        dead: messages found in the dead-letter queue.
-        requests: calls that passed the proxy.
-        faults: how many of them failed, and how.
+        uploads: number of keys.
+        wrong: a line for each key with a wrong item, JSON or vector.
+        invalid: sent messages that can never succeed.
+        dead: messages in the dead-letter queue.
+        requests: number of calls through the proxy.
+        faults: number of injected faults by kind.
     """
 
     uploads: int
     wrong: tuple[str, ...]
-    poison: Counter[str]
+    invalid: Counter[str]
     dead: Counter[str]
     requests: int
     faults: Counter[str]
 
     @property
-    def is_right(self) -> bool:
-        return not self.wrong and self.poison == self.dead
+    def is_correct(self) -> bool:
+        """Whether every key is correct and exactly the invalid messages are dead letters."""
+        return not self.wrong and self.invalid == self.dead
 
     def lines(self) -> Iterator[str]:
-        """The run in words."""
+        """The result as lines of text."""
         yield from self.wrong[:20]
         failed = self.faults.total()
         outage = self.faults[f"error:{OUTAGE_CODE}"]
         yield f"{failed} of {self.requests} calls failed ({failed / self.requests:.1%}; {outage} of them in outages):"
         yield from (f"  {count:5} x {what}" for what, count in self.faults.most_common())
-        yield f"{self.uploads - len(self.wrong)} of {self.uploads} uploads are right in the end"
-        lost, strays = self.poison - self.dead, self.dead - self.poison
-        yield f"dead-letter queue: {self.dead.total()} messages for {self.poison.total()} of poison put in; " + (
-            f"missing {lost.total()}, astray {strays.total()}" if lost or strays else "exactly those"
+        yield f"{self.uploads - len(self.wrong)} of {self.uploads} uploads are correct"
+        missing, unexpected = self.invalid - self.dead, self.dead - self.invalid
+        yield (
+            f"dead-letter queue: {self.dead.total()} messages after {self.invalid.total()} invalid ones were sent; "
+            f"{missing.total()} missing, {unexpected.total()} unexpected"
         )
 
 
-def run(uploads: int, *, outages: int, visibility: int, watch: Callable[[int, int], None]) -> Result:
+def run(uploads: int, *, outages: int, visibility: int, watch: Callable[[int, int], None]) -> FaultsResult:
     """Deploy, upload, wait, compare.
 
     Args:
-        uploads: number of keys; some are overwritten, some deleted, some are no pictures.
-        outages: how many times everything fails for some seconds.
-        visibility: the queue's visibility timeout, s.
-        watch: told now and then how many are uploaded, and how many are as they should be.
+        uploads: number of keys; some are overwritten, some deleted, some are not images.
+        outages: how many times all calls fail for a few seconds.
+        visibility: the queue's visibility timeout in seconds.
+        watch: called repeatedly with the number of uploaded keys and the number of correct ones.
     """
     bundle = bundle_for("efficientnet-lite0")
     plan = _plan(uploads, load_encoder(bundle))
@@ -203,33 +206,33 @@ def run(uploads: int, *, outages: int, visibility: int, watch: Callable[[int, in
         stack = deploy(aws, bundle)
         with fault_proxy(aws.endpoint, rules()) as proxy, ThreadPoolExecutor(4) as pool:
             _send_through(stack, proxy, visibility)
-            poison = _put_poison(stack)
-            s3 = _patient_s3(proxy)
+            invalid = _send_invalid_messages(stack)
+            s3 = _s3_with_retries(proxy)
             sending = [pool.submit(_upload, s3, stack, key, expected) for key, expected in plan.items()]
             waiting = dict(plan)
-            last_news = time.monotonic()
-            while waiting and time.monotonic() - last_news < STALL_SECONDS:
+            last_progress = time.monotonic()
+            while waiting and time.monotonic() - last_progress < STALL_SECONDS:
                 aws.check_alive()
-                right = [key for key, expected in waiting.items() if _fault_of(stack, key, expected) is None]
-                waiting = {key: expected for key, expected in waiting.items() if key not in set(right)}
+                correct = [key for key, expected in waiting.items() if _error_of(stack, key, expected) is None]
+                waiting = {key: expected for key, expected in waiting.items() if key not in set(correct)}
                 sent = sum(future.done() for future in sending)
                 watch(sent, uploads - len(waiting))
-                last_news = time.monotonic() if right or sent < uploads else last_news
+                last_progress = time.monotonic() if correct or sent < uploads else last_progress
                 if outages and uploads - len(waiting) > 100:
                     outages -= 1
                     proxy.fail_everything(OUTAGE_SECONDS)
                     time.sleep(OUTAGE_SECONDS)
             for future in sending:
                 future.result()
-            assert eventually(lambda: _is_empty(stack), STALL_SECONDS), "the queue does not run empty"
+            assert eventually(lambda: _is_empty(stack), STALL_SECONDS), "the queue does not become empty"
             stats = proxy.stats()
-        faults = [(key, _fault_of(stack, key, expected)) for key, expected in plan.items()]
+        errors = [(key, _error_of(stack, key, expected)) for key, expected in plan.items()]
         dead = _receive_all(stack)
-    actions: Counter[str] = Counter()
+    faults: Counter[str] = Counter()
     for each in stats["by_rule"]:
-        actions[each["describe"]] += each["fired"]
-    wrong = tuple(f"{key}: {fault}" for key, fault in faults if fault is not None)
-    return Result(uploads, wrong, Counter(poison), Counter(dead), stats["requests"]["total"], actions)
+        faults[each["describe"]] += each["fired"]
+    wrong = tuple(f"{key}: {error}" for key, error in errors if error is not None)
+    return FaultsResult(uploads, wrong, Counter(invalid), Counter(dead), stats["requests"]["total"], faults)
 
 
 def _plan(uploads: int, encoder: Encoder) -> dict[str, Expected]:
@@ -260,21 +263,21 @@ def _vector(file: bytes, encoder: Encoder) -> npt.NDArray[np.float32]:
     return normalised
 
 
-def _send_through(stack: Stack, proxy: Proxy, visibility: int) -> None:
-    """Let the function call AWS through the proxy, and the queue be quick to deliver again.
+def _send_through(stack: Stack, proxy: FaultProxy, visibility: int) -> None:
+    """Make the function call AWS through the proxy, and shorten the queue's visibility timeout.
 
-    The variables of single services: the local AWS puts its own address into AWS_ENDPOINT_URL. The bucket's test events
-    go first: one that a worker of the old settings took with it would be out of sight for the old, long time.
+    Sets the variables of single services, because the local AWS sets AWS_ENDPOINT_URL to its own address. First waits
+    for the bucket's test events: one that a worker receives before the change keeps the old, long visibility timeout.
     """
-    assert eventually(lambda: _is_empty(stack)), "the function does not take the bucket's test events"
+    assert eventually(lambda: _is_empty(stack)), "the function does not receive the bucket's test events"
     settings = stack.lambda_.get_function_configuration(FunctionName=stack.function)["Environment"]["Variables"]
     through = {**settings, "AWS_ENDPOINT_URL_S3": proxy.endpoint, "AWS_ENDPOINT_URL_DYNAMODB": proxy.endpoint}
     stack.lambda_.update_function_configuration(FunctionName=stack.function, Environment={"Variables": through})
     stack.sqs.set_queue_attributes(QueueUrl=stack.queue_url, Attributes={"VisibilityTimeout": str(visibility)})
 
 
-def _put_poison(stack: Stack) -> list[str]:
-    """Messages that can never succeed: no JSON, no event, and a picture that may not be read."""
+def _send_invalid_messages(stack: Stack) -> list[str]:
+    """Send messages that can never succeed: not JSON, not an event, and an image without read permission."""
     record = {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
@@ -287,9 +290,9 @@ def _put_poison(stack: Stack) -> list[str]:
     return bodies
 
 
-def _patient_s3(proxy: Proxy) -> "S3Client":
-    patient = CONFIG.merge(Config(retries={"mode": "standard", "max_attempts": 20}))
-    client: S3Client = session().client("s3", endpoint_url=proxy.endpoint, config=patient)
+def _s3_with_retries(proxy: FaultProxy) -> "S3Client":
+    config = CONFIG.merge(Config(retries={"mode": "standard", "max_attempts": 20}))
+    client: S3Client = session().client("s3", endpoint_url=proxy.endpoint, config=config)
     return client
 
 
@@ -301,21 +304,21 @@ def _upload(s3: "S3Client", stack: Stack, key: str, expected: Expected) -> None:
         s3.delete_object(Bucket=stack.uploads_bucket, Key=key)
 
 
-def _fault_of(stack: Stack, key: str, expected: Expected) -> str | None:
-    """What is not right about a key, in words; None when all is."""
+def _error_of(stack: Stack, key: str, expected: Expected) -> str | None:
+    """What is wrong with a key's item, JSON or vector; None if all is correct."""
     source = stack.source(key)
     found = stack.dynamodb.get_item(TableName=stack.table, Key={"source": {"S": source}}, ConsistentRead=True)
     item = plain(found["Item"]) if "Item" in found else {}
     results = _results(stack, key)
     if expected.last is None:
-        right = item.get("status") == "deleted" and not results
-        return None if right else f"deleted, but its item is {item.get('status')}, with {len(results)} results"
+        correct = item.get("status") == "deleted" and not results
+        return None if correct else f"deleted, but its item is {item.get('status')}, with {len(results)} results"
     etag = hashlib.md5(expected.last, usedforsecurity=False).hexdigest()
     if (item.get("etag"), item.get("error_code")) != (etag, expected.error_code):
-        return f"the item says {item.get('status')}, {item.get('error_code')} of {item.get('etag')}"
+        return f"the item has status {item.get('status')}, code {item.get('error_code')}, ETag {item.get('etag')}"
     result = results.get(item["result"])
     if result is None or (result["etag"], result["error_code"]) != (etag, expected.error_code):
-        return f"the item names a JSON that says {result}"
+        return f"the item's result JSON is {result}"
     if expected.vector is None:
         return None
     both = item["embedding"], np.array(result["embedding"]["embedding"], dtype=np.float32)
@@ -352,14 +355,14 @@ def _receive_all(stack: Stack) -> list[str]:
 
 
 def main() -> int:
-    """Run it; exit code 1 when anything is not as it should be."""
-    parser = argparse.ArgumentParser(description="Run uploads through a proxy that fails as AWS does.")
+    """Run the uploads; the exit code is 1 if anything is wrong."""
+    parser = argparse.ArgumentParser(description="Run uploads through a proxy that injects AWS faults.")
     parser.add_argument("--uploads", type=int, default=1_000)
     uploads = parser.parse_args().uploads
     with progress(Console(highlight=False), uploads) as watch:
         result = run(uploads, outages=2, visibility=VISIBILITY_SECONDS, watch=watch)
     sys.stdout.write("\n".join(result.lines()) + "\n")
-    return 0 if result.is_right else 1
+    return 0 if result.is_correct else 1
 
 
 if __name__ == "__main__":

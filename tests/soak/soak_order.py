@@ -48,7 +48,7 @@ def run_portion(number: int, cases: int) -> str:
 
 
 def main() -> int:
-    """Run the cases; exit code 1 when any diverged."""
+    """Run the cases; the exit code is 1 if any diverged."""
     parser = argparse.ArgumentParser(description="Run many cases of the order model.")
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=int(time.time()))

@@ -37,7 +37,7 @@ async def _answer(service: S3Vectors, connection: Connection, body: bytes) -> Re
         authorize = iam.authorizer(signed, body)
     except S3VectorsError as error:
         return error_response(error)
-    # In a thread: a large put takes a tenth of a second, and the other services answer meanwhile.
+    # In a thread, so that a large put, which takes a tenth of a second, does not block the other services.
     return await asyncio.to_thread(service.answer, request, authorize)
 
 
@@ -50,7 +50,7 @@ def _signed(connection: Connection) -> iam.Signed:
 
 
 async def _body(receive: Receive) -> bytes:
-    """The body, or its beginning where it is larger than allowed; the rest is read and dropped."""
+    """The body; if it is larger than allowed, only the start of it (the rest is read and dropped)."""
     chunks: list[bytes] = []
     size = 0
     while True:

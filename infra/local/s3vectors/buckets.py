@@ -58,7 +58,7 @@ class IndexRef:
 
 
 def parse_arn(arn: str) -> BucketRef | IndexRef | None:
-    """What an ARN names; None where it is no ARN of S3 Vectors."""
+    """The resource that an ARN names; None if it is not an ARN of S3 Vectors."""
     parts = _ARN.fullmatch(arn)
     if not parts:
         return None

@@ -24,7 +24,7 @@ INDEX_TYPE = "AWS::S3Vectors::Index"
 Properties = Mapping[str, Any]
 Created = tuple[str, dict[str, str]]  # what Ref returns, and what Fn::GetAtt returns
 
-# Changing one of these makes a new resource.
+# A change of one of these properties replaces the resource.
 _CREATE_ONLY = {
     BUCKET_TYPE: ("VectorBucketName", "EncryptionConfiguration"),
     INDEX_TYPE: (
@@ -92,7 +92,7 @@ class _Resources:
         self._delete("DeleteIndex", {"indexArn": physical_id})
 
     def update(self, physical_id: str, old: Properties, new: Properties, _stack_name: str) -> Created:
-        """Change the tags; all else that may change is replaced before."""
+        """Update the tags. A change of any other property replaces the resource, so it does not reach this method."""
         before, after = _tags(old).get("tags", {}), _tags(new).get("tags", {})
         self._call("UntagResource", {"resourceArn": physical_id, "tagKeys": sorted(before.keys() - after.keys())})
         self._call("TagResource", {"resourceArn": physical_id, "tags": after})
@@ -100,7 +100,7 @@ class _Resources:
         return physical_id, {"IndexArn" if is_index else "VectorBucketArn": physical_id}
 
     def _delete(self, operation: str, members: Json) -> None:
-        with suppress(NotFoundError):  # which CloudFormation takes for deleted, too
+        with suppress(NotFoundError):  # CloudFormation treats a missing resource as deleted
             self._call(operation, members)
 
     def _call(self, operation: str, members: Json) -> Json:

@@ -1,4 +1,4 @@
-"""Read the members of a request; what is missing, too long or of another type is an error in AWS's words."""
+"""Read the members of a request; missing, too long or mistyped members are errors with AWS's messages."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Limits = tuple[int, int]
 
 
 def constraint_error(path: str, rule: str, *, length: int | None = None) -> ValidationError:
-    """The error of one broken constraint of the service model.
+    """The error for a violated constraint of the service model.
 
     Args:
         path: of the member, such as `/vectors/0/key`.
@@ -39,7 +39,7 @@ class Fields:
         return self.members.get(name) is not None
 
     def check_names(self, known: Collection[str]) -> None:
-        """Refuse members that this stand-in does not know, since it would ignore what they ask for.
+        """Reject members that this stand-in does not support, instead of ignoring them.
 
         Raises:
             ValidationError: names them.
@@ -49,7 +49,7 @@ class Fields:
             raise ValidationError(f"the local S3 Vectors does not know the member {self._at(unknown[0])!r}")
 
     def text(self, name: str, limits: Limits | None = None) -> str:
-        """A string of so many characters."""
+        """A string whose length is within limits."""
         return _text(self._get(name), self._at(name), limits)
 
     def integer(self, name: str, limits: Limits) -> int:
@@ -63,7 +63,7 @@ class Fields:
         return value
 
     def flag(self, name: str) -> bool:
-        """A boolean; false where it is absent."""
+        """A boolean; false if it is absent."""
         value = self._get(name) if name in self else False
         if not isinstance(value, bool):
             raise SerializationError(f"{self._at(name)} must be a boolean")

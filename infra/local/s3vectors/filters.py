@@ -32,7 +32,7 @@ _LOGICAL: dict[str, Callable[[Iterable[bool]], bool]] = {"$and": all, "$or": any
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter that was read.
+    """A parsed filter.
 
     Attributes:
         matches: whether it holds for a vector's metadata.
@@ -142,7 +142,7 @@ def _checked(operand: Any, accepts: Callable[[Any], bool]) -> Any:  # noqa: ANN4
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether it is a number; booleans are none."""
+    """Whether it is a number; booleans are not numbers."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

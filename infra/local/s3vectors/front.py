@@ -1,4 +1,4 @@
-"""The local AWS's own application with S3 Vectors beside its services."""
+"""The local AWS's ASGI application with S3 Vectors added to its services."""
 
 import re
 from functools import cache
@@ -50,7 +50,7 @@ def with_s3vectors(app: App) -> App:
 
 
 def _signed_for(connection: Connection) -> bytes:
-    """The name of the service that an HTTP request is signed for; empty where there is none."""
+    """The name of the service that an HTTP request is signed for; empty if it is not signed."""
     if connection["type"] != "http":
         return b""
     header: bytes = next((value for name, value in connection["headers"] if name.lower() == b"authorization"), b"")

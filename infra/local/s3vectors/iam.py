@@ -1,4 +1,4 @@
-"""IAM for S3 Vectors: ask the local AWS's own evaluation of policies, as its other services do."""
+"""IAM for S3 Vectors, with the local AWS's policy evaluation, which its other services use, too."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ _SERVICE = "s3vectors"
 
 
 class Signed(NamedTuple):
-    """What of a request its signature is about.
+    """The parts of a request that its signature covers.
 
     Attributes:
         method: of HTTP.
@@ -41,7 +41,7 @@ def is_enforced() -> bool:
 
 
 def find_scope(signed: Signed) -> Scope:
-    """The account and the region of a request; also set for the local AWS's own code in this task.
+    """The account and the region of a request; also set for the local AWS's code in this asyncio task.
 
     Raises:
         CredentialsError: two accounts own the access key.
@@ -60,7 +60,7 @@ def find_scope(signed: Signed) -> Scope:
 
 
 def authorizer(signed: Signed, body: bytes) -> Authorize:
-    """What decides about a request's permissions.
+    """The request attributes that determine its permissions.
 
     It verifies the signature with the first permission it is asked about. It must be made in the task that answers
     the request, since the local AWS keeps what it verifies in context variables.
@@ -96,7 +96,7 @@ def _refusal(denied: Any, permission: Permission) -> AccessDeniedError | Credent
 
 
 def _credentials_error(code: str, message: str) -> CredentialsError:
-    """The error as the local AWS's other services with a JSON protocol answer it."""
+    """The error in the form that the local AWS's other services with a JSON protocol use."""
     status, _, body = iam_actions.access_denied_response(_SERVICE, "", "", "", error_code=code, message=message)
     answered = orjson.loads(body)
     return CredentialsError(status, answered["__type"], answered["message"])

@@ -91,7 +91,7 @@ class VectorIndex:
         return len(self._entries)
 
     def put(self, records: Iterable[KeyedVector]) -> None:
-        """Store records; one whose key is there replaces it whole."""
+        """Store records; a record replaces an existing one with the same key completely."""
         for record in records:
             size = _logical_bytes(record)
             entry = self._entries.get(record.key)
@@ -105,7 +105,7 @@ class VectorIndex:
                 entry.metadata, entry.size = record.metadata, size
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove vectors; keys that are not there are no error."""
+        """Remove vectors; missing keys are ignored."""
         for key in keys:
             entry = self._entries.pop(key, None)
             if entry is None:
@@ -117,7 +117,7 @@ class VectorIndex:
                 self._by_row[entry.row] = last
 
     def get(self, keys: Iterable[str]) -> list[KeyedVector]:
-        """The records of those keys that are there, each once, in the order of their keys."""
+        """The records of the existing keys, each once, in the order of their keys."""
         return [self._record(self._entries[key]) for key in sorted(set(keys) & self._entries.keys())]
 
     def page(self, size: int, after: int | None = None, segment: Segment = SINGLE_SEGMENT) -> Page:
@@ -176,5 +176,5 @@ def _is_in(segment: Segment, key: str) -> bool:
 
 
 def _logical_bytes(record: KeyedVector) -> int:
-    """What AWS calls the logical size: the vector, the key and the metadata."""
+    """The logical size as AWS defines it: the vector, the key and the metadata."""
     return record.vector.nbytes + len(record.key.encode()) + metadata_bytes(record.metadata)

@@ -1,4 +1,4 @@
-"""The metadata of vectors: which values it may hold, and how its size is counted."""
+"""The metadata of vectors: permitted values, and size."""
 
 from collections.abc import Mapping
 
@@ -35,7 +35,7 @@ def check_metadata(metadata: object, non_filterable: frozenset[str]) -> Metadata
 
 
 def metadata_bytes(metadata: Metadata) -> int:
-    """The size that the limits are about.
+    """The size to which the limits apply.
 
     It is not that of the JSON text: 4 bytes for the object, 8 and the key for each entry; a string counts its UTF-8
     bytes, a number 4, a boolean 0, and a list 4 and the value for each element. AWS does not document it; this was

@@ -1,4 +1,4 @@
-"""Every operation that the stand-in knows: where it is called, what it takes, needs and does."""
+"""The supported operations, with their paths, members, permissions and implementations."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which vector bucket or index a request is about, and what its caller must be allowed to do."""
+"""The vector bucket or index of a request, and the permissions that its caller needs."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from infra.local.s3vectors.limits import NAME_LENGTH
 
 
 class Permission(NamedTuple):
-    """What IAM decides about.
+    """An action on a resource, for IAM.
 
     Attributes:
         action: such as `s3vectors:PutVectors`.
@@ -89,23 +89,23 @@ def needs_resource(action: str) -> Needs:
 
 
 def needs_new_bucket(scope: Scope, fields: Fields) -> list[Permission]:
-    """What CreateVectorBucket needs."""
+    """The permission for CreateVectorBucket."""
     return _creation("s3vectors:CreateVectorBucket", bucket_ref(scope, fields).arn, fields)
 
 
 def needs_new_index(scope: Scope, fields: Fields) -> list[Permission]:
-    """What CreateIndex needs."""
+    """The permission for CreateIndex."""
     return _creation("s3vectors:CreateIndex", new_index_ref(scope, fields).arn, fields)
 
 
 def needs_query(scope: Scope, fields: Fields) -> list[Permission]:
-    """What QueryVectors needs: GetVectors, too, where it filters by metadata or returns it."""
+    """The permissions for QueryVectors; includes GetVectors if it filters by metadata or returns it."""
     reads = "filter" in fields or fields.flag("returnMetadata")
     return _reading("s3vectors:QueryVectors", index_ref(scope, fields).arn, reads=reads)
 
 
 def needs_list(scope: Scope, fields: Fields) -> list[Permission]:
-    """What ListVectors needs: GetVectors, too, where it returns more than the keys."""
+    """The permissions for ListVectors; includes GetVectors if it returns more than the keys."""
     reads = fields.flag("returnData") or fields.flag("returnMetadata")
     return _reading("s3vectors:ListVectors", index_ref(scope, fields).arn, reads=reads)
 

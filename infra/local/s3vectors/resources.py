@@ -61,7 +61,7 @@ def delete_vector_bucket(state: State, scope: Scope, fields: Fields) -> Json:
 
 
 def put_default_index_mode(state: State, scope: Scope, fields: Fields) -> Json:
-    """Set the mode of new indexes, which can only be the one that they have."""
+    """Set the mode of new indexes; only the current mode is accepted."""
     state.buckets.bucket(bucket_ref(scope, fields))
     _check_mode(fields, "defaultIndexMode")
     return {}
@@ -107,7 +107,7 @@ def delete_index(state: State, scope: Scope, fields: Fields) -> Json:
 
 
 def update_index_mode(state: State, scope: Scope, fields: Fields) -> Json:
-    """Set the mode of an index, which can only be the one that it has."""
+    """Set the mode of an index; only its current mode is accepted."""
     state.buckets.index(index_ref(scope, fields))
     _check_mode(fields, "indexMode")
     return {}

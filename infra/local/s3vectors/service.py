@@ -122,8 +122,8 @@ class S3Vectors:
         """Answer a request.
 
         Args:
-            request: it.
-            authorize: raises S3VectorsError where the caller lacks a permission.
+            request: the request.
+            authorize: raises S3VectorsError if the caller lacks a permission.
         """
         try:
             call = read_call(request)
@@ -158,10 +158,10 @@ def read_call(request: Request) -> Call:
 
 
 def permissions(call: Call) -> list[Permission]:
-    """What the caller must be allowed.
+    """The permissions that the caller needs.
 
     Raises:
-        S3VectorsError: the call does not say what it is about.
+        S3VectorsError: the call does not identify a bucket or index.
     """
     return OPERATIONS[call.operation].needs(call.scope, Fields(call.members))
 
@@ -182,7 +182,7 @@ def _response(status: int, members: Json, more_headers: Mapping[str, str] | None
 
 
 def error_response(error: S3VectorsError) -> Response:
-    """The answer that tells a client of an error."""
+    """The response for an error."""
     members: Json = {"message": error.message}
     if error.fields:
         members["fieldList"] = [{"path": one.path, "message": one.message} for one in error.fields]

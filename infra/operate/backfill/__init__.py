@@ -1,1 +1,1 @@
-"""Embed what is in a bucket already, through the queue that the function reads."""
+"""Embed the existing objects of a bucket, through the function's queue."""

@@ -1,10 +1,9 @@
-"""Hand keys to the function through the queue that it reads anyway: no faster than asked, and never many ahead of it.
+"""Send keys to the function's queue, with a limited rate and a limited number of waiting messages.
 
-A message is an S3 notification of one object, without a sequencer: the function then compares and swaps, so that it
-never replaces newer work. One object a message, although many would fit: what fails is tried again, and set aside after
-five times, a message at a time; an image that takes long would take its neighbours' time with it, and a batch of ten
-messages would be more images than the function has time for. That costs 12 cents for a million images more than the
-fullest messages could.
+A message is an S3 notification of one object, without a sequencer: the function then uses compare-and-swap, so it never
+replaces newer results. A message could hold many objects, but SQS retries and dead-letters whole messages, a slow image
+would use up the time of the others, and a batch of ten messages would exceed the function's timeout. One object per
+message costs 12 cents more for a million images than the fullest possible messages.
 """
 
 import time
@@ -17,7 +16,7 @@ from urllib.parse import quote_plus
 import orjson
 
 from infra.common.errors import OperatorError
-from infra.operate.account import Account
+from infra.operate.stack import DeployedStack
 
 if TYPE_CHECKING:
     from types_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
@@ -26,12 +25,12 @@ BATCH = 10
 SENDERS = 8
 
 _TRIES = 8
-_LOOK_SECONDS = 0.5
-_STILL_LOOKS = 120
+_POLL_SECONDS = 0.5
+_POLLS_BEFORE_WARNING = 120
 
 
 def message_of(bucket: str, key: str) -> str:
-    """The message for one object; all of it is ASCII, whatever the key is."""
+    """The message for one object; it is ASCII for any key."""
     record = {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
@@ -41,20 +40,20 @@ def message_of(bucket: str, key: str) -> str:
     return orjson.dumps({"Records": [record]}).decode()
 
 
-def queue_depth(account: Account) -> int:
-    """How many messages the queue holds that nobody works on, about."""
-    answer = account.sqs.get_queue_attributes(
-        QueueUrl=account.queue_url, AttributeNames=["ApproximateNumberOfMessages"]
-    )
+def queue_depth(stack: DeployedStack) -> int:
+    """Approximate number of messages waiting in the queue."""
+    answer = stack.sqs.get_queue_attributes(QueueUrl=stack.queue_url, AttributeNames=["ApproximateNumberOfMessages"])
     return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
 
 @dataclass
-class Pacer:
-    """Lets a number of things through a second.
+class RateLimiter:
+    """Limits a rate.
 
     Attributes:
-        rate: a second; None lets all through.
+        rate: units a second; None for no limit.
+        clock: current time in seconds.
+        sleep: waits for a number of seconds.
     """
 
     rate: float | None
@@ -63,7 +62,7 @@ class Pacer:
     _free_at: float = 0.0
 
     def take(self, count: int) -> None:
-        """Wait until that many more may go."""
+        """Wait until the rate allows `count` more."""
         if self.rate is None:
             return
         start = max(self.clock(), self._free_at)
@@ -73,81 +72,82 @@ class Pacer:
 
 
 @dataclass
-class Room:
-    """Keeps the queue short, so that new uploads do not wait behind the backfill, and nothing in it grows old.
+class QueueLimiter:
+    """Limits the number of waiting messages, so that uploads do not wait long and messages do not expire.
 
     Attributes:
-        limit: messages that may wait in the queue; None for any number.
-        depth: how many do now, about.
-        warn: told once how many there are when none of them has gone for a minute.
+        limit: maximum number of waiting messages; None for no limit.
+        depth: current number of waiting messages, approximately.
+        warn: called once with the depth if the queue has not become shorter for a minute.
+        sleep: waits for a number of seconds.
     """
 
     limit: int | None
     depth: Callable[[], int]
     warn: Callable[[int], object]
     sleep: Callable[[float], object] = time.sleep
-    _left: int = 0
-    _still: int = 0
-    _last: int = 0
+    _free: int = 0
+    _polls_without_progress: int = 0
+    _last_depth: int = 0
 
     def take(self, count: int) -> None:
-        """Wait until there is room for that many."""
+        """Wait until the queue has room for `count` more messages."""
         if self.limit is None:
             return
-        while self._left < count:
+        while self._free < count:
             depth = self.depth()
-            self._left = max(self.limit - depth, count if depth == 0 else 0)
-            if self._left < count:
-                self._look_at(depth)
-                self.sleep(_LOOK_SECONDS)
-        self._left -= count
+            self._free = max(self.limit - depth, count if depth == 0 else 0)
+            if self._free < count:
+                self._watch(depth)
+                self.sleep(_POLL_SECONDS)
+        self._free -= count
 
-    def _look_at(self, depth: int) -> None:
-        self._still = 0 if depth < self._last else self._still + 1
-        self._last = depth
-        if self._still == _STILL_LOOKS:
+    def _watch(self, depth: int) -> None:
+        self._polls_without_progress = 0 if depth < self._last_depth else self._polls_without_progress + 1
+        self._last_depth = depth
+        if self._polls_without_progress == _POLLS_BEFORE_WARNING:
             self.warn(depth)
 
 
 @dataclass
-class Feed:
-    """Sends."""
+class Sender:
+    """Sends keys of a bucket to the function's queue."""
 
-    account: Account
+    stack: DeployedStack
     bucket: str
-    room: Room
-    pacer: Pacer
+    queue_limiter: QueueLimiter
+    rate_limiter: RateLimiter
     pool: ThreadPoolExecutor
 
     def send(self, keys: Sequence[str]) -> None:
-        """Put the keys into the queue; when this returns, all are in it.
+        """Send a message for each key; returns when the queue has accepted all of them.
 
         Raises:
-            OperatorError: the queue refuses one.
+            OperatorError: SQS rejects a message, or does not accept it after several attempts.
         """
         sending: list[Future[None]] = []
         for start in range(0, len(keys), BATCH):
             batch = keys[start : start + BATCH]
-            self.room.take(len(batch))
-            self.pacer.take(len(batch))
+            self.queue_limiter.take(len(batch))
+            self.rate_limiter.take(len(batch))
             sending.append(self.pool.submit(self._send, batch))
         for future in sending:
             future.result()
 
     def _send(self, keys: Sequence[str]) -> None:
-        url = self.account.queue_url
+        url = self.stack.queue_url
         left: dict[str, SendMessageBatchRequestEntryTypeDef] = {
             str(number): {"Id": str(number), "MessageBody": message_of(self.bucket, key)}
             for number, key in enumerate(keys)
         }
         for attempt in range(_TRIES):
-            answer = self.account.sqs.send_message_batch(QueueUrl=url, Entries=list(left.values()))
+            answer = self.stack.sqs.send_message_batch(QueueUrl=url, Entries=list(left.values()))
             failed = answer.get("Failed", [])
             for entry in failed:
                 if entry["SenderFault"]:
-                    raise OperatorError(f"the queue refuses a message: {entry['Code']}: {entry.get('Message', '')}")
+                    raise OperatorError(f"SQS rejected a message: {entry['Code']}: {entry.get('Message', '')}")
             left = {entry["Id"]: left[entry["Id"]] for entry in failed}
             if not left:
                 return
             time.sleep(min(5.0, 0.1 * 2**attempt))
-        raise OperatorError("the queue does not take messages at the moment: run the same command again later")
+        raise OperatorError("SQS does not accept messages at the moment: run the same command again later")

@@ -1,4 +1,4 @@
-"""The objects of a bucket, in slices, each with the place after which a later run goes on."""
+"""The objects of a bucket in slices, each with the position from which a later run can resume."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
     from types_boto3_s3.type_defs import ListObjectsV2RequestPaginateTypeDef
 
-# As many as DynamoDB is asked for at a time.
+# DynamoDB's maximum for a BatchGetItem call.
 SLICE = 100
 
-# Where a run stands: a key of a listing, or a file and a row of an inventory.
-Place = str | tuple[int, int]
+# A position in a source: a key of a listing, or a file number and a row of an inventory.
+Position = str | tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """An object as a listing or an inventory has it.
+class ListedObject:
+    """An object in a listing or an inventory.
 
     Attributes:
-        key: decoded.
-        bytes: its size; None where an inventory does not say.
-        etag: without quotes; None where an inventory does not say.
+        key: not URL-encoded.
+        bytes: the object's size; None if the inventory has no sizes.
+        etag: without quotes; None if the inventory has no ETags.
     """
 
     key: str
@@ -34,74 +34,74 @@ class Found:
 
     @property
     def is_folder_marker(self) -> bool:
-        """Whether it only stands for a folder; the function ignores it."""
+        """Whether it only marks a folder, as the S3 console creates them; the function ignores it."""
         return self.bytes == 0 and self.key.endswith("/")
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A few objects.
+    """Consecutive objects of a source.
 
     Attributes:
         objects: at most `SLICE`.
-        place: of the last of them.
+        position: position of the last one.
     """
 
-    objects: tuple[Found, ...]
-    place: Place
+    objects: tuple[ListedObject, ...]
+    position: Position
 
 
-class Source(Protocol):
-    """Where objects come from, always in the same order."""
+class ObjectSource(Protocol):
+    """A source of objects, always in the same order."""
 
     @property
     def bucket(self) -> str:
-        """That they are in."""
+        """The objects' bucket."""
 
-    def slices(self, after: Place | None) -> Iterator[Slice]:
-        """All objects behind a place, without ever holding all of them."""
+    def slices(self, after: Position | None) -> Iterator[Slice]:
+        """Yield all objects after a position, or all objects for None."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What S3 lists now, in the order of its keys.
+    """The current objects of a bucket, in the order of their keys.
 
     Attributes:
-        s3: a client.
-        bucket: its name.
-        prefix: what every key starts with.
+        s3: an S3 client.
+        bucket: the bucket's name.
+        prefix: key prefix.
     """
 
     s3: "S3Client"
     bucket: str
     prefix: str
 
-    def slices(self, after: Place | None) -> Iterator[Slice]:
-        """List; a thousand keys are held."""
+    def slices(self, after: Position | None) -> Iterator[Slice]:
+        """List the bucket in pages of a thousand keys."""
         request: ListObjectsV2RequestPaginateTypeDef = {"Bucket": self.bucket, "Prefix": self.prefix}
         if isinstance(after, str):
             request["StartAfter"] = after
         pages = self.s3.get_paginator("list_objects_v2").paginate(**request)
         entries = (entry for page in pages for entry in page.get("Contents", []))
-        found = (Found(entry["Key"], entry["Size"], entry["ETag"].strip('"')) for entry in entries)
-        return sliced((entry.key, entry) for entry in found)
+        objects = (ListedObject(entry["Key"], entry["Size"], entry["ETag"].strip('"')) for entry in entries)
+        return sliced((listed.key, listed) for listed in objects)
 
 
-def sliced(entries: Iterable[tuple[Place, Found]]) -> Iterator[Slice]:
-    """Put entries, each with its place, into slices."""
+def sliced(entries: Iterable[tuple[Position, ListedObject]]) -> Iterator[Slice]:
+    """Group objects, each with its position, into slices."""
     rest = iter(entries)
     while some := tuple(islice(rest, SLICE)):
-        yield Slice(tuple(found for _, found in some), some[-1][0])
+        yield Slice(tuple(listed for _, listed in some), some[-1][0])
 
 
-def address(url: str) -> tuple[str, str]:
-    """`s3://bucket/prefix` -> bucket and prefix, which may be empty.
+def parse_address(url: str) -> tuple[str, str]:
+    """Split `s3://bucket/prefix` into bucket and prefix, which may be empty.
 
     Raises:
-        OperatorError: it is none.
+        OperatorError: it has another form.
     """
     scheme, separator, rest = url.partition("://")
     bucket, _, prefix = rest.partition("/")
     if (scheme, separator) != ("s3", "://") or not bucket:
-        raise OperatorError(f"{url!r} is not an address: s3://bucket/prefix, or s3://bucket for all of it")
+        raise OperatorError(f"{url!r} is not of the form s3://bucket/prefix, or s3://bucket for the whole bucket")
     return bucket, prefix

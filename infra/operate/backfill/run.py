@@ -1,4 +1,4 @@
-"""Embed what is in a bucket already: list, leave out what is done, feed the function's queue."""
+"""Embed the existing objects of a bucket: list them, skip those that are embedded, send the rest to the queue."""
 
 import sys
 import threading
@@ -14,34 +14,34 @@ from botocore.exceptions import BotoCoreError, ClientError
 from infra.common.errors import OperatorError
 from infra.common.paths import shown
 from infra.common.progress import Meter, meter
-from infra.operate.account import RESULTS, UPLOADS, Account
-from infra.operate.backfill.choice import Judged, Verdict, Wanted, judge
 from infra.operate.backfill.estimate import estimate
-from infra.operate.backfill.feed import SENDERS, Feed, Pacer, Room, queue_depth
+from infra.operate.backfill.feed import SENDERS, QueueLimiter, RateLimiter, Sender, queue_depth
 from infra.operate.backfill.inventory import read_inventory
 from infra.operate.backfill.manifest import write_manifest
-from infra.operate.backfill.objects import Listing, Source, address
-from infra.operate.backfill.state import State, StateFile
-from infra.operate.function import ask_model
+from infra.operate.backfill.objects import Listing, ObjectSource, parse_address
+from infra.operate.backfill.selection import DecidedSlice, Decision, Selection, decide_slice
+from infra.operate.backfill.state import BackfillState, StateFile
+from infra.operate.function import fetch_model
+from infra.operate.stack import RESULTS, UPLOADS, DeployedStack
 
-_AHEAD = 8
+_PARALLEL_SLICES = 8
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the command line says.
+class BackfillOptions:
+    """Options of the command.
 
     Attributes:
         address: `s3://bucket/prefix`.
-        inventory: of a manifest.json, to read instead of listing.
-        reembed: also what another model has embedded.
-        rejected: also what this model has rejected.
-        everything: whatever the table says.
-        rate: images a second, at most.
-        ahead: messages that may wait in the queue; None for any number.
-        dry_run: only tell what would be done.
-        restart: forget how far an earlier run came.
-        manifest: a file for S3 Batch Operations, instead of the queue.
+        inventory: address of an inventory's manifest.json, to read instead of listing the bucket.
+        reembed: also embed objects that another model has embedded.
+        rejected: also embed objects that this model has rejected.
+        everything: embed all objects, whatever their items say.
+        rate: maximum images a second; None for no limit.
+        ahead: maximum number of waiting messages in the queue; None for no limit.
+        dry_run: only count and estimate.
+        restart: start from the beginning, even if an earlier run can be resumed.
+        manifest: write a manifest for S3 Batch Operations to this file, instead of sending to the queue.
     """
 
     address: str
@@ -56,147 +56,153 @@ class Options:
     manifest: Path | None = None
 
 
-def backfill(account: Account, options: Options) -> None:
-    """Do it, or tell what it would be.
+def backfill(stack: DeployedStack, options: BackfillOptions) -> None:
+    """Run a backfill, estimate it, or write a manifest for it.
 
     Raises:
-        OperatorError: it cannot be done; what was sent stays sent, and the same command goes on from there.
+        OperatorError: it failed; the same command resumes after the objects that were sent.
     """
-    source = _source(account, options)
-    model = ask_model(account)
-    prefix, suffix = account.key_filters if source.bucket == account.find_if_any(UPLOADS) else ("", "")
-    wanted = Wanted(model.fingerprint, options.reembed, options.rejected, options.everything, prefix, suffix)
-    print(f"The model of {account.function}: {model.name}, fingerprint {model.fingerprint[:8]}", flush=True)
-    work = Work(account, source, wanted, options)
+    source = _source(stack, options)
+    model = fetch_model(stack)
+    uploads = stack.find_resource_of_optional_stack(UPLOADS)
+    prefix, suffix = stack.key_filters if source.bucket == uploads else ("", "")
+    selection = Selection(model.fingerprint, options.reembed, options.rejected, options.everything, prefix, suffix)
+    print(f"Model of the function {stack.function}: {model.name}, fingerprint {model.fingerprint[:8]}", flush=True)
+    run = BackfillRun(stack, source, selection, options)
     if options.dry_run:
-        deque(work.judged(), maxlen=0)
-        print("\n".join([*work.summary("to send"), *estimate(account, work.state, model.name)]))
+        deque(run.decided_slices(), maxlen=0)
+        print("\n".join([*run.summary("to send"), *estimate(stack, run.state, model.name)]))
     elif options.manifest is not None:
-        command = write_manifest(account, options.manifest, source.bucket, work.judged())
-        print("\n".join([*work.summary("in the manifest"), command]))
+        commands = write_manifest(stack, options.manifest, source.bucket, run.decided_slices())
+        print("\n".join([*run.summary("in the manifest"), commands]))
     else:
-        work.run()
+        run.run()
 
 
-def _source(account: Account, options: Options) -> Source:
-    bucket, prefix = address(options.address)
-    if bucket == account.find_if_any(RESULTS):
-        raise OperatorError(f"{bucket} holds the results; the function ignores what is in it")
-    uploads = account.find_if_any(UPLOADS)
+def _source(stack: DeployedStack, options: BackfillOptions) -> ObjectSource:
+    bucket, prefix = parse_address(options.address)
+    if bucket == stack.find_resource_of_optional_stack(RESULTS):
+        raise OperatorError(f"{bucket} is the results bucket, which the function ignores: give a bucket with images")
+    uploads = stack.find_resource_of_optional_stack(UPLOADS)
     if uploads is not None and bucket != uploads:
-        print(f"Mind that the function must be allowed to read {bucket}: the stack's own bucket is {uploads}.")
+        print(
+            f"Note: {bucket} is not the stack's uploads bucket ({uploads}). The function needs permission to read it."
+        )
     if options.inventory is None:
-        return Listing(account.s3, bucket, prefix)
-    return read_inventory(account.s3, options.inventory, bucket, prefix)
+        return Listing(stack.s3, bucket, prefix)
+    return read_inventory(stack.s3, options.inventory, bucket, prefix)
 
 
 def _warn(depth: int) -> None:
     print(
-        f"The function takes nothing from its queue, with {depth:,} messages in it, for a minute: its log tells why.",
+        f"The function has received no messages for a minute; {depth:,} are waiting. See the function's log.",
         file=sys.stderr,
     )
 
 
 @dataclass
-class Work:
-    """One run.
+class BackfillRun:
+    """One run of a backfill.
 
     Attributes:
-        account: where.
-        source: of objects.
-        wanted: which of them.
-        options: how.
-        state: how far it is.
+        stack: the stack.
+        source: the objects.
+        selection: which of them to embed.
+        options: the command's options.
+        state: the progress.
     """
 
-    account: Account
-    source: Source
-    wanted: Wanted
-    options: Options
-    state: State = field(default_factory=State)
+    stack: DeployedStack
+    source: ObjectSource
+    selection: Selection
+    options: BackfillOptions
+    state: BackfillState = field(default_factory=BackfillState)
 
     def run(self) -> None:
-        """Send everything, from where an earlier run stopped."""
+        """Send all selected objects, resuming an earlier run of the same task."""
         file = StateFile.of(self.task())
-        with file.alone():
+        with file.lock():
             if self.options.restart:
-                file.forget()
+                file.delete()
             self.state = file.load()
-            if self.state.place is not None:
-                print(f"Going on after {self.state.seen:,} objects, {self.state.sent:,} of them sent.", flush=True)
+            if self.state.position is not None:
+                print(f"Resuming after {self.state.seen:,} objects, {self.state.sent:,} of them sent.", flush=True)
             try:
-                self._feed(file)
+                self._send_all(file)
             except BaseException:
-                print(f"The same command goes on from here ({shown(file.path)} knows where).", file=sys.stderr)
+                print(f"Run the same command to resume; the progress is in {shown(file.path)}.", file=sys.stderr)
                 raise
-            file.forget()
+            file.delete()
         print("\n".join(self.summary("sent")))
 
     def task(self) -> dict[str, object]:
-        """What makes it the same backfill as an earlier one."""
-        wanted = self.wanted
+        """What identifies the task; a run resumes an earlier run with the same values."""
+        selection = self.selection
         return {
-            "endpoint": self.account.sqs.meta.endpoint_url,
-            "queue": self.account.queue_url,
-            "table": self.account.table,
+            "endpoint": self.stack.sqs.meta.endpoint_url,
+            "queue": self.stack.queue_url,
+            "table": self.stack.table,
             "address": self.options.address,
             "inventory": self.options.inventory,
-            "wanted": [wanted.fingerprint, wanted.reembed, wanted.rejected, wanted.everything],
+            "selection": [selection.fingerprint, selection.reembed, selection.rejected, selection.everything],
         }
 
-    def _feed(self, file: StateFile) -> None:
-        """Judge and send slice by slice. The state is saved behind each: what is sent twice at worst is one slice."""
-        room = Room(self.options.ahead, lambda: queue_depth(self.account), _warn)
+    def _send_all(self, file: StateFile) -> None:
+        """Send slice by slice, and save the state after each, so that at most one slice is sent twice."""
+        queue_limiter = QueueLimiter(self.options.ahead, lambda: queue_depth(self.stack), _warn)
+        rate_limiter = RateLimiter(self.options.rate)
         with ThreadPoolExecutor(SENDERS, thread_name_prefix="send") as pool:
-            feed = Feed(self.account, self.source.bucket, room, Pacer(self.options.rate), pool)
-            for judged in self.judged():
-                feed.send([found.key for found in judged.sent()])
+            sender = Sender(self.stack, self.source.bucket, queue_limiter, rate_limiter, pool)
+            for decided in self.decided_slices():
+                sender.send([listed.key for listed in decided.sent()])
                 file.save(self.state)
 
-    def judged(self) -> Iterator[Judged]:
-        """Every slice from the state's place on, taken down in the state, with progress shown.
+    def decided_slices(self) -> Iterator[DecidedSlice]:
+        """Yield every slice after the state's position; update the state and the progress display.
 
-        Meanwhile all objects are counted, so that it can be told how long it will take.
+        All objects are counted in the background, for the estimate of the remaining time.
         """
-        what = "backfill" if not self.options.dry_run else "looking"
-        with meter(what) as shown_, self._counting():
-            for judged in self._looked_up():
-                self._count(judged)
-                yield judged
-                self._show(shown_)
+        what = "backfill" if not self.options.dry_run else "checking"
+        with meter(what) as progress, self._counting():
+            for decided in self._decide_in_parallel():
+                self._count(decided)
+                yield decided
+                self._show(progress)
             self.state.total = self.state.seen
-            self._show(shown_, last=True)
+            self._show(progress, last=True)
 
-    def _looked_up(self) -> Iterator[Judged]:
-        """Slices in their order, with a few questions to the table under way."""
+    def _decide_in_parallel(self) -> Iterator[DecidedSlice]:
+        """Yield the slices in order, while the items of the next ones are being read."""
         bucket = self.source.bucket
-        with ThreadPoolExecutor(_AHEAD, thread_name_prefix="judge") as pool:
-            asked: deque[Future[Judged]] = deque()
-            for part in self.source.slices(self.state.place):
-                asked.append(pool.submit(judge, self.account, bucket, self.wanted, part))
-                if len(asked) >= _AHEAD:
-                    yield asked.popleft().result()
-            while asked:
-                yield asked.popleft().result()
+        with ThreadPoolExecutor(_PARALLEL_SLICES, thread_name_prefix="decide") as pool:
+            pending: deque[Future[DecidedSlice]] = deque()
+            for part in self.source.slices(self.state.position):
+                pending.append(pool.submit(decide_slice, self.stack, bucket, self.selection, part))
+                if len(pending) >= _PARALLEL_SLICES:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
 
-    def _count(self, judged: Judged) -> None:
-        self.state.place = judged.slice.place
-        self.state.counts.update(str(verdict) for verdict in judged.verdicts)
-        self.state.sent_bytes += sum(found.bytes or 0 for found in judged.sent())
+    def _count(self, decided: DecidedSlice) -> None:
+        self.state.position = decided.slice.position
+        self.state.counts.update(str(decision) for decision in decided.decisions)
+        self.state.sent_bytes += sum(listed.bytes or 0 for listed in decided.sent())
 
-    def _show(self, shown_: Meter, *, last: bool = False) -> None:
+    def _show(self, progress: Meter, *, last: bool = False) -> None:
         state = self.state
-        shown_.update(state.seen, state.total, f"{state.sent:,} to embed" if state.sent else "", last=last)
+        progress.update(state.seen, state.total, f"{state.sent:,} to embed" if state.sent else "", last=last)
 
     @contextmanager
     def _counting(self) -> Iterator[None]:
-        """Count all objects in the background: a list request for a thousand is nothing beside their embedding."""
+        """Count all objects in a background thread; listing is much faster than embedding."""
         stop = threading.Event()
         state = self.state
 
         def count() -> None:
             total = 0
-            with suppress(ClientError, BotoCoreError, OperatorError):  # what is wrong is told by whoever works
+            with suppress(
+                ClientError, BotoCoreError, OperatorError
+            ):  # the main thread meets and reports the same error
                 for part in self.source.slices(None):
                     if stop.is_set():
                         return
@@ -214,14 +220,14 @@ class Work:
                 counter.join()
 
     def summary(self, verb: str) -> Iterator[str]:
-        """What was found, and done or not."""
+        """The number of objects by decision, and hints."""
         counts = self.state.counts
-        told = [f"{self.state.sent:,} {verb}"]
-        told += [f"{counts[verdict]:,} {verdict}" for verdict in Verdict if verdict != Verdict.SENT and counts[verdict]]
-        yield f"{self.state.seen:,} objects: {', '.join(told)}"
-        if counts[Verdict.OTHER_MODEL]:
-            yield "What another model has embedded stays as it is; --reembed replaces it."
-        if counts[Verdict.REJECTED]:
-            yield "What was rejected stays so; `failures` tells why, and --rejected tries it again."
+        parts = [f"{self.state.sent:,} {verb}"]
+        parts += [f"{counts[one]:,} {one}" for one in Decision if one != Decision.SENT and counts[one]]
+        yield f"{self.state.seen:,} objects: {', '.join(parts)}"
+        if counts[Decision.OTHER_MODEL]:
+            yield "Results of other models were kept; --reembed replaces them."
+        if counts[Decision.REJECTED]:
+            yield "Rejected objects were skipped; `failures` lists the reasons, --rejected retries them."
         if verb == "sent" and self.state.sent:
-            yield "The function is at work on the last of them; `status` tells when its queue is empty."
+            yield "The function is still processing the last messages; `status` shows when the queue is empty."

@@ -1,4 +1,4 @@
-"""Where a backfill stands, in a small file, so that the same command goes on after any kind of end."""
+"""Progress of a backfill in a small file, so that the same command resumes after it was stopped or killed."""
 
 import fcntl
 import hashlib
@@ -14,69 +14,69 @@ import orjson
 from infra.common.errors import OperatorError
 from infra.common.files import atomic_write
 from infra.common.paths import BUILD, shown
-from infra.operate.backfill.choice import Verdict
-from infra.operate.backfill.objects import Place
+from infra.operate.backfill.objects import Position
+from infra.operate.backfill.selection import Decision
 
 FOLDER = BUILD / "backfill"
 
 
 @dataclass
-class State:
-    """How far it is.
+class BackfillState:
+    """Progress of a backfill.
 
     Attributes:
-        place: of the last object that is dealt with; None at the beginning.
-        counts: objects by what became of them.
-        sent_bytes: of the objects that were sent.
-        total: of objects; None until they are counted.
+        position: position of the last processed object; None at the start.
+        counts: processed objects by `Decision`.
+        sent_bytes: total size of the sent objects.
+        total: number of objects in the source; None until they are counted.
     """
 
-    place: Place | None = None
+    position: Position | None = None
     counts: Counter[str] = field(default_factory=Counter)
     sent_bytes: int = 0
     total: int | None = None
 
     @property
     def seen(self) -> int:
-        """How many objects are dealt with."""
+        """Number of processed objects."""
         return self.counts.total()
 
     @property
     def sent(self) -> int:
-        """How many were sent."""
-        return self.counts[Verdict.SENT]
+        """Number of sent objects."""
+        return self.counts[Decision.SENT]
 
 
 @dataclass(frozen=True)
 class StateFile:
-    """The file; it is replaced as a whole, so that there is always a true one."""
+    """The file with the progress. It is replaced atomically, so it is always complete."""
 
     path: Path
 
     @classmethod
     def of(cls, task: Mapping[str, Any]) -> "StateFile":
-        """The file of one task: another prefix, queue, model or choice is another task."""
+        """The file of a task; a different prefix, queue, model or selection is a different task."""
         digest = hashlib.sha256(orjson.dumps(task, option=orjson.OPT_SORT_KEYS)).hexdigest()
         return cls(FOLDER / f"{digest[:16]}.json")
 
-    def load(self) -> State:
-        """The state as it was saved; a new one when there is none, or nothing that can be read."""
+    def load(self) -> BackfillState:
+        """The saved state; a new one if there is no file or it cannot be parsed."""
         try:
             fields = orjson.loads(self.path.read_bytes())
-            place = fields["place"]
-            return State(
-                place=(place[0], place[1]) if isinstance(place, list) else place,
+            position = fields["position"]
+            return BackfillState(
+                position=(position[0], position[1]) if isinstance(position, list) else position,
                 counts=Counter(fields["counts"]),
                 sent_bytes=fields["sent_bytes"],
                 total=fields["total"],
             )
         except (OSError, ValueError, KeyError, TypeError, IndexError):
-            return State()
+            return BackfillState()
 
-    def save(self, state: State) -> None:
+    def save(self, state: BackfillState) -> None:
         """Write the state to the file."""
         fields = {
-            "place": state.place,
+            "position": state.position,
             "counts": dict(state.counts),
             "sent_bytes": state.sent_bytes,
             "total": state.total,
@@ -84,21 +84,24 @@ class StateFile:
         with atomic_write(self.path) as file:
             file.write(orjson.dumps(fields))
 
-    def forget(self) -> None:
-        """Begin anew next time."""
+    def delete(self) -> None:
+        """Delete the file, so that the next run starts from the beginning."""
         self.path.unlink(missing_ok=True)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold it against a second run of the same task; the kernel lets go of it however this process ends.
+    def lock(self) -> Iterator[None]:
+        """Lock the task against a second run; the kernel releases the lock however this process ends.
 
         Raises:
-            OperatorError: one is running.
+            OperatorError: another process holds the lock.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_suffix(".lock").open("w") as lock:
+        lock_path = self.path.with_suffix(".lock")
+        with lock_path.open("w") as file:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise OperatorError(f"the same backfill is running already ({shown(self.path)} is held)") from None
+                raise OperatorError(
+                    f"the same backfill is already running (it holds {shown(lock_path)}): wait for it, or stop it"
+                ) from None
             yield

@@ -1,1 +1,1 @@
-"""All vectors of a table, in a file for whatever store a team uses."""
+"""Export of the table's vectors to a file."""

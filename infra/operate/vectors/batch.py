@@ -1,4 +1,4 @@
-"""Some items of a page as columns."""
+"""Items with vectors, as columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Batch:
-    """Vectors of one length, with what they are of.
+    """Vectors of the same dimension, with their objects and models.
 
     Attributes:
-        sources: `s3://bucket/key`.
-        etags: of the objects.
-        models: by name.
-        fingerprints: of the models.
-        normalized: whether each has length 1.
-        vectors: (n, dim) float32, whatever they are stored as.
+        sources: `s3://bucket/key` of each object.
+        etags: ETag of each object.
+        models: name of each vector's model.
+        fingerprints: fingerprint of each vector's model.
+        normalized: whether each vector has length 1.
+        vectors: (n, dim) float32, whichever type they are stored as.
     """
 
     sources: Sequence[str]
@@ -38,12 +38,12 @@ class Batch:
 
     @property
     def dim(self) -> int:
-        """Numbers of a vector."""
+        """Dimension of the vectors."""
         return int(self.vectors.shape[1])
 
 
 def batches(items: Sequence[WireItem]) -> list[Batch]:
-    """Items in DynamoDB's form, all with a vector, by the length of their vectors."""
+    """Group items in DynamoDB's wire form, all with a vector, by the dimension of the vector."""
     by_dim: dict[int, list[WireItem]] = {}
     for item in items:
         by_dim.setdefault(int(item["embedding_dim"]["N"]), []).append(item)
@@ -65,6 +65,6 @@ def _batch(items: Sequence[WireItem]) -> Batch:
 
 
 def vector_of(item: WireItem) -> Vectors:
-    """(embedding_dim,) float32."""
+    """The item's vector, (embedding_dim,) float32."""
     dtype = _LITTLE_ENDIAN[item["embedding_dtype"]["S"]]
     return np.frombuffer(item["embedding"]["B"], dtype=dtype).astype(np.float32)

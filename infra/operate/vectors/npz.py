@@ -1,4 +1,4 @@
-"""Vectors as .npz: members go through temporary files, since their headers tell how many rows there are."""
+"""Vectors as .npz. Members are buffered in temporary files, because their headers contain the number of rows."""
 
 import struct
 import tempfile
@@ -20,7 +20,7 @@ _LENGTH = struct.Struct("<I")
 class NpzVectors:
     """Writes `vectors` (n, dim) float32, `sources` and `etags` (n,) as UTF-8 bytes, `normalized` (n,) bool.
 
-    Besides, `model` and `fingerprint` are single texts. Nothing is pickled: `numpy.load(path)` reads it as it is.
+    `model` and `fingerprint` are single strings. Nothing is pickled, so `numpy.load(path)` needs no `allow_pickle`.
     """
 
     def __init__(self, file: IO[bytes], scratch: ExitStack, folder: Path) -> None:
@@ -31,17 +31,17 @@ class NpzVectors:
         self._normalized = _temporary(scratch, folder)
         self._rows = 0
         self._dim = 0
-        self._of: set[tuple[str, str]] = set()
+        self._models: set[tuple[str, str]] = set()
 
     def write(self, batch: Batch) -> None:
         """Append a batch.
 
         Raises:
-            OperatorError: it is of another model than the ones before.
+            OperatorError: the vectors are of several models.
         """
-        self._of |= set(zip(batch.models, batch.fingerprints, strict=True))
-        if len({fingerprint for _, fingerprint in self._of}) > 1:
-            raise OperatorError("an .npz holds vectors of one model: name its --fingerprint, or write a .parquet")
+        self._models |= set(zip(batch.models, batch.fingerprints, strict=True))
+        if len({fingerprint for _, fingerprint in self._models}) > 1:
+            raise OperatorError("an .npz file holds vectors of one model: use --fingerprint, or export to .parquet")
         self._vectors.write(batch.vectors.astype("<f4").tobytes())
         self._sources.write(batch.sources)
         self._etags.write(batch.etags)
@@ -50,8 +50,8 @@ class NpzVectors:
         self._dim = batch.dim
 
     def close(self) -> None:
-        """Put the members together."""
-        names, fingerprints = ({pair[at] for pair in self._of} for at in (0, 1))
+        """Write the members to the file."""
+        names, fingerprints = ({pair[index] for pair in self._models} for index in (0, 1))
         with zipfile.ZipFile(self._file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             _add(archive, "vectors", "<f4", (self._rows, self._dim), _chunks(self._vectors))
             _add(archive, "sources", self._sources.dtype, (self._rows,), self._sources.padded())
@@ -63,7 +63,7 @@ class NpzVectors:
 
 
 class _Texts:
-    """Texts of any length on their way to an array of fixed width."""
+    """Strings of any length, buffered in a file until the width of their array is known."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -106,7 +106,7 @@ def _add(archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int, ...]
 
 @contextmanager
 def npz_vectors(file: IO[bytes], folder: Path) -> Iterator[NpzVectors]:
-    """A writer, closed when all went well; its temporary files are in the folder of the file, and go with it."""
+    """A writer that is closed if the block raises nothing. It keeps temporary files in `folder` until the end."""
     with ExitStack() as scratch:
         writer = NpzVectors(file, scratch, folder)
         yield writer

@@ -1,4 +1,4 @@
-"""Vectors as Parquet: a row group at a time, so that memory does not grow with the table."""
+"""Vectors as Parquet, written by row group, so that memory does not grow with the table."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +11,8 @@ from infra.operate.vectors.batch import Batch
 class ParquetVectors:
     """Writes row groups.
 
-    One fingerprint makes `vector` a list of fixed length, which vector stores know as such; with several, lengths
-    may differ.
+    With one model the column `vector` is a fixed-size list, which vector stores recognise. With several models
+    (`mixed`) it is a list, because dimensions may differ.
     """
 
     def __init__(self, file: IO[bytes], *, mixed: bool) -> None:
@@ -39,32 +39,32 @@ class ParquetVectors:
         }
         table = arrow.table(columns)
         if self._writer is None:
-            # Neither dictionaries nor statistics help vectors; floats hardly shrink, so speed comes first.
+            # Dictionaries do not help vectors, and floats barely compress, so a fast codec is best.
             self._writer = arrow.parquet.ParquetWriter(
                 self._file, table.schema, compression="zstd", use_dictionary=["model", "fingerprint"]
             )
         self._writer.write_table(table)
 
     def close(self) -> None:
-        """Write the end."""
+        """Write the file's footer."""
         if self._writer is not None:
             self._writer.close()
 
 
-def _pyarrow() -> Any:  # noqa: ANN401 - it ships no types
+def _pyarrow() -> Any:  # noqa: ANN401 - pyarrow ships no types
     try:
-        import pyarrow as pa  # noqa: PLC0415 - large, and only this needs it
-        import pyarrow.parquet  # noqa: PLC0415 - likewise; it is `pa.parquet` then
+        import pyarrow as pa  # noqa: PLC0415 - large, and needed here only
+        import pyarrow.parquet  # noqa: PLC0415 - likewise; defines `pa.parquet`
     except ImportError:
         raise OperatorError(
-            "Parquet needs the packages of the dependency group `vectors` (pip install --group vectors); .npz does not"
+            "export to Parquet needs pyarrow: run `pip install --group vectors`, or export to .npz"
         ) from None
     return pa
 
 
 @contextmanager
 def parquet_vectors(file: IO[bytes], *, mixed: bool) -> Iterator[ParquetVectors]:
-    """A writer, closed when all went well."""
+    """A writer that is closed if the block raises nothing."""
     _pyarrow()
     writer = ParquetVectors(file, mixed=mixed)
     yield writer

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra.operate.prices import PRICES, PRICES_DATE, REGION, Use, bill, billed_seconds
+from infra.operate.prices import PRICES, PRICES_DATE, REGION, Usage, bill, billed_seconds
 from tests.bench.figures import Findings, Grid
 from tests.bench.naive import app as naive
 from tests.bench.setting import Setting, large_picture
@@ -88,7 +88,7 @@ def taken(world: World, data: bytes, rounds: int, invoke: Callable[[list[str]], 
     return Taken(rounds * MESSAGES, wall, cpu, log_bytes, counted(world.far))
 
 
-def use_of(taken: Taken, lambda_requests: float, queue_requests: float) -> Use:
+def use_of(taken: Taken, lambda_requests: float, queue_requests: float) -> Usage:
     """The resources of one image."""
     units = {
         "lambda_request": lambda_requests,
@@ -100,7 +100,7 @@ def use_of(taken: Taken, lambda_requests: float, queue_requests: float) -> Use:
         "log_gb": taken.log_bytes / taken.images / 1e9,
     }
     cpu = taken.cpu / taken.images
-    return Use(cpu, max(0.0, taken.wall / taken.images - cpu), units)
+    return Usage(cpu, max(0.0, taken.wall / taken.images - cpu), units)
 
 
 def _counts_grid(sides: Mapping[str, Taken]) -> Grid:
@@ -116,7 +116,7 @@ def _counts_grid(sides: Mapping[str, Taken]) -> Grid:
     return Grid("one 12 MP image over the wire", columns, rows, "counted by a proxy, heads included")
 
 
-def _dollars_grid(uses: Mapping[str, Use]) -> Grid:
+def _dollars_grid(uses: Mapping[str, Usage]) -> Grid:
     rows = []
     for memory in MEMORY_MIB:
         for side, use in uses.items():

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from handler.model.spec import load_spec
-from infra.operate.measured import Image
+from infra.operate.measured import ImageFigures
 from tests.bench.figures import Findings, Grid
 from tests.bench.parts.bill import BATCHED, Taken, taken, use_of, with_dropvec
 from tests.bench.parts.sizes import MEGAPIXELS
@@ -16,13 +16,13 @@ from tests.bench.world import World
 
 def measure(setting: Setting, world: World) -> Findings:
     """Measure batches of ten messages with latency; the fastest round counts."""
-    images: list[Image] = []
+    images: list[ImageFigures] = []
     rounds = max(3, setting.runs // 5)
     for megapixels in MEGAPIXELS:
         data = setting.picture(f"size-{megapixels}.jpg").read_bytes()
         found = min((taken(world, data, 1, with_dropvec) for _ in range(rounds)), key=lambda one: one.wall)
         use = use_of(found, **BATCHED)
-        images.append(Image(megapixels, len(data), 1000 * use.cpu_seconds, 1000 * use.wait_seconds))
+        images.append(ImageFigures(megapixels, len(data), 1000 * use.cpu_seconds, 1000 * use.wait_seconds))
     raw: dict[str, Any] = {
         "model": _name(setting),
         "images": [asdict(image) for image in images],
