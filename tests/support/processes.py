@@ -1,4 +1,4 @@
-"""Which processes of a group are alive, as the system sees it; for tests that nothing is left behind."""
+"""List the running processes of a group, for tests that check that no process is left."""
 
 import subprocess
 import time
@@ -9,7 +9,7 @@ PROC = Path("/proc")
 
 
 def alive(group: int) -> list[int]:
-    """Ids of the processes of a group, without those that are dead and only not yet buried."""
+    """Ids of the running processes of a group, without zombies."""
     return [pid for pid, pgid, state in _all() if pgid == group and not state.startswith(("Z", "X"))]
 
 
@@ -22,14 +22,16 @@ def _all() -> Iterator[tuple[int, int, str]]:
         return
     for path in PROC.glob("[0-9]*/stat"):
         try:
-            fields = path.read_text().rpartition(")")[2].split()  # the name before it may hold anything
-        except OSError:  # ended meanwhile
+            fields = (
+                path.read_text().rpartition(")")[2].split()
+            )  # the process name before it may contain spaces and parentheses
+        except OSError:  # the process has ended
             continue
         yield int(path.parent.name), int(fields[2]), fields[0]
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 20) -> bool:
-    """Whether a condition comes true in time."""
+    """Wait until a condition is true; returns False on timeout."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
