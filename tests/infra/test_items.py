@@ -38,7 +38,7 @@ def test_an_item_without_a_vector() -> None:
     }
 
 
-def test_nearest_by_direction_not_by_length() -> None:
+def test_nearest_depends_on_direction_only() -> None:
     items = [item("a", [1, 0]), item("b", [100, 1]), item("c", [0, 1]), {"source": "broken"}]
     found = nearest(items)
     assert {source: other for source, (other, _) in found.items()} == {"a": "b", "b": "a", "c": "b"}
@@ -50,17 +50,17 @@ def test_vectors_of_different_fingerprints_are_not_compared() -> None:
     assert {source: other for source, (other, _) in nearest(items).items()} == {"a": "c", "c": "a"}
 
 
-def test_one_alone_has_no_neighbour() -> None:
+def test_a_single_image_has_no_neighbour() -> None:
     assert nearest([item("a", [1, 0])]) == {}
     assert nearest([]) == {}
 
 
-def test_the_zero_vector_is_near_to_nothing() -> None:
+def test_a_zero_vector_has_cosine_0() -> None:
     assert nearest([item("a", [0, 0]), item("b", [1, 0])])["a"][1] == 0
 
 
 @given(hnp.arrays(np.float32, st.tuples(st.integers(2, 9), st.just(3)), elements=st.integers(-4, 4)))
-def test_the_same_as_by_hand(vectors: Vectors) -> None:
+def test_nearest_equals_a_plain_implementation(vectors: Vectors) -> None:
     items = [item(str(number), vector) for number, vector in enumerate(vectors)]
     lengths = np.linalg.norm(vectors, axis=1)
     for source, (other, cosine) in nearest(items).items():
@@ -74,7 +74,7 @@ def test_the_same_as_by_hand(vectors: Vectors) -> None:
         assert other != source
 
 
-def test_many_go_block_by_block() -> None:
+def test_many_images_are_compared_in_blocks() -> None:
     angles = np.arange(1500) * 0.001
     items = [item(str(number), vector) for number, vector in enumerate(np.stack([np.cos(angles), np.sin(angles)], 1))]
     found = nearest(items)

@@ -15,7 +15,7 @@ PINS = {member: hashlib.sha256(data).hexdigest() for member, data in CONTENT.ite
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of wheels, and pip set up to know nothing else."""
+    """A folder of wheels that is pip's only index."""
     folder = tmp_path / "index"
     folder.mkdir()
     for name in ("PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL"):
@@ -39,7 +39,7 @@ def publish(index: Path, content: dict[str, bytes] = CONTENT) -> Path:
     return wheel
 
 
-def test_chosen_files_arrive_and_nothing_else(index: Path, tmp_path: Path) -> None:
+def test_only_the_chosen_files_are_extracted(index: Path, tmp_path: Path) -> None:
     publish(index)
     into = tmp_path / "deep" / "into"
     assert fetch("things==1.0", PINS, into) == [into / "photo.png", into / "notes.txt"]
@@ -49,7 +49,7 @@ def test_chosen_files_arrive_and_nothing_else(index: Path, tmp_path: Path) -> No
     }
 
 
-def test_what_is_there_is_not_fetched_again(index: Path, tmp_path: Path) -> None:
+def test_existing_files_are_not_fetched_again(index: Path, tmp_path: Path) -> None:
     wheel = publish(index)
     fetch("things==1.0", PINS, tmp_path / "into")
     wheel.unlink()

@@ -47,7 +47,7 @@ TEXT_NAMES = (
 
 
 def random_model(configuration: str, seed: int = 0) -> Any:
-    """open_clip's model in its training-time form, for evaluation, with weights that let every block matter."""
+    """open_clip's model before reparameterisation, with random weights for which every block affects the output."""
     model = build(configuration)
     random = torch.Generator().manual_seed(seed)
     model.load_state_dict({name: _random_like(name, tensor, random) for name, tensor in model.state_dict().items()})
@@ -58,7 +58,7 @@ def _random_like(name: str, tensor: Any, random: torch.Generator) -> Any:
     if not tensor.is_floating_point() or name.endswith("head.fc.bias"):  # Apple's projection has no bias
         return torch.zeros_like(tensor)
     values = torch.empty(tensor.shape)
-    if name.endswith("gamma"):  # as initialised, 1e-5, it would silence its block; near 1 it would let rounding explode
+    if name.endswith("gamma"):  # 1e-5 would disable the block; near 1 rounding errors would grow
         return values.uniform_(0.05, 0.25, generator=random)
     if name.endswith("running_var") or (tensor.ndim == 1 and name.endswith("weight")):
         return values.uniform_(0.5, 1.5, generator=random)
@@ -68,7 +68,7 @@ def _random_like(name: str, tensor: Any, random: torch.Generator) -> Any:
 
 
 def apples_layout(model: Any) -> dict[str, Any]:
-    """The model's tensors as Apple's checkpoint of it has them."""
+    """The model's tensors with the names and shapes of Apple's checkpoint."""
     renamed = {}
     for name, tensor in model.state_dict().items():
         if name.endswith("head.fc.bias"):

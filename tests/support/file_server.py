@@ -1,4 +1,4 @@
-"""A real HTTP server for one file on 127.0.0.1, that fails as it is told to, and remembers what it was asked."""
+"""An HTTP server for files on 127.0.0.1 with configurable failures, which records the requests."""
 
 import ssl
 import threading
@@ -14,18 +14,18 @@ STALL_SECONDS = 20
 
 @dataclass(frozen=True)
 class Answer:
-    """How one request is answered: as it should be, but for what is set.
+    """How to answer one request; by default as a correct server does.
 
     Attributes:
-        status: another one than 200 or 206.
-        body: what is sent in the file's place; then no range of it.
-        headers: instead of, or beside, the server's own; None: left out.
-        ranges: whether it heeds Range.
-        if_range: whether it heeds If-Range.
-        cut: body bytes after which the connection is closed.
-        stall: whether it falls silent there first.
-        longest: bytes of a range that it sends at most.
-        piece: bytes that it sends at once.
+        status: replaces 200 or 206.
+        body: replaces the file; ranges are then ignored.
+        headers: replace the server's headers or are added to them; None removes a header.
+        ranges: whether Range is supported.
+        if_range: whether If-Range is supported.
+        cut: close the connection after this many bytes of the body.
+        stall: wait before closing the connection.
+        longest: most bytes of a range to send.
+        piece: bytes of each write.
     """
 
     status: int | None = None
@@ -41,13 +41,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it came, and its answer.
+    """A request and its response.
 
     Attributes:
-        path: of the request line.
-        headers: their names in lower case.
-        status: of the answer.
-        sent: bytes of the answer's body.
+        path: the path of the request.
+        headers: the headers of the request, with names in lower case.
+        status: the status of the response.
+        sent: number of bytes of the response's body.
     """
 
     path: str
@@ -57,9 +57,9 @@ class Asked:
 
 
 class FileServer:
-    """Serves files while entered; `answers` are used up first, then it gives `usual` ones.
+    """Serves files within a `with` block: first with the given `answers` in order, then always with `usual`.
 
-    Its content is the same under every path, or in a mapping by path, `/models/m.onnx` for example.
+    The content is the same for every path, or a mapping of paths such as `/models/m.onnx`.
     """
 
     def __init__(self, content: bytes | Mapping[str, bytes], *answers: Answer, etag: str | None = '"one"') -> None:
@@ -70,12 +70,12 @@ class FileServer:
         self.asked: list[Asked] = []
         self.released = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = False  # closing waits for every one of them
+        self._server.daemon_threads = False  # closing the server waits for all threads
         self._scheme = "http"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
     def over_tls(self, context: ssl.SSLContext) -> Self:
-        """Speak TLS; to be said before it is entered."""
+        """Use TLS; call this before the `with` block."""
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._scheme = "https"
         return self
@@ -92,12 +92,12 @@ class FileServer:
 
     @property
     def url(self) -> str:
-        """Without a slash at its end."""
+        """The server's URL without a trailing slash."""
         return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def ranges(self) -> list[str | None]:
-        """The Range of every request so far."""
+        """The header Range of every request so far."""
         return [asked.headers.get("range") for asked in self.asked]
 
 
@@ -105,14 +105,14 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = STALL_SECONDS
-        disable_nagle_algorithm = True  # else a body waits until its header is acknowledged
+        disable_nagle_algorithm = True  # otherwise the body is delayed until the client acknowledges the headers
 
         def do_GET(self) -> None:
             answer = server.answers.popleft() if server.answers else server.usual
             asked = {name.lower(): value for name, value in self.headers.items()}
             status, body, headers = _answer(server, self.path, answer, asked)
             sent = memoryview(body)[: answer.cut]
-            # Noted first: the client may have all of it before this thread comes to its next line.
+            # Recorded before sending, because the client may continue before this thread does.
             server.asked.append(Asked(self.path, asked, status, len(sent)))
             self.send_response(status)
             for name, value in headers.items():
@@ -124,12 +124,12 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
             try:
                 for at in range(0, len(sent), answer.piece):
                     self.wfile.write(sent[at : at + answer.piece])
-            except ConnectionError:  # the client has heard enough
+            except ConnectionError:  # the client closed the connection
                 self.close_connection = True
             if answer.stall:
                 server.released.wait(STALL_SECONDS)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
             pass
 
     return Handler
@@ -138,7 +138,7 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
 def _answer(
     server: FileServer, path: str, answer: Answer, asked: Mapping[str, str]
 ) -> tuple[int, bytes, Mapping[str, str | None]]:
-    """Status, body and headers."""
+    """The status, body and headers of a response."""
     content = server.content if isinstance(server.content, bytes) else server.content.get(path)
     if content is None:
         return 404, b"", {"Content-Length": "0"}

@@ -1,4 +1,4 @@
-"""Torch's old file format, written opcode by opcode: shares nothing with the reader, and needs no torch."""
+"""Write torch's old file format, opcode by opcode, without torch and without code of the reader."""
 
 import struct
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ Flat = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class View:
-    """A tensor: a storage's key, and numbers in elements."""
+    """A tensor: the key of its storage, and offset, shape and strides in elements."""
 
     key: str
     offset: int
@@ -25,7 +25,7 @@ class View:
 
 
 def torch_file(views: Mapping[str, View], storages: Mapping[str, Flat], *, little_endian: bool = True) -> bytes:
-    """A whole file that holds a state dict."""
+    """A complete file with a state dict."""
     state = ordered_dict({name: tensor(view, storages[view.key]) for name, view in views.items()})
     keys = b"](" + b"".join(text(key) for key in storages) + b"e"
     stored = (
@@ -81,7 +81,7 @@ def tensor(view: View, flat: Flat) -> bytes:
 
 
 def elements(view: View, flat: Flat) -> Flat:
-    """What a tensor holds, element by element, as the format defines it."""
+    """The elements of a tensor, as the format defines them."""
     values = np.empty(view.shape, flat.dtype)
     for index in np.ndindex(*view.shape):
         values[index] = flat[view.offset + sum(i * stride for i, stride in zip(index, view.strides, strict=True))]
