@@ -119,7 +119,7 @@ def test_the_benchmark_replaces_the_figures_of_the_measured_model() -> None:
     changed = with_images({"parts": {"images": {"raw": raw}}, "machine": machine, "model": "another"})
     assert list(changed) == [name, *others]
     assert (changed[name].date, changed[name].images) == ("2027-01-02", (ImageFigures(**image),))
-    assert "the same but for its weights" in changed[name].source
+    assert "(the same architecture)" in changed[name].source
     assert all(changed[other] == measured[other] for other in others)
 
 
