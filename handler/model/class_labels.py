@@ -21,7 +21,7 @@ from handler.model.spec import ClassLabelsSpec
 # next to impossible.
 LEAST_SCORE = 0.1
 TOP_CLASSES, LEAST_TOP_SCORE = 5, 0.001
-# An index of Amazon S3 Vectors holds 2 KB of metadata for a picture, its labels among them.
+# An index of Amazon S3 Vectors holds 2 KB of metadata for an image, its labels among them.
 MOST_LABELS = 32
 # CPUs of different kinds sum in different orders; so few decimals make nearly all of them write the same.
 DECIMALS = 4
@@ -50,13 +50,13 @@ class ClassLabels:
     bits: npt.NDArray[np.float64]
 
     def top(self, vector: npt.NDArray[np.floating]) -> tuple[Label, ...]:
-        """The labels of a picture, the most informative first.
+        """The labels of an image, the most informative first.
 
         The order is by probability times information (Deng, Krause, Berg and Fei-Fei, "Hedging your bets", CVPR 2012):
         a label that is nearly certain and still specific comes before a mere "animal", and before an unlikely breed.
 
         Args:
-            vector: the picture's (embedding_dim,), not normalised.
+            vector: the image's (embedding_dim,), not normalised.
         """
         probabilities = self.probabilities(vector)
         scores = self.scores(probabilities)

@@ -1,7 +1,7 @@
-"""The labels of a picture, from the labels of a bundle.
+"""The labels of an image, from the labels of a bundle.
 
 There are two kinds. A bundle of a model with a text tower may have any labels: their text vectors were made when it was
-baked, and a score is the cosine of the picture's vector and a label's (`handler.model.text_labels`). A bundle with a
+baked, and a score is the cosine of the image's vector and a label's (`handler.model.text_labels`). A bundle with a
 classifier has the classifier's labels, and a score is a probability (`handler.model.class_labels`). Neither needs the
 text tower.
 """
@@ -21,7 +21,7 @@ from handler.model.spec import ClassLabelsSpec, LabelsSpec
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One label of a picture.
+    """One label of an image.
 
     Attributes:
         name: the label.
@@ -40,10 +40,10 @@ class Labels(Protocol):
         """All of them, in the order of their file."""
 
     def top(self, vector: npt.NDArray[np.floating]) -> tuple[Label, ...]:
-        """The labels of a picture, best first.
+        """The labels of an image, best first.
 
         Args:
-            vector: the picture's (embedding_dim,), not normalised.
+            vector: the image's (embedding_dim,), not normalised.
         """
 
 

@@ -1,4 +1,4 @@
-"""Labels with text vectors: the nearest ones of a picture, by cosine."""
+"""Labels with text vectors: the nearest ones of an image, by cosine."""
 
 import io
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class TextLabels:
         """The five nearest labels, or all if there are fewer, best first; equal ones in the order of the file.
 
         Args:
-            vector: a picture's (embedding_dim,), of any length; if it is all zeros, every label has score 0.
+            vector: an image's (embedding_dim,), of any length; if it is all zeros, every label has score 0.
         """
         length = float(np.linalg.norm(vector.astype(np.float64)))
         unit = (vector / (length or 1.0)).astype(np.float32)

@@ -1,6 +1,6 @@
 """The words of a model without a text tower: is a text one of them, which labels does it find, which words are near.
 
-This module imports neither numpy nor onnxruntime, because a search for a word needs no model. The labels of a picture
+This module imports neither numpy nor onnxruntime, because a search for a word needs no model. The labels of an image
 come from `handler.model.class_labels`.
 """
 

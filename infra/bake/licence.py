@@ -13,7 +13,7 @@ _LINES_SHOWN = 12
 
 
 def write_licence(manifest: Manifest, files: Files, bundle: Path, say: Callable[[str], None]) -> None:
-    """Write the licence file: the one of the weights, the text that the manifest adds, the one of the words; and show it.
+    """Write the licence file: the weights' licence, the text that the manifest adds, the words' licence; and show it.
 
     Raises:
         OperatorError: a licence file cannot be read, or is empty.

@@ -32,10 +32,10 @@ from handler.timing import Stopwatch
 from infra.bake.reuse import bundle_for
 from infra.bake.words.table import Row, read_table
 from infra.common.errors import OperatorError
-from infra.common.paths import SHIPPED
+from infra.common.paths import MANIFESTS
 from tests.bench.quality import read_labels
 
-TABLE = SHIPPED / "imagenet-words.tsv"
+TABLE = MANIFESTS / "imagenet-words.tsv"
 CLASSES = Path(__file__).with_name("caltech-words.csv")
 
 # Words that must put five right photos first.

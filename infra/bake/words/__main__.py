@@ -15,9 +15,9 @@ from infra.bake.words.wordnet import read_wordnet, rows_of
 from infra.common import wheels
 from infra.common.errors import OperatorError
 from infra.common.hashing import file_sha256
-from infra.common.paths import BUILD, SHIPPED, shown
+from infra.common.paths import CACHE, MANIFESTS, shown
 
-TABLE = SHIPPED / "imagenet-words.tsv"
+TABLE = MANIFESTS / "imagenet-words.tsv"
 
 _REQUIREMENT = "timm==1.0.31"
 _CLASSES = "timm/data/_info/imagenet_synsets.txt"
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"), help="(default: %(default)s)")
     parser.add_argument("--out", type=Path, default=TABLE, help="(default: infra/manifests/imagenet-words.tsv)")
     parsed = parser.parse_args()
-    (classes,) = wheels.fetch(_REQUIREMENT, {_CLASSES: _CLASSES_SHA256}, BUILD / "cache" / "imagenet")
+    (classes,) = wheels.fetch(_REQUIREMENT, {_CLASSES: _CLASSES_SHA256}, CACHE / "imagenet")
     rows = rows_of(read_wordnet(parsed.wordnet), classes.read_text("ascii").split())
     parsed.out.write_text(write_table(rows, _COMMENT), "utf-8")
     print(f"{shown(parsed.out)}: {len(rows)} synsets, sha256 {file_sha256(parsed.out)}")

@@ -1,4 +1,4 @@
-"""Rows of the table -> a vocabulary: the labels that a picture can get, the classes of each, and the words for it.
+"""Rows of the table -> a vocabulary: the labels that an image can get, the classes of each, and the words for it.
 
 Synsets above the same classes would always have the same score, so they share one label. It has the name of the most
 specific of them: of "chordate" and "vertebrate" the latter. Synsets of one name share a label, too, since a label is a

@@ -4,12 +4,12 @@ ImageNet names its classes by WordNet's noun synsets: `n02123045` is the synset 
 `data.noun`. The format of the two files that are read, `data.noun` and `index.noun`, is in WordNet's manual, wndb(5WN)
 (https://wordnet.princeton.edu/documentation/wndb5wn).
 
-Not everything above a class is a word that somebody would search pictures for, and not every word of a synset makes one
+Not everything above a class is a word that somebody would search images for, and not every word of a synset makes one
 think of it: WordNet has "entity" above everything, and "wind" as another word for "wind instrument". So:
 
 - A synset above the classes counts if WordNet files it under animals, artifacts, food, natural objects or plants,
   or if it heads one of these files and is not too general ("animal" counts, "object" does not). People do not count:
-  ImageNet has three classes of them, so most pictures of a person would not be found under "person".
+  ImageNet has three classes of them, so most images of a person would not be found under "person".
 - The name of a synset, its first word, always counts; another word only if the synset is among the first three
   meanings that WordNet, which sorts them by frequency, lists for the word.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 from infra.bake.words.table import Row
 from infra.common.errors import OperatorError
 
-# Lexicographer files of things that can be seen in a picture, lexnames(5WN): noun.animal, noun.artifact, noun.food,
+# Lexicographer files of things that can be seen in an image, lexnames(5WN): noun.animal, noun.artifact, noun.food,
 # noun.object, noun.plant.
 _VISIBLE_FILES = frozenset({5, 6, 13, 17, 20})
 # noun.Tops holds the synsets that head the other files.
