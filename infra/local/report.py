@@ -48,7 +48,7 @@ def table(
         milliseconds: `source` to the function's processing time.
         near: `source` to the nearest neighbour's `source` and their cosine similarity.
     """
-    outcomes = Table(header_style="bold", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    outcomes = Table(header_style="bold", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("file", "status", "dim", "ms", "label", "nearest neighbour"):
         justify: Literal["left", "right"] = "right" if name in {"dim", "ms"} else "left"
         outcomes.add_column(name, justify=justify, overflow="fold", max_width=_LABEL_WIDTH if name == "label" else None)

@@ -14,6 +14,7 @@ fails if class names are worse than promised.
 import argparse
 import csv
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,9 +121,9 @@ def truth_of(classes: Sequence[str], rows: Sequence[Row]) -> Truth:
 
 
 def label(files: Sequence[Path], encoder: Encoder, labels: BundleLabels) -> tuple[list[Labels], float]:
-    """The labels of each photo, as the function makes them, and the milliseconds that the labels of one take."""
+    """The labels of each photo, as the function makes them, and the milliseconds of processor time for one."""
     found: list[Labels] = []
-    watch = Stopwatch()
+    watch = Stopwatch(time.process_time)
     for file in track(files, "labelling"):
         vector = embed_image(encoder, file.read_bytes(), 10**8, Stopwatch()).vector
         watch.lap("embed")
@@ -229,7 +230,7 @@ def main() -> None:
     console.print(table_of({name: list(words.values()) for name, words in groups.items()}))
     if parsed.each:
         console.print(table_of({word: [found] for words in groups.values() for word, found in words.items()}))
-    console.print(f"{sizes(photos)}; {took:.2f} ms a photo")
+    console.print(f"{sizes(photos)}; {took:.2f} ms of processor time for a photo")
     console.print(f"not in the vocabulary: {', '.join(refused(vocabulary, UNKNOWN))}")
     wrong = failures(groups)
     if wrong:

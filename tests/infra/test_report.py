@@ -30,7 +30,7 @@ def rejected(name: str) -> Item:
 def render(items: list[Item], near: dict[str, tuple[str, float]] | None = None, width: int = 120) -> list[str]:
     out = io.StringIO()
     console = Console(file=out, width=width)
-    console.print(table(items, PREFIX, {item["source"]: 12.4 for item in items}, near or {}))
+    console.print(table(items, PREFIX, {item["source"]: 112.4 for item in items}, near or {}))
     return out.getvalue().splitlines()
 
 
@@ -42,8 +42,8 @@ def test_each_outcome_has_a_row() -> None:
     items = [success("a b.jpg"), rejected("c.txt")]
     lines = render(items, {PREFIX + "a b.jpg": (PREFIX + "d.jpg", 0.98765)})
     assert cells(lines[0]) == ["file", "status", "dim", "ms", "label", "nearest neighbour"]
-    assert cells(lines[2]) == ["a b.jpg", "success", "2", "12", "[b]cat� 0.41", "d.jpg 0.99"]
-    assert cells(lines[3]) == ["c.txt", "corrupt_image", "—", "12", "—", "—"]
+    assert cells(lines[2]) == ["a b.jpg", "success", "2", "112", "[b]cat� 0.41", "d.jpg 0.99"]
+    assert cells(lines[3]) == ["c.txt", "corrupt_image", "—", "112", "—", "—"]
 
 
 def test_the_sample_photos_fit_into_80_columns() -> None:
@@ -57,7 +57,7 @@ def test_the_sample_photos_fit_into_80_columns() -> None:
 def test_a_long_label_is_folded_not_the_names() -> None:
     item = success("hubble_deep_field.jpg") | {"labels": [{"label": "Old English sheepdog", "score": 0.5}]}
     lines = [cells(line) for line in render([item], width=80)[2:]]
-    assert lines == [["hubble_deep_field.jpg", "success", "2", "12", "Old English", "—"], ["sheepdog 0.50"]]
+    assert lines == [["hubble_deep_field.jpg", "success", "2", "112", "Old English", "—"], ["sheepdog 0.50"]]
 
 
 def test_file_names_are_not_markup() -> None:
