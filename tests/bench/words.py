@@ -24,11 +24,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from handler.embed import embed_image
 from handler.errors import UnknownWordError
 from handler.model.encoder import Encoder, load_encoder
 from handler.model.labels import Labels as BundleLabels
 from handler.model.vocabulary import Vocabulary, load_vocabulary, normalize_word
-from handler.pipeline import embed_image
 from handler.timing import Stopwatch
 from infra.bake.reuse import bundle_for
 from infra.bake.words.table import Row, read_table

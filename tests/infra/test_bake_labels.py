@@ -23,7 +23,8 @@ from infra.bake.manifest_file import read_manifest
 from infra.bake.words.table import Row, write_table
 from infra.common.errors import OperatorError
 from infra.common.hashing import file_sha256
-from tests.support.manifests import MODELS, changed_manifest
+from infra.common.paths import MANIFESTS
+from tests.support.manifests import changed_manifest
 from tests.support.torch_writer import View, torch_file
 
 QUIET = Options(progress=False)
@@ -79,7 +80,7 @@ def test_the_embedded_model_has_labels_and_words(bundle: Path) -> None:
 
 
 def test_labels_do_not_change_the_fingerprint(bundle: Path, tmp_path: Path) -> None:
-    text = (MODELS / "efficientnet-lite0.toml").read_text("utf-8")
+    text = (MANIFESTS / "efficientnet-lite0.toml").read_text("utf-8")
     without = changed_manifest(tmp_path / "models", text[text.index("[labels]") :])
     plain = load_encoder(bake(str(without), tmp_path / "plain", QUIET))
     assert plain.labels is None
