@@ -5,7 +5,8 @@ DropvecError
 ├── BundleError          the model bundle is missing or invalid           fails at init
 ├── UnknownEventError    unsupported event
 ├── RequestError         invalid direct request
-│   └── NoTextTowerError     text requested from a model without a text tower
+│   ├── NoTextTowerError     text requested from a model without a text tower
+│   └── UnknownWordError     word that is not in the vocabulary of such a model
 ├── RejectedError        the object cannot be embedded: recorded, never retried
 ├── MissingObjectError   no object at this key
 └── RetryableError       a later attempt may succeed: throttling, 5xx, timeouts
@@ -66,6 +67,12 @@ class NoTextTowerError(RequestError):
     """A request contains text, but the bundle has no text tower."""
 
     code = "no_text_tower"
+
+
+class UnknownWordError(RequestError):
+    """The model has a vocabulary instead of a text tower, and the word is not in it. The text names those near it."""
+
+    code = "unknown_word"
 
 
 class RejectedError(DropvecError):

@@ -1,11 +1,14 @@
-"""What a picture shows: the labels of a bundle whose texts lie nearest to the picture's vector.
+"""The labels of an image, from the labels of a bundle.
 
-The labels' vectors were made when the bundle was baked, so no text tower is needed here.
+There are two kinds. A bundle of a model with a text tower may have any labels: their text vectors were made when it was
+baked, and a score is the cosine of the image's vector and a label's (`handler.model.text_labels`). A bundle with a
+classifier has the classifier's labels, and a score is a probability (`handler.model.class_labels`). Neither needs the
+text tower.
 """
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,45 +16,35 @@ import orjson
 
 from handler.errors import BundleError
 from handler.model.prepared import check_bytes
-from handler.model.spec import LabelsSpec
-
-TOP = 5
-
-Vectors = npt.NDArray[np.float32]
+from handler.model.spec import ClassLabelsSpec, LabelsSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One label of a picture; `score` is the raw cosine of its text and the picture, -1 to 1, to six decimals."""
+    """One label of an image.
+
+    Attributes:
+        name: the label.
+        score: a cosine, -1 to 1, to six decimals; or a probability, to four.
+    """
 
     name: str
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """A bundle's labels.
+class Labels(Protocol):
+    """A bundle's labels."""
 
-    Attributes:
-        names: in the order of their file.
-        vectors: float32 (len(names), embedding_dim), each of length 1.
-    """
-
-    names: tuple[str, ...]
-    vectors: Vectors
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them, in the order of their file."""
 
     def top(self, vector: npt.NDArray[np.floating]) -> tuple[Label, ...]:
-        """The nearest labels, best first: five, or all where there are fewer; of equal ones the earlier first.
+        """The labels of an image, best first.
 
         Args:
-            vector: a picture's (embedding_dim,), of any length; to one of zeros every label has score 0.
+            vector: the image's (embedding_dim,), not normalised.
         """
-        length = float(np.linalg.norm(vector.astype(np.float64)))
-        unit = (vector / (length or 1.0)).astype(np.float32)
-        # Not a BLAS product: that one wakes threads for a millisecond's work, and may sum equal rows in unequal orders.
-        scores = np.einsum("ij,j->i", self.vectors, unit)
-        order = np.argsort(-scores, kind="stable")[:TOP]
-        return tuple(Label(self.names[index], round(float(scores[index]), 6) + 0.0) for index in order)
 
 
 def load_labels(bundle: Path, spec: LabelsSpec, embedding_dim: int) -> Labels:
@@ -60,27 +53,23 @@ def load_labels(bundle: Path, spec: LabelsSpec, embedding_dim: int) -> Labels:
     Raises:
         BundleError: a file is absent or not what `spec` says.
     """
-    for file in (spec.names, spec.vectors):
-        check_bytes(bundle, file)
-    path = bundle / spec.vectors.name
+    check_bytes(bundle, spec.names)
+    path = bundle / spec.names.name
     try:
-        names = _read_names(orjson.loads((bundle / spec.names.name).read_bytes())["names"])
-        vectors = _read_vectors(path.read_bytes())
+        names = _read_names(orjson.loads(path.read_bytes())["names"])
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{spec.names.name} and {path} are not labels ({error!r}); bake the bundle again") from None
-    if vectors.dtype != np.float32 or vectors.shape != (len(names), embedding_dim):
-        found = f"{vectors.dtype} {list(vectors.shape)}"
-        raise BundleError(f"{path} holds {found}, not float32 [{len(names)}, {embedding_dim}]; bake the bundle again")
-    return Labels(names, vectors)
+        raise BundleError(f"{path} does not hold names of labels ({error!r}); bake the bundle again") from None
+    # Of the two modules only the one that is needed is imported, for the sake of the cold start.
+    if isinstance(spec, ClassLabelsSpec):
+        from handler.model.class_labels import load_class_labels  # noqa: PLC0415
+
+        return load_class_labels(bundle, spec, names, embedding_dim)
+    from handler.model.text_labels import load_text_labels  # noqa: PLC0415
+
+    return load_text_labels(bundle, spec, names, embedding_dim)
 
 
 def _read_names(names: list[str]) -> tuple[str, ...]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise TypeError("names is not a list of texts")
     return tuple(names)
-
-
-def _read_vectors(data: bytes) -> Vectors:
-    # Not np.load, which opens archives too.
-    vectors: Vectors = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    return vectors

@@ -92,8 +92,8 @@ class TextSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelsSpec:
-    """A bundle's labels; see `handler.model.labels`.
+class TextLabelsSpec:
+    """Labels with text vectors; see `handler.model.text_labels`.
 
     Attributes:
         names: JSON.
@@ -102,6 +102,28 @@ class LabelsSpec:
 
     names: BundleFile
     vectors: BundleFile
+
+
+@dataclass(frozen=True, slots=True)
+class ClassLabelsSpec:
+    """The labels of a classifier, and the words that find them; see `handler.model.class_labels` and `.vocabulary`.
+
+    Attributes:
+        names: JSON.
+        words: JSON.
+        classes: of the labels; little-endian uint16 [pairs, 2].
+        classifier: little-endian float32 [classes, embedding_dim + 1]; mapped, so the hash is that of a sample.
+        temperature: what the classifier's logits are divided by.
+    """
+
+    names: BundleFile
+    words: BundleFile
+    classes: BundleFile
+    classifier: BundleFile
+    temperature: float
+
+
+LabelsSpec = TextLabelsSpec | ClassLabelsSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,4 +284,12 @@ def _text(fields: JsonObject) -> TextSpec:
 
 
 def _labels(fields: JsonObject) -> LabelsSpec:
-    return LabelsSpec(names=_file(fields["names"]), vectors=_file(fields["vectors"]))
+    if "classifier" not in fields:
+        return TextLabelsSpec(names=_file(fields["names"]), vectors=_file(fields["vectors"]))
+    return ClassLabelsSpec(
+        names=_file(fields["names"]),
+        words=_file(fields["words"]),
+        classes=_file(fields["classes"]),
+        classifier=_file(fields["classifier"]),
+        temperature=require_positive(fields, "temperature"),
+    )

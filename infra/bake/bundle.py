@@ -11,6 +11,7 @@ from rich.console import Console
 from handler.model.fingerprint import DECODE_POLICY, fingerprint_of
 from handler.model.spec import BUNDLE_FORMAT, SPEC_FILE, load_spec
 from handler.model.text import TextEncoder
+from infra.bake.class_labels import bake_class_labels
 from infra.bake.fingerprint import content_hash
 from infra.bake.graph import build_graph
 from infra.bake.labels import DEFAULT_TEMPLATE, bake_labels, check_template, read_labels
@@ -114,6 +115,9 @@ def _make(manifest: Manifest, files: Files, bundle: Path, say: _Say) -> None:
         "content_sha256": content,
         "output_name": output,
     }
+    if manifest.labels is not None:
+        weights = files.path(manifest.image.file)
+        spec["labels"] = asdict(bake_class_labels(manifest.labels, manifest.folder, weights, bundle))
     unknown_yet = {"canonical_vector": [0.0] * manifest.embedding_dim, "prepared": [], "canary_output": []}
     _write_spec(bundle, spec | unknown_yet | {"prepared_by": ""})
     vector = model_vector(manifest, bundle)

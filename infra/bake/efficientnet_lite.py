@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0's feature extractor as an ONNX graph, from the weights of its PyTorch port.
+"""EfficientNet-Lite0's feature extractor as an ONNX graph, and its classifier, from the weights of its PyTorch port.
 
 The architecture is Tan and Le's EfficientNet (arXiv 1905.11946) in its Lite variant
 (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite): no squeeze-and-excitation, ReLU6
@@ -21,6 +21,7 @@ OPSET = 17
 IR_VERSION = 8
 INPUT_SIZE = 224
 FEATURES = 1280
+CLASSES = 1000
 EPSILON = 1e-3
 
 # Strides of the depthwise convolutions of the 16 blocks.
@@ -81,7 +82,7 @@ def build(weights: Weights) -> bytes:
     """Build the graph: `image` float32 [N, 3, 224, 224] to `features` float32 [N, 1280].
 
     Args:
-        weights: the port's state dict; its classifier is not used.
+        weights: the port's state dict; its classifier is not used here, see `classifier`.
 
     Raises:
         KeyError: a weight is missing.
@@ -97,6 +98,19 @@ def build(weights: Weights) -> bytes:
     pooled = graph.add("GlobalAveragePool", [graph.relu6(flow)], "pooled")
     graph.add("Flatten", [pooled], "features", axis=1)
     return _serialized(graph)
+
+
+def classifier(weights: Weights) -> npt.NDArray[np.float32]:
+    """The linear layer from `features` to the logits of ImageNet's classes: float32 [1000, 1281], the bias last.
+
+    Raises:
+        KeyError: a weight is missing.
+        ValueError: a weight has another shape.
+    """
+    weight, bias = weights["_fc.weight"], weights["_fc.bias"]
+    if weight.shape != (CLASSES, FEATURES) or bias.shape != (CLASSES,):
+        raise ValueError(f"the classifier has the shapes {weight.shape} and {bias.shape}")
+    return np.column_stack([weight, bias]).astype(np.float32)
 
 
 def _block(graph: _Graph, name: str, source: str, size: int, stride: int) -> tuple[str, int]:

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from handler.errors import DropvecError
-from handler.model.labels import Vectors
-from handler.model.spec import BundleFile, LabelsSpec
+from handler.model.spec import BundleFile, TextLabelsSpec
 from handler.model.text import TextEncoder
+from handler.model.text_labels import Vectors
 from infra.common.errors import OperatorError
 
 NAMES_FILE, VECTORS_FILE = "labels.json", "labels.npy"
@@ -67,7 +67,7 @@ def check_template(template: str) -> None:
 
 def bake_labels(
     names: Sequence[str], encoder: TextEncoder, bundle: Path, template: str = DEFAULT_TEMPLATE
-) -> LabelsSpec:
+) -> TextLabelsSpec:
     """Embed labels and write them into a bundle's directory.
 
     Args:
@@ -100,11 +100,11 @@ def _unit(encoder: TextEncoder, name: str, text: str) -> npt.NDArray[np.float64]
     return unit
 
 
-def _write(names: Sequence[str], vectors: Vectors, template: str, bundle: Path) -> LabelsSpec:
+def _write(names: Sequence[str], vectors: Vectors, template: str, bundle: Path) -> TextLabelsSpec:
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, vectors, allow_pickle=False)
     text = json.dumps({"template": template, "names": names}, ensure_ascii=False, indent=1) + "\n"
-    return LabelsSpec(
+    return TextLabelsSpec(
         names=_written(bundle / NAMES_FILE, text.encode("utf-8")),
         vectors=_written(bundle / VECTORS_FILE, buffer.getvalue()),
     )

@@ -1,4 +1,4 @@
-"""The weights' licence: show it to the user, and copy it into the bundle."""
+"""The licences of the weights and of the words for labels: show them to the user, and copy them into the bundle."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ _LINES_SHOWN = 12
 
 
 def write_licence(manifest: Manifest, files: Files, bundle: Path, say: Callable[[str], None]) -> None:
-    """Write the licence file: the one that came with the weights, then the text that the manifest adds; and show it.
+    """Write the licence file: the weights' licence, the text that the manifest adds, the words' licence; and show it.
 
     Raises:
         OperatorError: a licence file cannot be read, or is empty.
@@ -21,10 +21,11 @@ def write_licence(manifest: Manifest, files: Files, bundle: Path, say: Callable[
     licence = manifest.licence
     paths = [files.path(licence.file)] if licence.file else []
     paths += [manifest.folder / licence.text] if licence.text else []
+    paths += [manifest.folder / manifest.labels.notice] if manifest.labels else []
     try:
         parts = [path.read_bytes() for path in paths]
     except OSError as error:
-        raise OperatorError(f"{manifest.path}: [licence] {error.filename}: {error.strerror}") from None
+        raise OperatorError(f"{manifest.path}: the licence {error.filename}: {error.strerror}") from None
     if not parts[0].strip():
         raise OperatorError(f"the licence {paths[0]} is empty; name the weights' licence in [licence]")
     (bundle / LICENCE_FILE).write_bytes(b"\n\n".join(parts))

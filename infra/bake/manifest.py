@@ -156,6 +156,23 @@ class Canonical:
 
 
 @dataclass(frozen=True, config=_ONLY_KNOWN_KEYS)
+class ClassLabels:
+    """The labels of the model's own classifier, which is in the file of the image encoder.
+
+    Attributes:
+        table: the words for its classes, a file beside the manifest; see `infra.bake.words.table`.
+        sha256: of the table, hex.
+        notice: the licence of the words, a file beside the manifest.
+        temperature: what the classifier's logits are divided by.
+    """
+
+    table: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    notice: str
+    temperature: PositiveNumber = 1
+
+
+@dataclass(frozen=True, config=_ONLY_KNOWN_KEYS)
 class Manifest:
     """A complete manifest, and the path of its file."""
 
@@ -168,6 +185,7 @@ class Manifest:
     preprocess: Pixels
     text: TextTower | None = None
     canonical: Canonical | None = None
+    labels: ClassLabels | None = None
 
     @property
     def folder(self) -> Path:

@@ -74,12 +74,18 @@ def check(manifest: Manifest) -> None:
         raise OperatorError(f"{manifest.path}: [preprocess] resize_size must be 0 or at least input_size")
     if manifest.licence.file is None and not manifest.licence.text:
         raise OperatorError(f"{manifest.path}: [licence] needs `file` or `text`, the licence that the bundle includes")
+    _check_labels(manifest)
     _check_source(manifest)
     files = files_of(manifest)
     for file in files:
         _check_file(manifest, file)
     if manifest.source.kind == "pypi" and len({file.name for file in files}) < len({file.path for file in files}):
         raise OperatorError(f"{manifest.path}: two files of the wheel have the same name")
+
+
+def _check_labels(manifest: Manifest) -> None:
+    if manifest.labels and manifest.image.builder != "efficientnet-lite0":
+        raise OperatorError(f"{manifest.path}: [labels] needs the classifier of the builder 'efficientnet-lite0'")
 
 
 def _check_source(manifest: Manifest) -> None:

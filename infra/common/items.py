@@ -16,7 +16,8 @@ _BLOCK = 1024  # rows compared at a time, to limit memory
 def plain(item: Mapping[str, Mapping[str, Any]]) -> Item:
     """Convert an item from DynamoDB's wire form to plain values.
 
-    `N` becomes int or float, `BOOL` bool, `S` str; `embedding` becomes a float32 array of (embedding_dim,).
+    `N` becomes int or float, `BOOL` bool, `S` str, `L` list, `M` dict; `embedding` becomes a float32 array of
+    (embedding_dim,).
     """
     values = {name: _value(*next(iter(typed.items()))) for name, typed in item.items()}
     if "embedding" in values:
@@ -28,6 +29,10 @@ def plain(item: Mapping[str, Mapping[str, Any]]) -> Item:
 def _value(kind: str, value: Any) -> Any:  # noqa: ANN401 - any type of DynamoDB
     if kind == "N":
         return float(value) if any(mark in value for mark in ".eE") else int(value)
+    if kind == "L":
+        return [_value(*next(iter(typed.items()))) for typed in value]
+    if kind == "M":
+        return {name: _value(*next(iter(typed.items()))) for name, typed in value.items()}
     return value
 
 

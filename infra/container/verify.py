@@ -18,7 +18,13 @@ from handler.aws.sdk.certificates import CertificateStore
 from handler.model.encoder import PORTABLE
 
 # Modules that the function imports on demand only, so a cold start does not test them.
-_LATE = ("handler.model.labels", "handler.images.libtiff", "handler.model.text")
+_LATE = (
+    "handler.images.libtiff",
+    "handler.model.class_labels",
+    "handler.model.text",
+    "handler.model.text_labels",
+    "handler.model.vocabulary",
+)
 
 # One format for each decoder.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")

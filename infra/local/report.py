@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import orjson
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +17,9 @@ from infra.common.text import printable
 _ALL_ROWS_UP_TO = 40
 _FIRST, _LAST = 20, 5
 _NONE = "—"
+
+# The sample photos' rows fit into 80 columns.
+_LABEL_WIDTH = 14
 
 
 def write_jsonl(items: Sequence[Item], path: Path) -> None:
@@ -35,7 +40,7 @@ def shown_rows(items: Sequence[Item]) -> list[Item]:
 def table(
     items: Sequence[Item], prefix: str, milliseconds: Mapping[str, float], near: Mapping[str, tuple[str, float]]
 ) -> Table:
-    """The outcome of each image.
+    """The outcome of each image, and the best of its labels.
 
     Args:
         items: plain items, sorted by `source`.
@@ -43,9 +48,10 @@ def table(
         milliseconds: `source` to the function's processing time.
         near: `source` to the nearest neighbour's `source` and their cosine similarity.
     """
-    outcomes = Table(header_style="bold", pad_edge=False)
-    for name in ("file", "status", "dim", "ms", "nearest neighbour"):
-        outcomes.add_column(name, justify="right" if name in {"dim", "ms"} else "left", overflow="fold")
+    outcomes = Table(header_style="bold", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("file", "status", "dim", "ms", "label", "nearest neighbour"):
+        justify: Literal["left", "right"] = "right" if name in {"dim", "ms"} else "left"
+        outcomes.add_column(name, justify=justify, overflow="fold", max_width=_LABEL_WIDTH if name == "label" else None)
     rows = shown_rows(items)
     for number, item in enumerate(rows):
         if number == _FIRST and len(rows) < len(items):
@@ -62,14 +68,20 @@ def _cells(
     neighbour = _NONE
     if source in near:
         other, cosine = near[source]
-        neighbour = f"{printable(other.removeprefix(prefix))}  {cosine:.3f}"
+        neighbour = f"{printable(other.removeprefix(prefix))} {cosine:.2f}"
     return (
         Text(printable(source.removeprefix(prefix))),
         Text(status, style="green" if item["status"] == "success" else "yellow"),
         Text(str(item.get("embedding_dim", _NONE))),
         Text(f"{milliseconds[source]:.0f}" if source in milliseconds else _NONE),
+        Text(_best_label(item)),
         Text(neighbour),
     )
+
+
+def _best_label(item: Item) -> str:
+    labels = item.get("labels")
+    return f"{printable(labels[0]['label'])} {labels[0]['score']:.2f}" if labels else _NONE
 
 
 def counts(items: Sequence[Item]) -> str:

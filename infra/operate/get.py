@@ -1,6 +1,6 @@
 """Print the item of one object."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from infra.common.text import printable
 from infra.operate.stack import DeployedStack
 
 _SHOWN_NUMBERS = 4
+_SHOWN_LABELS = 5
 _ORDER = ("status", "error_code", "error", "model", "fingerprint", "format", "etag", "version_id", "sequencer")
 
 
@@ -54,7 +55,7 @@ def lines(item: Item) -> Iterator[str]:
     if "embedding" in item:
         fields["vector"] = _vector(item)
     if "labels" in item:
-        fields["labels"] = ", ".join(_label(label["M"]) for label in item["labels"])
+        fields["labels"] = _labels(item["labels"])
     fields |= {name: str(item[name]) for name in ("result", "updated_at", "expires_at") if name in item}
     yield from (printable(f"  {name:12} {value}") for name, value in fields.items())
 
@@ -66,5 +67,7 @@ def _vector(item: Item) -> str:
     return f"[{first}, …] {item['embedding_dim']} x {item['embedding_dtype']}, length {length:.4f}"
 
 
-def _label(label: dict[str, Any]) -> str:
-    return f"{label['label']['S']} {float(label['score']['N']):.3f}"
+def _labels(labels: Sequence[dict[str, Any]]) -> str:
+    shown = [f"{label['label']} {label['score']:.3f}" for label in labels[:_SHOWN_LABELS]]
+    more = len(labels) - len(shown)
+    return ", ".join(shown) + (f", and {more} more" if more else "")

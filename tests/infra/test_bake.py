@@ -64,7 +64,9 @@ def test_model_json_describes_the_files(bundle: Path) -> None:
     prepared = [
         file["name"] for entry in spec["prepared"] for file in (entry["graph"], entry["weights"], entry["canary"])
     ]
-    assert {path.name for path in bundle.iterdir()} == {"model.json", spec["file"], spec["licence_file"], *prepared}
+    labels = [file["name"] for file in spec["labels"].values() if isinstance(file, dict)]
+    named = {"model.json", spec["file"], spec["licence_file"], *prepared, *labels}
+    assert {path.name for path in bundle.iterdir()} == named
 
 
 def test_every_user_can_read_it(bundle: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from handler.model.encoder import load_encoder
 from handler.model.self_check import check, embed_test_card
 from handler.model.text import load_text_tower
+from handler.model.text_labels import TextLabels
 from infra.bake import Options, bake
 from infra.common.errors import OperatorError
 from infra.common.hashing import file_sha256
@@ -180,7 +181,7 @@ def test_texts_and_labels(folder: Path, texts: Path) -> None:
     (folder / "own.toml").write_text(MANIFEST + TEXT)
     (folder / "labels.txt").write_text("cat\ndog\n")
     loaded = load_encoder(baked(folder, labels=folder / "labels.txt", label_template="a photo of a {}"))
-    assert loaded.labels is not None
+    assert isinstance(loaded.labels, TextLabels)
     assert loaded.labels.names == ("cat", "dog")
     vector = load_text_tower(loaded).embed(["a photo of a cat"])[0]
     assert np.allclose(loaded.labels.vectors[0], vector / np.linalg.norm(vector), atol=1e-6)

@@ -31,6 +31,17 @@ def test_plain_values(dtype: str, code: str) -> None:
     np.testing.assert_array_equal(embedding, vector)
 
 
+def test_labels_are_plain_values_too() -> None:
+    labels = [
+        {"M": {"label": {"S": "tabby"}, "score": {"N": "0.41"}}},
+        {"M": {"label": {"S": "animal"}, "score": {"N": "1"}}},
+    ]
+    assert plain({"labels": {"L": labels}, "none": {"L": []}}) == {
+        "labels": [{"label": "tabby", "score": 0.41}, {"label": "animal", "score": 1}],
+        "none": [],
+    }
+
+
 def test_an_item_without_a_vector() -> None:
     assert plain({"status": {"S": "error"}, "error_code": {"S": "corrupt_image"}}) == {
         "status": "error",

@@ -8,9 +8,10 @@ import pytest
 
 from handler.errors import BundleError
 from handler.model.encoder import load_encoder
-from handler.model.labels import Label, Labels, load_labels
-from handler.model.spec import BundleFile, LabelsSpec
+from handler.model.labels import Label, load_labels
+from handler.model.spec import BundleFile, TextLabelsSpec
 from handler.model.text import TextEncoder
+from handler.model.text_labels import TextLabels
 from infra.bake.labels import NAMES_FILE, VECTORS_FILE, bake_labels, read_labels
 from infra.common.errors import OperatorError
 from infra.common.hashing import file_sha256
@@ -26,7 +27,7 @@ def floats(*rows: Any) -> npt.NDArray[np.float32]:
     return np.array(rows, dtype=np.float32)
 
 
-LABELS = Labels(
+LABELS = TextLabels(
     ("east", "north", "north again", "west", "both", "south"),
     floats([1, 0], [0, 1], [0, 1], [-1, 0], [0.6, 0.8], [0, -1]),
 )
@@ -51,20 +52,22 @@ def bundle(tmp_path: Path, encoder: TextEncoder) -> Path:
     return tmp_path
 
 
-def vouched(bundle: Path) -> LabelsSpec:
+def vouched(bundle: Path) -> TextLabelsSpec:
     """What `model.json` would say of the files as they are now."""
     names, vectors = (
         BundleFile(name, (bundle / name).stat().st_size, file_sha256(bundle / name))
         for name in (NAMES_FILE, VECTORS_FILE)
     )
-    return LabelsSpec(names, vectors)
+    return TextLabelsSpec(names, vectors)
 
 
-def loaded(bundle: Path, dim: int = DIM) -> Labels:
-    return load_labels(bundle, vouched(bundle), dim)
+def loaded(bundle: Path, dim: int = DIM) -> TextLabels:
+    labels = load_labels(bundle, vouched(bundle), dim)
+    assert isinstance(labels, TextLabels)
+    return labels
 
 
-def refusal(bundle: Path, dim: int = DIM, spec: LabelsSpec | None = None) -> str:
+def refusal(bundle: Path, dim: int = DIM, spec: TextLabelsSpec | None = None) -> str:
     with pytest.raises(BundleError) as caught:
         load_labels(bundle, spec or vouched(bundle), dim)
     assert "\n" not in str(caught.value)
@@ -103,7 +106,7 @@ def test_equal_labels_stay_in_the_order_of_their_file(dim: int) -> None:
     texts: npt.NDArray[np.float32] = noise.standard_normal((3, dim), dtype=np.float32)
     texts /= np.linalg.norm(texts, axis=1, keepdims=True)
     which = noise.integers(3, size=1_001)
-    labels = Labels(tuple(map(str, range(1_001))), texts[which])
+    labels = TextLabels(tuple(map(str, range(1_001))), texts[which])
     for text, vector in enumerate(texts):
         found = labels.top(vector)
         assert [label.name for label in found] == [str(place) for place in np.flatnonzero(which == text)[:5]]
@@ -111,7 +114,7 @@ def test_equal_labels_stay_in_the_order_of_their_file(dim: int) -> None:
 
 
 def test_fewer_than_five_labels_are_all_named() -> None:
-    assert Labels(("a",), floats([1, 0])).top(floats(1, 0)) == (Label("a", 1.0),)
+    assert TextLabels(("a",), floats([1, 0])).top(floats(1, 0)) == (Label("a", 1.0),)
 
 
 def test_scores_are_the_cosines_of_texts_and_picture(encoder: TextEncoder, bundle: Path) -> None:
@@ -141,6 +144,7 @@ def test_baked_labels_load_again(bundle: Path) -> None:
 
 def test_a_template_is_put_around_each_label(encoder: TextEncoder, tmp_path: Path) -> None:
     labels = load_labels(tmp_path, bake_labels(["cat", "{}"], encoder, tmp_path, "a {} is a {}"), DIM)
+    assert isinstance(labels, TextLabels)
     wanted = encoder.embed(["a cat is a cat", "a {} is a {}"])
     np.testing.assert_allclose(labels.vectors, wanted / np.linalg.norm(wanted, axis=1, keepdims=True), rtol=1e-5)
     assert labels.names == ("cat", "{}")
@@ -238,8 +242,8 @@ def test_labels_of_another_dimension_are_refused(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"names": "catdogs"}, "are not labels"),
-        ({"names": [1, 2, 3, 4, 5, 6, 7]}, "are not labels"),
+        ({"names": "catdogs"}, "does not hold names of labels"),
+        ({"names": [1, 2, 3, 4, 5, 6, 7]}, "does not hold names of labels"),
         ({"names": ["cat"]}, "float32 [7, 24], not float32 [1, 24]"),
     ],
 )
@@ -252,9 +256,9 @@ def test_names_that_do_not_fit_are_refused(bundle: Path, changes: dict[str, Any]
 @pytest.mark.parametrize("content", ["", "{}", "[]", "<html>", "5", "null"])
 def test_what_is_no_list_of_names_is_refused(bundle: Path, content: str) -> None:
     write(bundle / NAMES_FILE, content)
-    assert "are not labels" in refusal(bundle)
+    assert "does not hold names of labels" in refusal(bundle)
 
 
 def test_a_pickle_is_never_opened(bundle: Path) -> None:
     np.save(bundle / VECTORS_FILE, np.array([print], dtype=object), allow_pickle=True)
-    assert "are not labels" in refusal(bundle)
+    assert "does not hold vectors of labels" in refusal(bundle)
