@@ -161,9 +161,7 @@ class OrderMachine(RuleBasedStateMachine):
         self.newest: str | None = None
         self.patience = 0
 
-    @initialize(
-        versioned=st.booleans(), history=st.sampled_from(HISTORIES), patience=st.sampled_from([4, 12, 99, 99])
-    )
+    @initialize(versioned=st.booleans(), history=st.sampled_from(HISTORIES), patience=st.sampled_from([4, 12, 99, 99]))
     def begin(self, versioned: bool, history: str, patience: int) -> None:
         if versioned:
             self.s3.versioned.add(UPLOADS)

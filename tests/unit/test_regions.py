@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 
 from handler.aws.objects import read_object
-from handler.aws.sdk.calls import Caller
-from handler.aws.sdk.connections import Answer, Connections
-from handler.aws.sdk.endpoints import Address, read_endpoints
+from handler.aws.sdk.connections import Connections, HttpResponse
+from handler.aws.sdk.endpoints import Endpoint, read_endpoints
 from handler.aws.sdk.s3 import S3
+from handler.aws.sdk.signed_client import SignedClient
 from handler.aws.sdk.signing import Credentials
 from handler.timing import Deadline
 
@@ -42,16 +42,16 @@ class Regions:
     answer: tuple[str, str, str]
     sent: list[tuple[str, str, str]] = field(default_factory=list)
 
-    def send(self, address: Address, method: str, target: str, headers: Mapping[str, str], _: bytes) -> Answer:
+    def send(self, endpoint: Endpoint, method: str, target: str, headers: Mapping[str, str], _: bytes) -> HttpResponse:
         signed = headers["authorization"].partition("Credential=")[2].split("/")[2]
-        self.sent.append((address.host, target, signed))
+        self.sent.append((endpoint.host, target, signed))
         status, header, error = self.answer
         lines = [f"HTTP/1.1 {status}", header, f"content-length: {len(error) + 15}", "", f"<Error>{error}</Error>"]
-        if ".eu-north-1." in f".{address.host}" and signed == "eu-north-1":
+        if ".eu-north-1." in f".{endpoint.host}" and signed == "eu-north-1":
             lines = ["HTTP/1.1 200 OK", 'etag: "e"', "content-length: 5", "", "bytes"]
         response = http.client.HTTPResponse(cast("Any", Wire("\r\n".join(lines).encode())), method=method)
         response.begin()
-        return Answer(response, http.client.HTTPConnection(address.host), lambda _: None)
+        return HttpResponse(response, http.client.HTTPConnection(endpoint.host), lambda _: None)
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,8 @@ def client(regions: Regions) -> S3:
     def credentials() -> Credentials:
         return Credentials("id", "secret", None)
 
-    return S3(
-        Caller(cast("Connections", regions), cast("Any", credentials)), read_endpoints({"AWS_REGION": "us-east-1"})
-    )
+    signed = SignedClient(cast("Connections", regions), cast("Any", credentials))
+    return S3(signed, read_endpoints({"AWS_REGION": "us-east-1"}))
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
