@@ -18,6 +18,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.mutants.mutate import Mutant
 
@@ -41,6 +42,7 @@ _MORE_PACKAGES = (
     "tokenizers",
     "xdist",
 )
+_PROFILE = "mutants"
 _OPTIONS = (
     "-x",
     "-q",
@@ -49,6 +51,7 @@ _OPTIONS = (
     "-p",
     "no:xdist",
     "--hypothesis-seed=0",
+    f"--hypothesis-profile={_PROFILE}",
     "-o",
     "timeout=60",
     "-o",
@@ -63,6 +66,8 @@ def preload() -> None:
     """Import the packages once; the code under test is imported in each fork."""
     for name in (*_PACKAGES, *_MORE_PACKAGES):
         importlib.import_module(name)
+    # Tracing is slow, and so is a busy machine.
+    settings.register_profile(_PROFILE, deadline=None, suppress_health_check=list(HealthCheck))
     assert not any(name.partition(".")[0] == "handler" for name in sys.modules)
 
 
