@@ -23,9 +23,8 @@ from handler.results.record import (
     tombstone_of,
 )
 from handler.results.sequencing import BySequencer, CompareAndSwap, WriteCondition, expression_of, is_superseded
-from tests.support.loopback_aws import State
+from tests.support.item_conditions import CASES, ITEM, changed
 from tests.support.memory_aws import is_met
-from tests.unit.conftest import TABLE
 
 NOW = datetime(2026, 11, 29, 12, 30, 15, 250, tzinfo=UTC)
 VECTOR = np.array([0.5, -0.25, 1e-5], dtype=np.float32)
@@ -45,24 +44,6 @@ RECORD = Record(
     event_id="r-1",
 )
 REJECTED = replace(RECORD, outcome=RejectedError(Rejection.CORRUPT_IMAGE, "damaged"))
-ITEM = StoredItem(
-    status="success",
-    sequencer="01",
-    etag="e",
-    version_id="v",
-    fingerprint="f",
-    error_code=None,
-    result="s3://results/x.json",
-    embedding=b"1234",
-    embedding_dtype="float32",
-    normalized=True,
-    labels=(("cat", 0.5),),
-    updated_at="2026",
-)
-
-
-def changed(item: StoredItem, name: str, value: Any = "other") -> StoredItem:
-    return replace(item, **{name: value})
 
 
 def wire(record: Record = RECORD, sequencer: str | None = "01") -> Any:
@@ -185,32 +166,6 @@ def test_only_a_newer_event_supersedes() -> None:
     assert not any(is_superseded(CompareAndSwap(None, "05"), item) for item in items)
 
 
-def plain(item: StoredItem) -> dict[str, Any]:
-    texts = ("updated_at", "sequencer", "etag", "fingerprint", "status")
-    return {"source": {"S": "x"}, **{name: {"S": getattr(item, name)} for name in texts if getattr(item, name)}}
-
-
-SEEN = [ITEM, replace(ITEM, sequencer=None), replace(ITEM, etag=None, fingerprint=None, status="deleted")]
-CASES: list[tuple[WriteCondition, dict[str, Any], bool]] = [
-    (BySequencer("01"), {}, True),
-    (BySequencer("01"), plain(ITEM), False),
-    (BySequencer("02"), plain(ITEM), True),
-    (BySequencer("00"), plain(ITEM), False),
-    (BySequencer("02"), plain(replace(ITEM, sequencer=None)), False),
-    (CompareAndSwap(None), {}, True),
-    (CompareAndSwap(None), plain(ITEM), False),
-    (CompareAndSwap(ITEM), {}, False),
-    *((CompareAndSwap(seen), plain(seen), True) for seen in SEEN),
-    *(
-        (CompareAndSwap(seen), plain(changed(seen, name, value)), False)
-        for seen in SEEN
-        for name in ("updated_at", "sequencer", "etag", "fingerprint", "status")
-        for value in ("other", None)
-        if getattr(seen, name) != value
-    ),
-]
-
-
 @pytest.mark.parametrize(("condition", "item", "met"), CASES)
 def test_a_condition_is_met(condition: WriteCondition, item: dict[str, Any], met: bool) -> None:
     expression = expression_of(condition)
@@ -219,27 +174,6 @@ def test_a_condition_is_met(condition: WriteCondition, item: dict[str, Any], met
         "ExpressionAttributeValues": expression.values,
     }
     assert is_met(expression.text, request, item) is met
-
-
-def test_the_memory_evaluates_conditions_as_dynamodb_does(aws: State) -> None:
-    for number, (condition, item, met) in enumerate(CASES):
-        source = {"source": {"S": f"s3://uploads/{number}"}}
-        if item:
-            aws.operator.dynamodb.put_item(TableName=TABLE, Item=item | source)
-        expression = expression_of(condition)
-        values: Any = {"ExpressionAttributeValues": expression.values} if expression.values else {}
-        try:
-            aws.operator.dynamodb.put_item(
-                TableName=TABLE,
-                Item=source,
-                ConditionExpression=expression.text,
-                ExpressionAttributeNames=expression.names,
-                **values,
-            )
-        except aws.operator.dynamodb.exceptions.ConditionalCheckFailedException:
-            assert not met
-        else:
-            assert met
 
 
 def test_the_json_of_a_success_and_of_a_rejection() -> None:
