@@ -2,10 +2,10 @@
 PYTHON ?= python3
 PY     := .venv/bin/python
 MODEL  ?= efficientnet-lite0
-export MODEL IMAGES PORT EVENT IMAGE BASE_IMAGE ARCH STACK IMAGE_URI SET # recipes read these as shell variables, so values need no escaping
+export MODEL ONLY IMAGES PORT EVENT IMAGE BASE_IMAGE ARCH STACK IMAGE_URI SET # recipes read these as shell variables, so values need no escaping
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up invoke image deploy destroy test test-export image-test bench cpus soak backfill-run export-run fuzz
+.PHONY: help demo up invoke image deploy destroy test test-export image-test bench cpus mutants soak backfill-run export-run fuzz
 .PHONY: check structure format lock clean
 
 help: ## list the targets
@@ -55,6 +55,9 @@ test-export: .venv-export/.ready ## run the tests of the ONNX export, with PyTor
 
 cpus: .venv/.ready ## test a bundle's graphs on emulated CPUs, with and without AVX-512: make cpus [MODEL=NAME|BUNDLE]
 	@$(PY) -m tests.cpus --model "$$MODEL"
+
+mutants: .venv/.ready ## mutation tests of ordering, records and events: make mutants [ONLY=part of a name]
+	@$(PY) -m tests.mutants $${ONLY:+--only "$$ONLY"}
 
 soak: .venv/.ready ## long runs: uploads with AWS faults, and the order model: make soak [CASES=20000] [UPLOADS=1000]
 	@$(PY) -m tests.soak.soak_faults --uploads $(or $(UPLOADS),1000)

@@ -76,7 +76,7 @@ def serve(event: object, context: LambdaContext | None, pipeline: Pipeline, mete
         response = respond(work.body, pipeline, deadline, request_id)
         if response["status"] == "error":
             details = {name: response[name] for name in ("error_code", "error")}
-            _log({"level": "ERROR", "request_id": request_id, "message": "direct request rejected", **details})
+            _log({"level": "ERROR", "request_id": request_id, "message": "direct request failed", **details})
         _log_metrics(pipeline, meter, count_files(response))
         return response
 

@@ -1,6 +1,7 @@
 """Direct invoke: request -> response. Imported only when such a request arrives, because pydantic is slow to import."""
 
 import base64
+import json
 import re
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +14,7 @@ from handler.concurrency import map_concurrently
 from handler.embed import with_typed_errors
 from handler.errors import DropvecError, RejectedError, Rejection, RequestError, RetryableError
 from handler.jobs import Job
+from handler.model.encoder import Encoder
 from handler.model.self_check import check
 from handler.model.spec import require_text_tower
 from handler.pipeline import Pipeline
@@ -25,6 +27,13 @@ if TYPE_CHECKING:
     from handler.model.text import TextEncoder
 
 MAX_FILES = 200
+
+# Lambda's limit, after which the whole answer is lost: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MAX_ANSWER_BYTES = 6_291_556
+
+# The longest float32 in JSON with its separator, such as `-1.23456789e-05, `; an entry's field names and error text; a
+# label's field names and score.
+_NUMBER_BYTES, _ENTRY_BYTES, _LABEL_BYTES = 17, 1024, 48
 
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
 _STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -90,6 +99,7 @@ def respond(body: object, pipeline: Pipeline, deadline: Deadline, request_id: st
             return with_typed_errors(lambda: check(pipeline.encoder))
         if request.texts:
             require_text_tower(pipeline.encoder.spec)
+        check_answer_size(request, pipeline.encoder)
     except DropvecError as error:
         return {"status": "error", "error": str(error), "error_code": error.code}
     # A file that is not begun in time gets an error of its own; a time-out of the function would lose all of them.
@@ -134,6 +144,29 @@ def parse(body: object) -> Request:
         raise RequestError(
             f"{'; '.join(problems)} (got {got}; expected input_paths, images, texts, or check)"
         ) from None
+
+
+def check_answer_size(request: Request, encoder: Encoder) -> None:
+    """Check that the answer to a request fits Lambda's limit, whatever the vectors are.
+
+    Raises:
+        RequestError: it may not; the text says how many files fit.
+    """
+    names = [*request.input_paths, *(image.id for image in request.images), *request.texts]
+    entry = _ENTRY_BYTES + encoder.spec.embedding_dim * _NUMBER_BYTES
+    if encoder.labels is not None:
+        entry += encoder.labels.most * (_LABEL_BYTES + max(map(_json_bytes, encoder.labels.names)))
+    entries = [entry + _json_bytes(name) for name in names]
+    if sum(entries) + _ENTRY_BYTES > MAX_ANSWER_BYTES:
+        fits = (MAX_ANSWER_BYTES - _ENTRY_BYTES) // max(entries)
+        raise RequestError(
+            f"the answer for {len(names)} files may have {sum(entries)} bytes; Lambda's limit is {MAX_ANSWER_BYTES}; "
+            f"ask for at most {fits} files at once"
+        )
+
+
+def _json_bytes(text: str) -> int:
+    return len(json.dumps(text))
 
 
 def _text_work(texts: list[str], pipeline: Pipeline) -> list[tuple[str, Callable[[], Embedding]]]:

@@ -49,6 +49,11 @@ class ClassLabels:
     pairs: Indices
     bits: npt.NDArray[np.float64]
 
+    @property
+    def most(self) -> int:
+        """How many labels an image can have."""
+        return min(MOST_LABELS, len(self.names))
+
     def top(self, vector: npt.NDArray[np.floating]) -> tuple[Label, ...]:
         """The labels of an image, the most informative first.
 

@@ -39,6 +39,10 @@ class Labels(Protocol):
     def names(self) -> tuple[str, ...]:
         """All of them, in the order of their file."""
 
+    @property
+    def most(self) -> int:
+        """How many labels an image can have."""
+
     def top(self, vector: npt.NDArray[np.floating]) -> tuple[Label, ...]:
         """The labels of an image, best first.
 

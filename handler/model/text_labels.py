@@ -29,6 +29,11 @@ class TextLabels:
     names: tuple[str, ...]
     vectors: Vectors
 
+    @property
+    def most(self) -> int:
+        """How many labels an image can have."""
+        return min(TOP, len(self.names))
+
     def top(self, vector: npt.NDArray[np.floating]) -> tuple[Label, ...]:
         """The five nearest labels, or all if there are fewer, best first; equal ones in the order of the file.
 

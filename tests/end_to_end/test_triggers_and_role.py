@@ -30,7 +30,6 @@ FOR_THE_FUNCTION = [
     ("TellMissingFromForbidden", "s3:ListBucket"),
     ("KeepItems", "dynamodb:GetItem"),
     ("KeepItems", "dynamodb:PutItem"),
-    ("KeepItems", "dynamodb:UpdateItem"),
 ]
 FOR_POLLING = [
     ("TakeFromQueue", "sqs:ReceiveMessage"),

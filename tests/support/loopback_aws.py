@@ -3,16 +3,14 @@
 Buckets and tables are those of moto's `mock_aws`, so botocore clients access them too, without a socket.
 """
 
-import http.client
-import io
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 import pytest
@@ -22,9 +20,6 @@ from moto import mock_aws
 from moto.core.models import botocore_stubber
 
 from handler.aws.clients import Clients, make_clients
-from handler.aws.sdk.connections import Connections, HttpResponse
-from handler.aws.sdk.endpoints import Endpoint
-from handler.aws.sdk.signed_client import SignedClient
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -139,41 +134,6 @@ def _operation(method: str, target: str, headers: dict[str, str]) -> str:
     if "list-type=2" in target:
         return "ListObjectsV2"
     return {"GET": "GetObject", "PUT": "PutObject", "DELETE": "DeleteObject"}.get(method, method)
-
-
-def without_sockets(clients: Clients) -> Clients:
-    """The same clients, but calling moto directly, which halves the time of many thousands of calls."""
-    client = SignedClient(cast("Connections", _MotoConnections()), clients.s3.client.credentials)
-    return Clients(replace(clients.s3, client=client), replace(clients.dynamodb, client=client))
-
-
-class _MotoConnections:
-    """Replaces `Connections`; calls moto directly."""
-
-    def send(
-        self, endpoint: Endpoint, method: str, target: str, headers: Mapping[str, str], body: bytes
-    ) -> HttpResponse:
-        answer = ask_moto(Request(_operation(method, target, dict(headers)), method, target, dict(headers), body))
-        headers_with_length = {**answer.headers, "content-length": str(len(answer.body))}
-        lines = [
-            f"HTTP/1.1 {answer.status} -",
-            *(f"{name}: {value}" for name, value in headers_with_length.items()),
-            "",
-            "",
-        ]
-        response = http.client.HTTPResponse(
-            cast("Any", _FakeSocket("\r\n".join(lines).encode() + answer.body)), method=method
-        )
-        response.begin()
-        return HttpResponse(response, http.client.HTTPConnection(endpoint.host), lambda _: None)
-
-
-@dataclass(frozen=True)
-class _FakeSocket:
-    data: bytes
-
-    def makefile(self, _: str) -> io.BytesIO:
-        return io.BytesIO(self.data)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -17,7 +17,7 @@ from typing import Any, cast
 import numpy as np
 import orjson
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from handler.aws.clients import Clients
 from handler.aws.sdk.errors import NetworkError
@@ -39,25 +39,30 @@ CONTENTS = [encoded(picture(40, 30, seed=seed)) for seed in range(2)] + [b"no pi
 MAX_WORKERS = 4
 MAX_DELIVERIES = 300
 
-# What happened to the key before the case begins: p and q put one content or the other, a puts an archived object, d
-# deletes, r restores; capitals without a sequencer. `.` delivers and finishes all events. Digits begin to deliver the
-# newest event and make so many calls.
+# What happened to the key before the case begins, one letter a step: p and q put one content or the other, a puts an
+# archived object, d deletes, r restores, b is a backfill; P, Q and D are events without a sequencer. A digit delivers
+# the newest event and makes so many calls of it (9: all); `!` crashes the newest worker, `v` finishes it; `w` makes one
+# call of the oldest worker; `.` delivers and finishes all.
 HISTORIES = [
     "",
     "p.",
     "P.",
     "p.d.",
-    "p.D.",
-    "a.",
+    "P.D.",
+    "p.q.",
     "a.r",
     "a.r.",
-    "a.r.d4",
-    "p.q.",
-    "p.d4",
-    "p.d5",
-    "p.d5q2",
-    "p2d2",
-    "p.D4",
+    "a3!r",  # a JSON that says "archived", no item, and a restored object
+    "a.r.d3",
+    "a2r9",  # has seen the archived object, before the restored one is committed
+    "p1d9",  # has read the object, before its tombstone
+    "p2!d9",  # has written a JSON, and a later delivery finds a newer tombstone
+    "p.d3p9",  # is about to delete what is named again
+    "p.D4p9",
+    "d1q2p2",  # a tombstone, and a commit over it, between the JSON and the item of another worker
+    "P.p3q3",  # two events meet an item without a sequencer
+    "p2b3",
+    "p.d3a2p9wv",  # a JSON that says "archived" takes the place of a deleted one that is named
 ]
 
 
@@ -154,30 +159,57 @@ class OrderMachine(RuleBasedStateMachine):
         self.delivered: list[Job] = []
         self.workers: list[Worker] = []
         self.newest: str | None = None
+        self.patience = 0
 
-    @initialize(versioned=st.booleans(), history=st.sampled_from(HISTORIES))
-    def begin(self, versioned: bool, history: str) -> None:
+    @initialize(versioned=st.booleans(), history=st.sampled_from(HISTORIES), patience=st.sampled_from([4, 12, 99, 99]))
+    def begin(self, versioned: bool, history: str, patience: int) -> None:
         if versioned:
             self.s3.versioned.add(UPLOADS)
         for step in history:
             self._replay(step)
+        self.patience = patience
 
     def _replay(self, step: str) -> None:
         if step == ".":
             self._finish_all()
+        elif step == "!":
+            self._order(self.workers[-1], "crash")
+        elif step == "w":
+            self._order(self.workers[0], "go")
+        elif step == "v":
+            self._advance(self.workers[-1], 99)
         elif step.isdigit():
             self.deliver(len(self.pending) - 1)
-            for _ in range(int(step)):
-                if self.workers[-1].alive:
-                    self._order(self.workers[-1], "go")
-        elif step in "rR":
+            self._advance(self.workers[-1], 99 if step == "9" else int(step))
+        else:
+            self._change(step)
+
+    def _advance(self, worker: Worker, calls: int) -> None:
+        for _ in range(calls):
+            if worker.alive:
+                self._order(worker, "go")
+
+    def _change(self, step: str) -> None:
+        if step == "r":
             self.restore()
-        elif step in "dD":
-            self.delete(sequenced=step == "d")
+        elif step == "b":
+            self.backfill()
         elif step == "a":
             self.put_archived()
+        elif step in "dD":
+            self.delete(sequenced=step == "d")
         else:
             self.put("pq".index(step.lower()), sequenced=step.islower())
+
+    @invariant()
+    def lose_patience(self) -> None:
+        """Count the steps: a short case keeps the collisions of its history."""
+        self.patience = max(0, self.patience - 1)
+
+    @precondition(lambda self: not self.patience)
+    @rule()
+    def wait(self) -> None:
+        """Do nothing until the case ends."""
 
     # What the owner does to the bucket.
 
@@ -193,29 +225,32 @@ class OrderMachine(RuleBasedStateMachine):
         for worker in self.workers:
             worker.undisturbed = False
 
+    @precondition(lambda self: self.patience)
     @rule(content=st.sampled_from([0, 0, 0, 1, 1, 2]), sequenced=st.sampled_from([True, True, False]))
     def put(self, content: int, sequenced: bool) -> None:
         self.s3.put(UPLOADS, KEY, CONTENTS[content], archived=False)
         self._happened(sequenced=sequenced)
 
+    @precondition(lambda self: self.patience)
     @rule()
     def put_archived(self) -> None:
         self.s3.put(UPLOADS, KEY, CONTENTS[0], archived=True)
         self._happened(sequenced=True)
 
+    @precondition(lambda self: self.patience)
     @rule(sequenced=st.sampled_from([True, True, False]))
     def delete(self, sequenced: bool) -> None:
         self.s3.delete_object(UPLOADS, KEY)
         self._happened(sequenced=sequenced)
 
-    @precondition(lambda self: len(self.s3.keys.get((UPLOADS, KEY), [])) > 1)
+    @precondition(lambda self: self.patience and len(self.s3.keys.get((UPLOADS, KEY), [])) > 1)
     @rule(which=st.integers(0, 9))
     def delete_version(self, which: int) -> None:
         versions = self.s3.keys[UPLOADS, KEY]
         versions.pop(-1 - which % len(versions))
         self._happened(sequenced=True)
 
-    @precondition(lambda self: self._current() is not None and self._current().archived)
+    @precondition(lambda self: self.patience and self._current() is not None and self._current().archived)
     @rule()
     def restore(self) -> None:
         current = self._current()
@@ -223,41 +258,39 @@ class OrderMachine(RuleBasedStateMachine):
         current.archived = False
         self._happened(sequenced=False)
 
+    @precondition(lambda self: self.patience)
     @rule()
     def backfill(self) -> None:
         self.pending.append(Job(UPLOADS, KEY, None))
 
     # What the platform does with the events.
 
-    @precondition(lambda self: self.pending and len(self.workers) < MAX_WORKERS)
+    @precondition(lambda self: self.patience and self.pending and len(self.workers) < MAX_WORKERS)
     @rule(which=st.integers(0, 9))
     def deliver(self, which: int) -> None:
         job = self.pending.pop(which % len(self.pending))
         self.delivered.append(job)
         self._start(job)
 
-    @precondition(lambda self: self.delivered and len(self.workers) < MAX_WORKERS)
+    @precondition(lambda self: self.patience and self.delivered and len(self.workers) < MAX_WORKERS)
     @rule(which=st.integers(0, 9))
     def deliver_again(self, which: int) -> None:
         self._start(self.delivered[-1 - which % len(self.delivered)])
 
-    @precondition(lambda self: self.workers)
+    @precondition(lambda self: self.patience and self.workers)
     @rule(which=st.integers(0, 3), order=st.sampled_from(["go", "lose the answer", "crash"]))
     def let_one_call_pass(self, which: int, order: str) -> None:
         self._order(self.workers[which % len(self.workers)], order)
 
-    @precondition(lambda self: self.workers)
+    @precondition(lambda self: self.patience and self.workers)
     @rule(which=st.integers(0, 3), calls=st.integers(1, 6))
     def let_calls_pass(self, which: int, calls: int) -> None:
-        worker = self.workers[which % len(self.workers)]
-        for _ in range(calls):
-            if worker.alive:
-                self._order(worker, "go")
+        self._advance(self.workers[which % len(self.workers)], calls)
 
-    @precondition(lambda self: self.workers)
+    @precondition(lambda self: self.patience and self.workers)
     @rule(which=st.integers(0, 3))
     def finish(self, which: int) -> None:
-        self.let_calls_pass(which, 99)
+        self._advance(self.workers[which % len(self.workers)], 99)
 
     def _now(self) -> datetime:
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(microseconds=next(self.clock))

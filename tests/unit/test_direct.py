@@ -1,14 +1,16 @@
 import base64
 import json
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from handler.direct import respond
+from handler.direct import MAX_ANSWER_BYTES, respond
+from handler.model.text_labels import TextLabels
 from handler.timing import Deadline
 from tests.support.pictures import encoded, picture
-from tests.unit.conftest import World
+from tests.unit.conftest import Serve, World
 
 PHOTO = encoded(picture(64, 48))
 INLINE = {"id": "a", "data": base64.b64encode(PHOTO).decode()}
@@ -135,3 +137,61 @@ def test_files_without_time_are_unavailable_and_the_rest_is_answered(world: Worl
 def test_even_with_very_little_time_something_is_done(world: World) -> None:
     files = respond({"images": [INLINE]}, world.pipeline, Deadline(1.5))["task_output"]["files"]
     assert files[0]["status"] == "success"
+
+
+def wide(world: World, dim: int, names: tuple[str, ...] | None = None) -> World:
+    """The same with a model of so many dimensions, which gives the longest numbers there are."""
+    encoder = world.pipeline.encoder
+    vector = np.full(dim, -0.000123456789, dtype=np.float32)
+    labels = None if names is None else TextLabels(names, np.ones((len(names), dim), dtype=np.float32))
+
+    class Wide:
+        spec = replace(encoder.spec, embedding_dim=dim)
+
+        def __init__(self) -> None:
+            self.labels = labels
+
+        def embed(self, _: object) -> object:
+            return vector
+
+    return replace(world, pipeline=replace(world.pipeline, encoder=cast("Any", Wide())))
+
+
+@pytest.mark.parametrize("names", [None, ("cat", "long " * 40, "猫" * 60)])
+def test_an_answer_that_lambda_would_drop_is_refused_before_it_is_made(
+    world: World, names: tuple[str, ...] | None
+) -> None:
+    broad = wide(world, 2560, names)
+    response = ask(broad, input_paths=["s3://uploads/none.png"] * 200)
+    assert (response["status"], response["error_code"]) == ("error", "invalid_request")
+    fits = int(response["error"].split()[-4])
+    assert response["error"].endswith(f"Lambda's limit is 6291556; ask for at most {fits} files at once")
+    assert 100 < fits < 200
+    answer = ask(broad, images=[INLINE | {"id": "é"}] * fits, normalize=False)
+    assert [file["status"] for file in answer["task_output"]["files"]] == ["success"] * fits
+    assert 0.6 * MAX_ANSWER_BYTES < len(json.dumps(answer)) <= MAX_ANSWER_BYTES
+
+
+def test_long_ids_count_as_well(world: World) -> None:
+    images = [INLINE | {"id": "x" * 2_000_000}] * 4
+    assert "at most 3 files" in ask(world, images=images)["error"]
+    assert ask(world, images=images[:3])["status"] == "ok"
+
+
+def test_200_files_of_the_shipped_model_fit(world: World) -> None:
+    assert ask(wide(world, 1280), input_paths=["s3://uploads/none.png"] * 200)["status"] == "ok"
+
+
+def test_the_reason_of_a_failed_request_is_in_the_log(
+    serve: Serve, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = serve({"input_paths": "s3://uploads/a.png"}, None, world.pipeline)
+    assert answer is not None
+    line = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert line == {
+        "level": "ERROR",
+        "request_id": None,
+        "message": "direct request failed",
+        "error_code": "invalid_request",
+        "error": answer["error"],
+    }

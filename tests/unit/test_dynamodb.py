@@ -84,19 +84,6 @@ def test_put_item_returns_the_replaced_item(aws: State) -> None:
     assert response["Attributes"] == item
 
 
-def test_update_item_changes_one_attribute(aws: State) -> None:
-    aws.clients.dynamodb.put_item(TableName=TABLE, Item={"source": {"S": "a"}, "etag": {"S": "e"}})
-    aws.clients.dynamodb.update_item(
-        TableName=TABLE,
-        Key={"source": {"S": "a"}},
-        UpdateExpression="SET #sequencer = :new",
-        ExpressionAttributeNames={"#sequencer": "sequencer"},
-        ExpressionAttributeValues={":new": {"S": "01"}},
-    )
-    found = aws.operator.dynamodb.get_item(TableName=TABLE, Key={"source": {"S": "a"}})["Item"]
-    assert found == {"source": {"S": "a"}, "etag": {"S": "e"}, "sequencer": {"S": "01"}}
-
-
 # Requests and responses
 
 

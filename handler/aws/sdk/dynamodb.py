@@ -19,8 +19,6 @@ if TYPE_CHECKING:
         GetItemOutputTypeDef,
         PutItemInputTypeDef,
         PutItemOutputTypeDef,
-        UpdateItemInputTypeDef,
-        UpdateItemOutputTypeDef,
     )
 
 _VERSION = "DynamoDB_20120810"
@@ -53,14 +51,6 @@ class DynamoDB:
             SdkError: the call failed.
         """
         return cast("PutItemOutputTypeDef", self._call("PutItem", request))
-
-    def update_item(self, **request: "Unpack[UpdateItemInputTypeDef]") -> "UpdateItemOutputTypeDef":
-        """Update an item.
-
-        Raises:
-            SdkError: the call failed.
-        """
-        return cast("UpdateItemOutputTypeDef", self._call("UpdateItem", request))
 
     def _call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
         headers = {"content-type": "application/x-amz-json-1.0", "x-amz-target": f"{_VERSION}.{operation}"}

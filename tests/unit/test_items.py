@@ -1,0 +1,253 @@
+"""Items, keys and conditions, without AWS."""
+
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from handler.errors import RejectedError, Rejection
+from handler.model.labels import Label
+from handler.results.item import StoredItem, read_item, says_the_same, text_of
+from handler.results.keys import MAX_KEY_BYTES, result_key, result_prefixes
+from handler.results.protocol import is_current
+from handler.results.record import (
+    ImageEmbedding,
+    Record,
+    item_of,
+    result_facts,
+    result_json,
+    result_name,
+    tombstone_of,
+)
+from handler.results.sequencing import BySequencer, CompareAndSwap, WriteCondition, expression_of, is_superseded
+from tests.support.item_conditions import CASES, ITEM, changed
+from tests.support.memory_aws import is_met
+
+NOW = datetime(2026, 11, 29, 12, 30, 15, 250, tzinfo=UTC)
+VECTOR = np.array([0.5, -0.25, 1e-5], dtype=np.float32)
+EMBEDDING = ImageEmbedding(
+    VECTOR, normalized=True, width=64, height=48, format="png", labels=(Label("cat", 0.5), Label("dog", -0.25))
+)
+RECORD = Record(
+    bucket="uploads",
+    key="a b.png",
+    etag="e" * 32,
+    version_id="v1",
+    size=1234,
+    model="tiny",
+    fingerprint="0123456789abcdef",
+    outcome=EMBEDDING,
+    timings_ms={"total": 1.5},
+    event_id="r-1",
+)
+REJECTED = replace(RECORD, outcome=RejectedError(Rejection.CORRUPT_IMAGE, "damaged"))
+
+
+def wire(record: Record = RECORD, sequencer: str | None = "01") -> Any:
+    return item_of(record, sequencer, "s3://results/x.json", "float16", NOW)
+
+
+def test_an_embedding_as_an_item() -> None:
+    label = [{"M": {"label": {"S": name}, "score": {"N": score}}} for name, score in [("cat", "0.5"), ("dog", "-0.25")]]
+    assert wire() == {
+        "source": {"S": "s3://uploads/a b.png"},
+        "status": {"S": "success"},
+        "sequencer": {"S": "01"},
+        "etag": {"S": "e" * 32},
+        "version_id": {"S": "v1"},
+        "model": {"S": "tiny"},
+        "fingerprint": {"S": "0123456789abcdef"},
+        "embedding": {"B": VECTOR.astype("<f2").tobytes()},
+        "embedding_dtype": {"S": "float16"},
+        "embedding_dim": {"N": "3"},
+        "normalized": {"BOOL": True},
+        "width": {"N": "64"},
+        "height": {"N": "48"},
+        "bytes": {"N": "1234"},
+        "format": {"S": "png"},
+        "labels": {"L": label},
+        "result": {"S": "s3://results/x.json"},
+        "event_id": {"S": "r-1"},
+        "updated_at": {"S": "2026-11-29T12:30:15.000250Z"},
+    }
+
+
+def test_a_rejection_as_an_item() -> None:
+    item = wire(replace(REJECTED, size=None, version_id=None, event_id=None), None)
+    assert item == {
+        "source": {"S": "s3://uploads/a b.png"},
+        "status": {"S": "error"},
+        "etag": {"S": "e" * 32},
+        "model": {"S": "tiny"},
+        "fingerprint": {"S": "0123456789abcdef"},
+        "error_code": {"S": "corrupt_image"},
+        "error": {"S": "damaged"},
+        "result": {"S": "s3://results/x.json"},
+        "updated_at": {"S": "2026-11-29T12:30:15.000250Z"},
+    }
+
+
+def test_a_tombstone() -> None:
+    assert tombstone_of("s3://uploads/a", "02", "r-2", NOW) == {
+        "source": {"S": "s3://uploads/a"},
+        "status": {"S": "deleted"},
+        "sequencer": {"S": "02"},
+        "event_id": {"S": "r-2"},
+        "updated_at": {"S": "2026-11-29T12:30:15.000250Z"},
+        "expires_at": {"N": str(1795955415 + 30 * 24 * 3600)},
+    }
+    assert read_item(tombstone_of("s3://uploads/a", None, None, NOW)).is_tombstone
+    assert not read_item(wire()).is_tombstone
+
+
+def test_an_item_is_read_as_it_was_written() -> None:
+    assert read_item(wire()) == StoredItem(
+        status="success",
+        sequencer="01",
+        etag="e" * 32,
+        version_id="v1",
+        fingerprint="0123456789abcdef",
+        error_code=None,
+        result="s3://results/x.json",
+        embedding=VECTOR.astype("<f2").tobytes(),
+        embedding_dtype="float16",
+        normalized=True,
+        labels=(("cat", 0.5), ("dog", -0.25)),
+        updated_at="2026-11-29T12:30:15.000250Z",
+    )
+    assert read_item(wire(REJECTED)).error_code == "corrupt_image"
+    assert read_item({}) == StoredItem()
+    assert read_item({"touched_at": {"S": "x"}, "etag": {"N": "1"}}) == StoredItem()
+    assert (text_of({"etag": {"S": "e"}}, "etag"), text_of(None, "etag"), text_of({}, "etag")) == ("e", None, None)
+
+
+CONTENT = {"etag", "version_id", "fingerprint", "error_code", "embedding_dtype", "normalized", "labels"}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(StoredItem)])
+def test_items_say_the_same_if_their_content_is_the_same(name: str) -> None:
+    other = changed(ITEM, name)
+    assert says_the_same(ITEM, other) is (name not in CONTENT)
+
+
+CONDITIONS: list[WriteCondition] = [BySequencer("01"), CompareAndSwap(ITEM, "01"), CompareAndSwap(ITEM)]
+
+
+@pytest.mark.parametrize("condition", CONDITIONS, ids=str)
+@pytest.mark.parametrize("name", [field.name for field in fields(StoredItem)])
+def test_an_item_is_current_if_it_says_what_would_be_written(name: str, condition: WriteCondition) -> None:
+    other = changed(ITEM, name)
+    repeat = condition.event is not None and name == "error_code"
+    assert is_current(ITEM, other, condition) is (repeat or name not in {*CONTENT, "sequencer"})
+    assert is_current(ITEM, ITEM, condition)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS, ids=str)
+def test_an_archived_object_keeps_its_vector(condition: WriteCondition) -> None:
+    archived = replace(ITEM, error_code="archived_object", normalized=None, version_id=None, labels=None)
+    assert is_current(ITEM, archived, condition)
+    assert not is_current(ITEM, replace(archived, sequencer="02"), condition)
+    assert is_current(archived, ITEM, condition) is (condition.event is not None)
+
+
+def test_a_condition_keeps_the_newest_sequencer() -> None:
+    assert BySequencer("05").sequencer == "05"
+    assert [CompareAndSwap(None, event).sequencer for event in (None, "03")] == [None, "03"]
+    assert [CompareAndSwap(ITEM, event).sequencer for event in (None, "00", "03")] == ["01", "01", "03"]
+    assert CompareAndSwap(replace(ITEM, sequencer=None), "03").sequencer == "03"
+
+
+def test_only_a_newer_event_supersedes() -> None:
+    items = [replace(ITEM, sequencer=sequencer) for sequencer in (None, "04", "05", "06")]
+    assert [is_superseded(BySequencer("05"), item) for item in items] == [False, False, False, True]
+    assert not any(is_superseded(CompareAndSwap(None, "05"), item) for item in items)
+
+
+@pytest.mark.parametrize(("condition", "item", "met"), CASES)
+def test_a_condition_is_met(condition: WriteCondition, item: dict[str, Any], met: bool) -> None:
+    expression = expression_of(condition)
+    request = {
+        "ExpressionAttributeNames": expression.names,
+        "ExpressionAttributeValues": expression.values,
+    }
+    assert is_met(expression.text, request, item) is met
+
+
+def test_the_json_of_a_success_and_of_a_rejection() -> None:
+    entry = {
+        "file_path": "s3://uploads/a b.png",
+        "source": "s3://uploads/a b.png",
+        "etag": "e" * 32,
+        "version_id": "v1",
+        "model": "tiny",
+        "fingerprint": "0123456789abcdef",
+        "bytes": 1234,
+        "event_id": "r-1",
+        "timings_ms": {"total": 1.5},
+    }
+    assert orjson.loads(result_json(RECORD)) == entry | {
+        "status": "success",
+        "error": None,
+        "error_code": None,
+        "embedding": {"embedding": [0.5, -0.25, 1e-5], "embedding_dim": 3, "normalized": True},
+        "labels": [{"label": "cat", "score": 0.5}, {"label": "dog", "score": -0.25}],
+        "width": 64,
+        "height": 48,
+        "format": "png",
+    }
+    assert orjson.loads(result_json(REJECTED)) == entry | {
+        "status": "error",
+        "error": "damaged",
+        "error_code": "corrupt_image",
+        "embedding": None,
+        "width": None,
+        "height": None,
+        "format": None,
+    }
+
+
+def test_facts_of_a_json_differ_where_its_item_would() -> None:
+    others = [
+        REJECTED,
+        replace(RECORD, outcome=replace(EMBEDDING, normalized=False)),
+        replace(RECORD, outcome=replace(EMBEDDING, labels=None)),
+        replace(RECORD, outcome=RejectedError(Rejection.EMPTY_OBJECT, "empty")),
+    ]
+    facts = [result_facts(result_json(record)) for record in [RECORD, *others]]
+    assert len(set(map(repr, facts))) == 5
+    assert facts[0] == result_facts(result_json(replace(RECORD, timings_ms={}, event_id="another")))
+    for body in (b"", b"[]", b"{}", b"3", b'{"error_code": null, "embedding": 3}'):
+        assert result_facts(body) is None
+
+
+def test_a_result_is_named_by_version_else_etag_and_the_model() -> None:
+    names = [RECORD, replace(RECORD, version_id=None), replace(RECORD, version_id=None, etag=None)]
+    assert [result_name(record) for record in names] == [
+        "v1-01234567.json",
+        f"{'e' * 32}-01234567.json",
+        "unknown-01234567.json",
+    ]
+
+
+@pytest.mark.parametrize("length", [1, 850, 870, 880, 889, 890, 1000, 1024])
+@pytest.mark.parametrize("character", ["k", "é"])
+def test_every_result_of_a_key_is_under_one_of_its_prefixes(length: int, character: str) -> None:
+    key = (character * 1024).encode()[:length].decode(errors="ignore") or "k"
+    prefixes = result_prefixes("v1/", "uploads", key)
+    for name in ("n" * 4, "n" * 128):
+        full = result_key("v1/", "uploads", key, name)
+        assert len(full.encode()) <= MAX_KEY_BYTES
+        assert full.removesuffix(name) in prefixes
+    if len(f"v1/uploads/{key}/".encode()) + 128 <= MAX_KEY_BYTES:
+        assert prefixes == [f"v1/uploads/{key}/"]
+
+
+def test_a_key_is_cut_only_where_it_must_be() -> None:
+    key = "k" * (MAX_KEY_BYTES - len("uploads//name"))
+    assert result_key("", "uploads", key, "name") == f"uploads/{key}/name"
+    cut = result_key("", "uploads", f"{key}k", "name")
+    assert len(cut) == MAX_KEY_BYTES - 128 + len("name")
+    assert cut != result_key("", "uploads", f"{key}l", "name")
