@@ -53,7 +53,7 @@ class ImageEmbedding(Embedding):
         width: pixels, as shown.
         height: pixels, as shown.
         format: read from the bytes.
-        labels: the nearest of the bundle's labels, best first; None where the bundle has none.
+        labels: the image's labels, best first; None if the bundle has none.
     """
 
     width: int

@@ -91,8 +91,8 @@ def test_the_demo_prints_an_outcome_for_every_file(commands: Commands, images: P
     assert sum(x * x for x in left["embedding"]) == pytest.approx(1, abs=1e-5)
     assert "one difference: Function runs from a zip file" in done.stdout
     assert "outcomes: 6 of 6, 6 uploaded" in done.stdout
-    assert re.search(rf"left\.png +│ success +│ +48 │ +\d+ │ {re.escape(DEEP)}  [01]\.\d\d\d", done.stdout)
-    assert re.search(r"notes\.txt +│ unsupported_format +│ +— │ +\d+ │ — ", done.stdout)
+    assert re.search(rf"left\.png +success +48 +\d+ +— +{re.escape(DEEP)} [01]\.\d\d", done.stdout)
+    assert re.search(r"notes\.txt +unsupported_format +— +\d+ +— +—", done.stdout)
     assert "6 images, 3 success" in done.stdout
     assert "make up" in done.stdout
     assert sorted(path.name for path in (commands.build / "demo").iterdir()) == ["aws.log", "results.jsonl"]
