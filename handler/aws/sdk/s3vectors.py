@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 
-from handler.aws.sdk.calls import Caller
-from handler.aws.sdk.endpoints import Endpoints
-from handler.aws.sdk.errors import AnswerError, ServiceError
-from handler.aws.sdk.signing import Unsigned
+from handler.aws.sdk.endpoints import EndpointResolver
+from handler.aws.sdk.errors import InvalidResponseError, ServiceError
+from handler.aws.sdk.signed_client import SignedClient
+from handler.aws.sdk.signing import UnsignedRequest
 
 # Limits of one call, from the service's quotas:
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-vectors-limitations.html
@@ -45,13 +45,13 @@ class S3Vectors:
     an index that does not exist, and others where there is no usable answer.
 
     Attributes:
-        caller: signs and sends.
+        client: signs and sends.
         endpoints: the endpoint and the region.
         bucket: the vector bucket's name.
     """
 
-    caller: Caller
-    endpoints: Endpoints
+    client: SignedClient
+    endpoints: EndpointResolver
     bucket: str
 
     def create_index(self, index: str, dimension: int, non_filterable: Sequence[str]) -> None:
@@ -143,15 +143,15 @@ class S3Vectors:
         return self._send(operation, orjson.dumps(where | fields))
 
     def _send(self, operation: str, body: bytes) -> dict[str, Any]:
-        request = Unsigned("POST", f"/{operation}", (), {"content-type": "application/json"}, body)
+        request = UnsignedRequest("POST", f"/{operation}", (), {"content-type": "application/json"}, body)
         address, region = self.endpoints.s3vectors(), self.endpoints.region
-        with self.caller.send(address, request, service="s3vectors", region=region) as answer:
+        with self.client.send(address, request, service="s3vectors", region=region) as answer:
             content, code = answer.read(), answer.header("x-amzn-errortype")
         fields = _fields(content)
         if answer.status != 200:
             raise _error(operation, answer.status, code, fields or {})
         if fields is None:
-            raise AnswerError(f"{operation}: the answer is not a JSON object")
+            raise InvalidResponseError(f"{operation}: the answer is not a JSON object")
         return fields
 
 
