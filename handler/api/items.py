@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from handler.aws.clients import attempt
 from handler.aws.sdk.dynamodb import DynamoDB
-from handler.aws.sdk.errors import ServiceError
-from handler.errors import RetryableError
 from handler.results.item import StoredItem, read_item
 from handler.timing import Deadline
 
@@ -29,8 +27,6 @@ class ItemReader:
             RetryableError: DynamoDB failed.
         """
         key = {"source": {"S": source}}
-        try:
-            answer = attempt(lambda: self.dynamodb.get_item(TableName=self.table, Key=key), deadline)  # type: ignore[typeddict-item]
-        except ServiceError as error:
-            raise RetryableError(str(error)[:300]) from error
-        return read_item(answer.get("Item"))
+        answer = attempt(lambda: self.dynamodb.get_item(TableName=self.table, Key=key), deadline)
+        item = answer.get("Item")
+        return None if item is None else read_item(item)

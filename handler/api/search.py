@@ -2,19 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from handler.api.hits import Hit, by_label, read_hits
 from handler.api.items import ItemReader
 from handler.api.pages import Page, next_token, page_of
 from handler.api.query import Picture, RawVector, SearchRequest, Source, Subject, Text
-from handler.api.similar import fold_duplicates
 from handler.api.towers import Towers
 from handler.api.vectors import Numbers, query_vector
 from handler.aws.clients import attempt
 from handler.aws.sdk.errors import ServiceError
 from handler.aws.sdk.s3vectors import MAX_GET_KEYS, MAX_TOP_K, S3Vectors
-from handler.errors import MissingObjectError, NotIndexedError, RequestError, RetryableError
+from handler.errors import MissingObjectError, NotIndexedError, RequestError
 from handler.index.names import index_name, vector_key
 from handler.timing import Deadline
 
@@ -110,12 +110,11 @@ class Search:
 
     def _get_vectors(self, keys: Sequence[str], deadline: Deadline) -> dict[str, Numbers]:
         """The vectors of those keys that are in the index, by key."""
+        get = partial(self.s3vectors.get_vectors, self._index, keys, data=True, metadata=False)
         try:
-            found = attempt(lambda: self.s3vectors.get_vectors(self._index, keys, data=True, metadata=False), deadline)
-        except ServiceError as error:
-            if error.code == _MISSING:
-                return {}
-            raise RetryableError(str(error)[:300]) from error
+            found = attempt(get, deadline, expected={_MISSING})
+        except ServiceError:  # this model has no index yet
+            return {}
         return {vector["key"]: vector["data"]["float32"] for vector in found}
 
     def _query(
@@ -124,15 +123,13 @@ class Search:
         hits: list[Hit] = []
         token: str | None = None
         while True:
+            query = partial(self.s3vectors.query_vectors, self._index, vector, wanted, filters, token)
             try:
-                page = attempt(
-                    lambda token=token: self.s3vectors.query_vectors(self._index, vector, wanted, filters, token),  # type: ignore[misc]
-                    deadline,
-                )
+                page = attempt(query, deadline, expected={_MISSING, _INVALID})
             except ServiceError as error:
-                if error.code == _MISSING:  # no object was embedded by this model yet
+                if error.code == _MISSING:  # this model has no index yet
                     return []
-                raise _refusal(error, filters) from error
+                raise _invalid(error) from error
             hits += read_hits(page.vectors)
             token = page.next_token
             if token is None or len(hits) >= wanted:
@@ -145,6 +142,8 @@ class Search:
         vectors: dict[str, Numbers] = {}
         for start in range(0, len(shown), MAX_GET_KEYS):
             vectors |= self._get_vectors([hit.key for hit in shown[start : start + MAX_GET_KEYS]], deadline)
+        from handler.api.similar import fold_duplicates  # noqa: PLC0415 - imports numpy
+
         return fold_duplicates(shown, vectors, dedupe)
 
     @property
@@ -152,9 +151,6 @@ class Search:
         return index_name(self.towers.identity.fingerprint)
 
 
-def _refusal(error: ServiceError, filters: Mapping[str, Any] | None) -> RequestError | RetryableError:
-    """A query is valid but for its filter, which only S3 Vectors can judge."""
-    message = " ".join(error.message.split())[:300]
-    if error.code == _INVALID and filters is not None:
-        return RequestError(f"S3 Vectors refuses the filter: {message}")
-    return RetryableError(str(error)[:300])
+def _invalid(error: ServiceError) -> RequestError:
+    """S3 Vectors refuses a query: all but the filter was checked before."""
+    return RequestError(f"S3 Vectors refuses the filter: {' '.join(error.message.split())[:300]}")

@@ -1,6 +1,5 @@
 """The model bundle of a search: each part is loaded when a request first needs it, and then kept."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -8,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from handler.errors import NoTextTowerError
 from handler.model.identity import ModelIdentity
+from handler.sizes import check_size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from handler.api.vectors import Numbers
     from handler.model.encoder import Encoder
     from handler.model.text import TextEncoder
@@ -76,12 +78,21 @@ class Towers:
         from handler.model.encoder import load_encoder  # noqa: PLC0415 - see above
         from handler.timing import Stopwatch  # noqa: PLC0415 - see above
 
-        require_size(len(data), self.limits.max_bytes)
+        check_size(len(data), self.limits.max_bytes)
         with self._lock:
             self._image = self._image or load_encoder(self.bundle, labels=False)
             found = embed_image(self._image, data, self.limits.max_pixels, Stopwatch())
             numbers: list[float] = found.vector.tolist()
             return numbers
+
+    def label_vector(self, labels: "Sequence[str]") -> "Numbers":
+        """A vector to search with for objects that have one of the labels: the mean of their classifier rows.
+
+        It decides the `score` of hits and, beyond 10,000 objects with the label, which of them are found.
+        """
+        from handler.model.label_vectors import load_label_vector  # noqa: PLC0415 - see above
+
+        return load_label_vector(self.bundle, labels)
 
     def vocabulary(self) -> "Vocabulary":
         """The words of a model without a text tower.

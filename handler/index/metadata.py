@@ -22,7 +22,7 @@ def metadata_of(item: StoredItem) -> dict[str, Any]:
     label that remains, in the same order. Attributes that the item lacks, and empty lists, are left out.
     """
     bucket, _, key = item.source.removeprefix("s3://").partition("/")
-    filterable = {
+    filterable: dict[str, Any] = {
         "bucket": bucket,
         "key": key,
         "format": item.format,

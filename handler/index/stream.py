@@ -51,11 +51,12 @@ def _change(record: object) -> Change:
         raise UnknownEventError(f"a record of the stream cannot be read: {error!r}"[:300]) from None
 
 
-def _image(image: Mapping[str, Mapping[str, Any]] | None) -> StoredItem | None:
+def _image(image: Mapping[str, Any] | None) -> StoredItem | None:
     """An item in the stream's form, where bytes are base64."""
     if not image:
         return None
-    return read_item({name: _decoded(value) for name, value in image.items()})
+    wire: dict[str, Any] = {name: _decoded(value) for name, value in image.items()}
+    return read_item(wire)
 
 
 def _decoded(value: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,9 +1,9 @@
-"""Items -> the vectors that PutVectors takes, encoded once, in calls as large as its limits allow."""
+"""Items -> the vectors of PutVectors, encoded once, in groups as large as its limits allow."""
 
 import array
 import struct
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import orjson
 
@@ -12,8 +12,11 @@ from handler.index.metadata import metadata_of
 from handler.index.names import vector_key
 from handler.results.item import StoredItem
 
-# Left free in a body for the names of bucket and index.
+# Reserved in a body for the names of the bucket and the index.
 _RESERVE_BYTES = 4096
+
+# Items and their encoded vectors.
+EncodedVectors = Sequence[tuple[StoredItem, bytes]]
 
 
 def encode_vector(item: StoredItem) -> bytes:
@@ -33,15 +36,14 @@ def floats_of(item: StoredItem) -> list[float]:
     return numbers.tolist()
 
 
-def in_calls(encoded: Iterable[bytes]) -> Iterator[Sequence[bytes]]:
+def grouped(vectors: EncodedVectors) -> Iterator[EncodedVectors]:
     """Groups of encoded vectors that fit into one call each: at most 500, and 20 MiB together."""
-    group: list[bytes] = []
-    size = 0
-    for vector in encoded:
-        if group and (len(group) == MAX_PUT_VECTORS or size + len(vector) + 1 > MAX_BODY_BYTES - _RESERVE_BYTES):
-            yield group
-            group, size = [], 0
-        group.append(vector)
-        size += len(vector) + 1
-    if group:
-        yield group
+    start = size = 0
+    for number, (_, encoded) in enumerate(vectors):
+        full = number - start == MAX_PUT_VECTORS or size + len(encoded) + 1 > MAX_BODY_BYTES - _RESERVE_BYTES
+        if full and number > start:
+            yield vectors[start:number]
+            start, size = number, 0
+        size += len(encoded) + 1
+    if vectors:
+        yield vectors[start:]

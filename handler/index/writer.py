@@ -1,32 +1,28 @@
 """Applies a plan to the indexes of a vector bucket, in as few calls as the limits allow."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
 
 from handler.aws.clients import attempt
 from handler.aws.sdk.errors import ServiceError
 from handler.aws.sdk.s3vectors import MAX_DELETE_KEYS, S3Vectors
-from handler.errors import RetryableError
 from handler.index.metadata import NON_FILTERABLE
-from handler.index.names import INDEX_PREFIX
+from handler.index.names import INDEX_PREFIX, vector_key
 from handler.index.plan import Plan
-from handler.index.vectors import encode_vector, in_calls
-from handler.results.item import StoredItem
+from handler.index.vectors import EncodedVectors, encode_vector, grouped
 from handler.timing import Deadline
 
-T = TypeVar("T")
-
-# S3 Vectors' word for a request that is wrong in itself, such as one with a vector of zeros: the same request fails
-# again, so its vectors are halved until the wrong one is found.
+# The code of S3 Vectors for a request that can never succeed, such as one with a vector of zeros.
 _INVALID = "ValidationException"
 _MISSING = "NotFoundException"
 _EXISTS = "ConflictException"
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A vector that S3 Vectors refuses, whatever is tried.
+class RefusedVector:
+    """A vector that S3 Vectors refuses permanently.
 
     Attributes:
         source: of its item.
@@ -49,7 +45,7 @@ class Applied:
 
     put: int
     deleted: int
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedVector, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,76 +59,50 @@ class IndexWriter:
     s3vectors: S3Vectors
 
     def apply(self, plan: Plan, deadline: Deadline) -> Applied:
-        """Delete what no longer belongs into an index, then put what does.
+        """Delete the vectors that no longer belong into an index, then put those that do.
 
         Raises:
-            RetryableError: a call failed until the attempts or the time ran out; the batch must come again.
+            RetryableError: a call failed until the attempts or the time ran out; the batch must be delivered again.
         """
         if plan.deletes:
-            for index in _call(lambda: self.s3vectors.list_indexes(INDEX_PREFIX), deadline):
+            for index in attempt(lambda: self.s3vectors.list_indexes(INDEX_PREFIX), deadline):
                 self._delete(index, plan.deletes_of(index), deadline)
-        refused: list[Refused] = []
+        refused: list[RefusedVector] = []
         for index, items in plan.puts.items():
-            refused += self._put(index, items, deadline)
+            for group in grouped([(item, encode_vector(item)) for item in items]):
+                refused += self._put(index, group, deadline)
+            self._delete(index, [vector_key(vector.source) for vector in refused], deadline)  # the earlier picture's
         put = sum(map(len, plan.puts.values())) - len(refused)
         return Applied(put, len(plan.deletes_everywhere), tuple(refused))
 
     def _delete(self, index: str, keys: Sequence[str], deadline: Deadline) -> None:
         for start in range(0, len(keys), MAX_DELETE_KEYS):
-            part = keys[start : start + MAX_DELETE_KEYS]
-            try:
-                attempt(lambda part=part: self.s3vectors.delete_vectors(index, part), deadline)  # type: ignore[misc]
-            except ServiceError as error:
-                if error.code != _MISSING:  # an index that was dropped meanwhile holds nothing
-                    raise _retryable(error) from error
+            delete = partial(self.s3vectors.delete_vectors, index, keys[start : start + MAX_DELETE_KEYS])
+            with suppress(ServiceError):  # an index that was dropped meanwhile has no vectors
+                attempt(delete, deadline, expected={_MISSING})
 
-    def _put(self, index: str, items: Sequence[StoredItem], deadline: Deadline) -> list[Refused]:
-        sources = iter([item.source for item in items])
-        refused: list[Refused] = []
-        for call in in_calls(map(encode_vector, items)):
-            refused += self._put_call(index, [(next(sources), vector) for vector in call], items[0], deadline)
-        return refused
-
-    def _put_call(
-        self, index: str, vectors: Sequence[tuple[str, bytes]], sample: StoredItem, deadline: Deadline
-    ) -> list[Refused]:
-        """Write the vectors of one call; halve it where it is refused, until only the refused ones are left out."""
-        body = b"[" + b",".join(vector for _, vector in vectors) + b"]"
+    def _put(self, index: str, group: EncodedVectors, deadline: Deadline) -> list[RefusedVector]:
+        """Write the vectors of one call; halve a refused call until only the refused vectors are left out."""
         try:
-            self._put_or_create(index, body, sample, deadline)
+            self._put_or_create(index, group, deadline)
         except ServiceError as error:
-            if error.code != _INVALID:
-                raise _retryable(error) from error
-            if len(vectors) == 1:
-                return [Refused(vectors[0][0], error.message)]
-            middle = len(vectors) // 2
-            halves = (vectors[:middle], vectors[middle:])
-            return [refused for half in halves for refused in self._put_call(index, half, sample, deadline)]
+            if len(group) == 1:
+                return [RefusedVector(group[0][0].source, error.message)]
+            middle = len(group) // 2
+            return self._put(index, group[:middle], deadline) + self._put(index, group[middle:], deadline)
         return []
 
-    def _put_or_create(self, index: str, body: bytes, sample: StoredItem, deadline: Deadline) -> None:
+    def _put_or_create(self, index: str, group: EncodedVectors, deadline: Deadline) -> None:
+        put = partial(self.s3vectors.put_vectors, index, b"[" + b",".join(encoded for _, encoded in group) + b"]")
         try:
-            attempt(lambda: self.s3vectors.put_vectors(index, body), deadline)
+            attempt(put, deadline, expected={_INVALID, _MISSING})
         except ServiceError as error:
-            if error.code != _MISSING:
+            if error.code == _INVALID:
                 raise
-            self._create(index, sample.embedding_dim or 0, deadline)
-            attempt(lambda: self.s3vectors.put_vectors(index, body), deadline)
+            self._create(index, group[0][0].embedding_dim or 0, deadline)
+            attempt(put, deadline, expected={_INVALID})
 
     def _create(self, index: str, dimension: int, deadline: Deadline) -> None:
-        try:
-            attempt(lambda: self.s3vectors.create_index(index, dimension, NON_FILTERABLE), deadline)
-        except ServiceError as error:
-            if error.code != _EXISTS:  # another batch was first
-                raise
-
-
-def _call(operation: Callable[[], T], deadline: Deadline) -> T:
-    try:
-        return attempt(operation, deadline)
-    except ServiceError as error:
-        raise _retryable(error) from error
-
-
-def _retryable(error: ServiceError) -> RetryableError:
-    return RetryableError(str(error)[:300])
+        create = partial(self.s3vectors.create_index, index, dimension, NON_FILTERABLE)
+        with suppress(ServiceError):  # another batch created it at the same time
+            attempt(create, deadline, expected={_EXISTS})

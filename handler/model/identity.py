@@ -6,6 +6,7 @@ from pathlib import Path
 import orjson
 
 from handler.errors import BundleError
+from handler.model.json_fields import require_int, require_sha256, require_text
 
 _SPEC_FILE = "model.json"
 
@@ -36,10 +37,12 @@ def load_identity(bundle: Path) -> ModelIdentity:
     path = bundle / _SPEC_FILE
     try:
         fields = orjson.loads(path.read_bytes())
-        name, fingerprint, dim = fields["name"], fields["fingerprint"], fields["embedding_dim"]
-        if not isinstance(name, str) or not isinstance(fingerprint, str) or type(dim) is not int:
-            raise TypeError("name, fingerprint or embedding_dim has another type")
-        return ModelIdentity(name, fingerprint, dim, has_text_tower=bool(fields.get("text")))
+        return ModelIdentity(
+            name=require_text(fields, "name"),
+            fingerprint=require_sha256(fields, "fingerprint"),
+            embedding_dim=require_int(fields, "embedding_dim", 1),
+            has_text_tower=bool(fields.get("text")),
+        )
     except OSError as error:
         raise BundleError(
             "no model bundle: set MODEL_DIR to a directory made by `python -m infra bake NAME --out DIR` "

@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 
-from handler.embed import embed_image, with_typed_errors
+from handler.embed import embed_image
+from handler.log import with_typed_errors
 from handler.errors import DropvecError, MissingObjectError
 from handler.model.encoder import Encoder, Vector, load_encoder
 from handler.model.self_check import cosine_of
