@@ -1,6 +1,5 @@
 """Cold start and entry point: event -> jobs -> outcomes -> answer."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -9,6 +8,7 @@ from typing import Any
 from handler.aws.clients import make_clients
 from handler.concurrency import map_concurrently
 from handler.errors import DropvecError, RetryableError
+from handler.log import log
 from handler.metrics import Counts, Meter, count_files, count_reports
 from handler.model.encoder import PORTABLE, load_encoder
 from handler.outcomes import Outcome, Status
@@ -36,12 +36,8 @@ def start() -> Pipeline:
         sys.tracebacklimit = 0  # the one line that says what to set is enough
         raise
     if encoder.graph == PORTABLE and encoder.spec.prepared:
-        _log({"level": "WARNING", "message": "no prepared graph fits this CPU and onnxruntime; cold starts are slow"})
+        log({"level": "WARNING", "message": "no prepared graph fits this CPU and onnxruntime; cold starts are slow"})
     return Pipeline(settings, encoder, clients, Store(clients, settings))
-
-
-def _log(line: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
 
 
 _pipeline = start()
@@ -76,7 +72,7 @@ def serve(event: object, context: LambdaContext | None, pipeline: Pipeline, mete
         response = respond(work.body, pipeline, deadline, request_id)
         if response["status"] == "error":
             details = {name: response[name] for name in ("error_code", "error")}
-            _log({"level": "ERROR", "request_id": request_id, "message": "direct request failed", **details})
+            log({"level": "ERROR", "request_id": request_id, "message": "direct request failed", **details})
         _log_metrics(pipeline, meter, count_files(response))
         return response
 
@@ -96,7 +92,7 @@ def serve(event: object, context: LambdaContext | None, pipeline: Pipeline, mete
 def _log_metrics(pipeline: Pipeline, meter: Meter, counts: Counts) -> None:
     if pipeline.settings.metrics:
         for line in meter.lines(counts):
-            _log(line)
+            log(line)
 
 
 def _in_order(messages: Sequence[Message], report: Callable[[Message], Report]) -> list[Report]:
@@ -116,11 +112,11 @@ def _in_order(messages: Sequence[Message], report: Callable[[Message], Report]) 
 
 def _run(message: Message, pipeline: Pipeline, deadline: Deadline, request_id: str | None) -> Report:
     if message.error is not None:
-        _log({"level": "ERROR", "request_id": request_id, "message_id": message.id, **_error_fields(message.error)})
+        log({"level": "ERROR", "request_id": request_id, "message_id": message.id, **_error_fields(message.error)})
     outcomes = []
     for job in message.jobs:
         outcome = pipeline.process(job, deadline)
-        _log(_line(outcome, request_id))
+        log(_line(outcome, request_id))
         outcomes.append(outcome)
     failed = (outcome.error for outcome in outcomes if outcome.status is Status.FAILED)
     return Report(message, tuple(outcomes), message.error or next(failed, None))

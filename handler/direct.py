@@ -11,9 +11,9 @@ import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from handler.concurrency import map_concurrently
-from handler.embed import with_typed_errors
 from handler.errors import DropvecError, RejectedError, Rejection, RequestError, RetryableError
 from handler.jobs import Job
+from handler.log import with_typed_errors
 from handler.model.encoder import Encoder
 from handler.model.self_check import check
 from handler.model.spec import require_text_tower

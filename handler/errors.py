@@ -9,6 +9,8 @@ DropvecError
 │   └── UnknownWordError     word that is not in the vocabulary of such a model
 ├── RejectedError        the object cannot be embedded: recorded, never retried
 ├── MissingObjectError   no object at this key
+├── NotIndexedError      an object without a vector in the index that is searched
+├── SearchOffError       the stack has no index
 └── RetryableError       a later attempt may succeed: throttling, 5xx, timeouts
     ├── AccessDeniedError    the role lacks a permission
     └── InternalError        a bug in dropvec; the log has the stack trace
@@ -87,6 +89,18 @@ class MissingObjectError(DropvecError):
     """There is no object at this key."""
 
     code = "not_found"
+
+
+class NotIndexedError(DropvecError):
+    """An object has an item, but no vector in the index that is searched."""
+
+    code = "not_indexed"
+
+
+class SearchOffError(DropvecError):
+    """The stack has no index: its parameter `Search` is false."""
+
+    code = "search_off"
 
 
 class RetryableError(DropvecError):

@@ -1,7 +1,4 @@
-"""CloudWatch metrics of an invocation as log lines in its embedded metric format: no call, no agent.
-
-Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-"""
+"""CloudWatch metrics of an invocation of the embedding function, as log lines."""
 
 import time
 from collections import Counter
@@ -10,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from handler.errors import AccessDeniedError, InternalError, RetryableError
+from handler.log import FUNCTION, metric_line
 from handler.outcomes import Outcome, Status
 from handler.triggers.answers import Report
 
-NAMESPACE = "dropvec"
-FUNCTION, CODE = "FunctionName", "ErrorCode"
+CODE = "ErrorCode"
 
 # CloudWatch's limit for a metric's list of values.
 MAX_VALUES = 100
@@ -122,14 +119,7 @@ class Meter:
                 yield self._line({name: number}, {CODE: code})
 
     def _line(self, values: Mapping[str, float | list[float]], more: Mapping[str, str] | None = None) -> dict[str, Any]:
-        dimensions = {FUNCTION: self._function, **(more or {})}
-        metrics = [
-            {"Name": name, "Unit": "Milliseconds" if name.endswith("Ms") else "Count", "StorageResolution": 60}
-            for name in values
-        ]
-        directive = {"Namespace": NAMESPACE, "Dimensions": [[*dimensions]], "Metrics": metrics}
-        about = {"Timestamp": int(self._clock() * 1000), "CloudWatchMetrics": [directive]}
-        return {"_aws": about, **dimensions, **values}
+        return metric_line({FUNCTION: self._function, **(more or {})}, values, self._clock())
 
 
 def _part(timings: Mapping[str, list[float]], start: int) -> dict[str, list[float]]:

@@ -5,9 +5,10 @@ from threading import Lock
 
 from handler.aws.clients import Clients
 from handler.aws.objects import StoredObject, read_object
-from handler.embed import embed_image, with_typed_errors
+from handler.embed import embed_image
 from handler.errors import DropvecError, MissingObjectError, RejectedError, RetryableError
 from handler.jobs import Job
+from handler.log import with_typed_errors
 from handler.model.encoder import Encoder
 from handler.outcomes import Outcome, Status
 from handler.results.keys import source_of

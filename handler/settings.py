@@ -62,6 +62,57 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class IndexerSettings:
+    """The settings of the function that keeps the index.
+
+    Attributes:
+        vector_bucket: the S3 vector bucket of the indexes (`VECTOR_BUCKET`).
+        metrics: whether metrics are printed for CloudWatch (`METRICS`).
+    """
+
+    vector_bucket: str
+    metrics: bool
+
+
+def read_indexer_settings(environment: Mapping[str, str]) -> IndexerSettings:
+    """Read the settings of the indexer; see `read_settings`."""
+    return IndexerSettings(
+        vector_bucket=_required(environment, "VECTOR_BUCKET", "the S3 vector bucket of the indexes"),
+        metrics=_boolean(environment, "METRICS", default=True),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """The settings of the function that searches.
+
+    Attributes:
+        model_dir: the model bundle (`MODEL_DIR`).
+        table_name: the DynamoDB table (`TABLE_NAME`).
+        vector_bucket: the S3 vector bucket of the indexes (`VECTOR_BUCKET`); None without search.
+        max_image_bytes: larger images of a query are rejected (`MAX_IMAGE_BYTES`).
+        max_image_pixels: likewise, before decoding (`MAX_IMAGE_PIXELS`).
+    """
+
+    model_dir: Path
+    table_name: str
+    vector_bucket: str | None
+    max_image_bytes: int
+    max_image_pixels: int
+
+
+def read_api_settings(environment: Mapping[str, str]) -> ApiSettings:
+    """Read the settings of the search function; see `read_settings`."""
+    return ApiSettings(
+        model_dir=Path(environment.get("MODEL_DIR") or "/opt/model"),
+        table_name=_required(environment, "TABLE_NAME", "the DynamoDB table with the items"),
+        vector_bucket=environment.get("VECTOR_BUCKET") or None,
+        max_image_bytes=_positive_integer(environment, "MAX_IMAGE_BYTES", default=MAX_IMAGE_BYTES),
+        max_image_pixels=_positive_integer(environment, "MAX_IMAGE_PIXELS", default=MAX_IMAGE_PIXELS),
+    )
+
+
 def _required(environment: Mapping[str, str], name: str, description: str) -> str:
     value = environment.get(name, "")
     if not value:

@@ -10,10 +10,11 @@ from handler.aws.sdk.certificates import require_certificates
 from handler.aws.sdk.connections import Connections, Timeouts
 from handler.aws.sdk.credentials import CredentialsProvider
 from handler.aws.sdk.dynamodb import DynamoDB
-from handler.aws.sdk.endpoints import read_endpoints
+from handler.aws.sdk.endpoints import EndpointResolver, read_endpoints
 from handler.aws.sdk.errors import NetworkError, SdkError, ServiceError, StaleError
 from handler.aws.sdk.proxies import proxy_for
 from handler.aws.sdk.s3 import S3
+from handler.aws.sdk.s3vectors import S3Vectors
 from handler.aws.sdk.signed_client import SignedClient
 from handler.errors import AccessDeniedError, RetryableError
 from handler.timing import Deadline
@@ -60,11 +61,21 @@ def make_clients() -> Clients:
     Raises:
         SettingsError: the region is missing, or a variable is invalid.
     """
+    client, endpoints = _signed_client()
+    return Clients(S3(client, endpoints), DynamoDB(client, endpoints))
+
+
+def make_s3vectors(bucket: str) -> S3Vectors:
+    """Create a client of one vector bucket; see `make_clients`."""
+    client, endpoints = _signed_client()
+    return S3Vectors(client, endpoints, bucket)
+
+
+def _signed_client() -> tuple[SignedClient, EndpointResolver]:
     endpoints = read_endpoints(os.environ)
     require_certificates(os.environ)
     proxy_for(endpoints.dynamodb())  # checks the proxy settings
-    client = SignedClient(Connections(Timeouts(CONNECT_SECONDS, READ_SECONDS)), CredentialsProvider())
-    return Clients(S3(client, endpoints), DynamoDB(client, endpoints))
+    return SignedClient(Connections(Timeouts(CONNECT_SECONDS, READ_SECONDS)), CredentialsProvider()), endpoints
 
 
 def attempt(operation: Callable[[], T], deadline: Deadline, expected: Collection[str] = ()) -> T:
@@ -130,6 +141,7 @@ _TRANSIENT = frozenset(
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "RequestTimeout",
+        "RequestTimeoutException",
         "RequestTimeTooSkewed",
         "ServiceUnavailable",
         "SlowDown",

@@ -52,8 +52,12 @@ class Encoder:
         return vector
 
 
-def load_encoder(bundle: Path) -> Encoder:
+def load_encoder(bundle: Path, *, with_labels: bool = True) -> Encoder:
     """Load a bundle for inference, with one thread for each available processor.
+
+    Args:
+        bundle: its directory.
+        with_labels: whether to load its labels, too; a query's image needs none.
 
     Raises:
         BundleError: a file is missing or damaged, or the graph does not match `model.json`.
@@ -66,7 +70,8 @@ def load_encoder(bundle: Path) -> Encoder:
     else:
         session = open_portable(bundle, spec)
     check_signature(session, spec)
-    return Encoder(bundle, spec, session, PORTABLE if prepared is None else prepared.name, _labels(bundle, spec))
+    labels = _labels(bundle, spec) if with_labels else None
+    return Encoder(bundle, spec, session, PORTABLE if prepared is None else prepared.name, labels)
 
 
 def open_portable(bundle: Path, spec: ModelSpec) -> ort.InferenceSession:

@@ -57,12 +57,7 @@ def load_labels(bundle: Path, spec: LabelsSpec, embedding_dim: int) -> Labels:
     Raises:
         BundleError: a file is absent or not what `spec` says.
     """
-    check_bytes(bundle, spec.names)
-    path = bundle / spec.names.name
-    try:
-        names = _read_names(orjson.loads(path.read_bytes())["names"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{path} does not hold names of labels ({error!r}); bake the bundle again") from None
+    names = read_label_names(bundle, spec)
     # Of the two modules only the one that is needed is imported, for the sake of the cold start.
     if isinstance(spec, ClassLabelsSpec):
         from handler.model.class_labels import load_class_labels  # noqa: PLC0415
@@ -71,6 +66,20 @@ def load_labels(bundle: Path, spec: LabelsSpec, embedding_dim: int) -> Labels:
     from handler.model.text_labels import load_text_labels  # noqa: PLC0415
 
     return load_text_labels(bundle, spec, names, embedding_dim)
+
+
+def read_label_names(bundle: Path, spec: LabelsSpec) -> tuple[str, ...]:
+    """The names of a bundle's labels.
+
+    Raises:
+        BundleError: the file is absent or not what `spec` says.
+    """
+    check_bytes(bundle, spec.names)
+    path = bundle / spec.names.name
+    try:
+        return _read_names(orjson.loads(path.read_bytes())["names"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{path} does not hold names of labels ({error!r}); bake the bundle again") from None
 
 
 def _read_names(names: list[str]) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ class StoredItem:
     """An item as it was read; an attribute that it does not have is None.
 
     Attributes:
+        source: the key: `s3://bucket/key` of the object.
         status: `success`, `error` or `deleted`.
         sequencer: normalised, of the newest event that was committed.
         etag: of the object that was read, without quotes.
@@ -34,11 +35,17 @@ class StoredItem:
         result: `s3://` address of the result JSON.
         embedding: the vector's bytes, little-endian.
         embedding_dtype: `float32` or `float16`.
+        embedding_dim: the number of the vector's elements.
         normalized: whether the vector has length 1.
         labels: of a bundle that has labels.
+        width: pixels, as shown.
+        height: pixels, as shown.
+        size: bytes of the object.
+        format: of the image, as sniffed.
         updated_at: when the item was written, ISO 8601, UTC.
     """
 
+    source: str = ""
     status: str | None = None
     sequencer: str | None = None
     etag: str | None = None
@@ -48,8 +55,13 @@ class StoredItem:
     result: str | None = None
     embedding: bytes | None = None
     embedding_dtype: str | None = None
+    embedding_dim: int | None = None
     normalized: bool | None = None
     labels: StoredLabels | None = None
+    width: int | None = None
+    height: int | None = None
+    size: int | None = None
+    format: str | None = None
     updated_at: str | None = None
 
     @property
@@ -57,10 +69,16 @@ class StoredItem:
         """Whether the key held nothing when the item was written."""
         return self.status == DELETED
 
+    @property
+    def is_success(self) -> bool:
+        """Whether it has a vector."""
+        return self.status == SUCCESS
+
 
 def read_item(wire: WireItem) -> StoredItem:
     """Read an item from DynamoDB's wire form. Attributes that it does not know are ignored."""
     return StoredItem(
+        source=text_of(wire, "source") or "",
         status=text_of(wire, "status"),
         sequencer=text_of(wire, "sequencer"),
         etag=text_of(wire, "etag"),
@@ -70,8 +88,13 @@ def read_item(wire: WireItem) -> StoredItem:
         result=text_of(wire, "result"),
         embedding=_value(wire, "embedding", "B"),
         embedding_dtype=text_of(wire, "embedding_dtype"),
+        embedding_dim=_int(wire, "embedding_dim"),
         normalized=_value(wire, "normalized", "BOOL"),
         labels=_labels(_value(wire, "labels", "L")),
+        width=_int(wire, "width"),
+        height=_int(wire, "height"),
+        size=_int(wire, "bytes"),
+        format=text_of(wire, "format"),
         updated_at=text_of(wire, "updated_at"),
     )
 
@@ -85,6 +108,11 @@ def text_of(wire: WireItem | None, name: str) -> str | None:
 def _value(wire: WireItem | None, name: str, kind: str) -> Any:  # noqa: ANN401 - the type that `kind` names
     attribute: Mapping[str, Any] = (wire or {}).get(name, {})
     return attribute.get(kind)
+
+
+def _int(wire: WireItem, name: str) -> int | None:
+    value: str | None = _value(wire, name, "N")
+    return None if value is None else int(value)
 
 
 def _labels(wire: "list[Mapping[str, Any]] | None") -> StoredLabels | None:

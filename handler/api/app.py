@@ -1,0 +1,88 @@
+"""The entry point of the function `Api`: a search request -> its answer."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from handler.api.items import ItemReader
+from handler.api.query import parse_request
+from handler.api.search import Search
+from handler.api.towers import Limits, Towers
+from handler.aws.clients import make_clients, make_s3vectors
+from handler.errors import DropvecError, SearchOffError
+from handler.log import log, with_typed_errors
+from handler.model.identity import load_identity
+from handler.settings import ApiSettings, read_api_settings
+from handler.timing import Deadline, LambdaContext
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The function's parts, made once at cold start.
+
+    Attributes:
+        search: None where the stack has no index.
+    """
+
+    search: Search | None
+
+    def answer(self, body: object, deadline: Deadline) -> dict[str, Any]:
+        """Answer a search request; never raises."""
+        try:
+            if self.search is None:
+                raise SearchOffError("this stack has no index: set its parameter Search to true")
+            search, request = self.search, parse_request(body)
+            return with_typed_errors(lambda: search.answer(request, deadline))
+        except DropvecError as error:
+            return error_answer(error)
+
+
+def error_answer(error: DropvecError) -> dict[str, Any]:
+    """The one shape of every error."""
+    return {"status": "error", "error": str(error), "error_code": error.code}
+
+
+def start(environment: Mapping[str, str]) -> Api:
+    """Put the parts together; no tower is loaded yet.
+
+    Raises:
+        SettingsError: a setting is missing or invalid.
+        BundleError: there is no model bundle.
+    """
+    try:
+        settings = read_api_settings(environment)
+        return Api(None if settings.vector_bucket is None else _search(settings, settings.vector_bucket))
+    except DropvecError:
+        sys.tracebacklimit = 0  # the message says what to set
+        raise
+
+
+def _search(settings: ApiSettings, vector_bucket: str) -> Search:
+    limits = Limits(settings.max_image_bytes, settings.max_image_pixels)
+    towers = Towers(settings.model_dir, load_identity(settings.model_dir), limits)
+    items = ItemReader(make_clients().dynamodb, settings.table_name)
+    return Search(make_s3vectors(vector_bucket), items, towers)
+
+
+_api = start(os.environ)
+
+
+def handler(event: object, context: LambdaContext | None = None) -> dict[str, Any]:
+    """Answer one invocation.
+
+    Args:
+        event: a search request.
+        context: Lambda's; gives the time that is left.
+    """
+    answer = _api.answer(event, Deadline.from_context(context))
+    log(
+        {
+            "level": "INFO" if answer["status"] == "ok" else "ERROR",
+            "request_id": context.aws_request_id if context else None,
+            "hits": len(answer.get("hits", ())),
+            **{name: answer[name] for name in ("error_code", "error") if name in answer},
+        }
+    )
+    return answer
