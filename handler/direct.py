@@ -183,7 +183,7 @@ def _text_work(texts: list[str], pipeline: Pipeline) -> list[tuple[str, Callable
 def _load_tower(pipeline: Pipeline) -> "TextEncoder":
     from handler.model.text import load_text_tower  # noqa: PLC0415 - the tokenizer is imported only for texts
 
-    return load_text_tower(pipeline.encoder)
+    return load_text_tower(pipeline.encoder.bundle)
 
 
 def _embed_text(text: str, tower: "TextEncoder | DropvecError") -> Embedding:

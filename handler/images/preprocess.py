@@ -6,20 +6,18 @@ The geometry is torchvision's `Resize(size)` on the shortest side and `CenterCro
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Tensor = npt.NDArray[np.float32]
 
-INTERPOLATIONS = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
+# The values of `PIL.Image.Resampling`. Pillow is not imported here: that takes 40 ms, and a text needs only the spec.
+INTERPOLATIONS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3}
 
 # A picture may be decoded at a reduced scale as long as this many of its pixels are left for each one of the resized
 # picture: the vector then stays the same to a cosine of 0.999 (`tests/bench/reduced.py`).
@@ -59,7 +57,7 @@ class Preprocess:
         return DETAIL * self.resize_size
 
 
-def to_tensor(picture: Image.Image, how: Preprocess, shown: tuple[int, int] | None = None) -> Tensor:
+def to_tensor(picture: "Image.Image", how: Preprocess, shown: tuple[int, int] | None = None) -> Tensor:
     """Turn an upright RGB picture into float32 of shape (1, 3, input_size, input_size).
 
     Args:
@@ -73,7 +71,7 @@ def to_tensor(picture: Image.Image, how: Preprocess, shown: tuple[int, int] | No
     return normalize(pixels, how)
 
 
-def resize_and_crop(picture: Image.Image, how: Preprocess, shown: tuple[int, int] | None = None) -> Image.Image:
+def resize_and_crop(picture: "Image.Image", how: Preprocess, shown: tuple[int, int] | None = None) -> "Image.Image":
     """Bring the shortest side to `resize_size` and keep the centre `input_size` x `input_size`; see `to_tensor`."""
     size, interpolation = how.input_size, INTERPOLATIONS[how.interpolation]
     resized = resized_size(shown or picture.size, how.resize_size)
@@ -98,12 +96,12 @@ def crop_offset(side: int, size: int) -> int:
 
 
 def _resize_centre(
-    picture: Image.Image,
+    picture: "Image.Image",
     size: int,
-    interpolation: Image.Resampling,
+    interpolation: int,
     resized: tuple[int, int],
     offset: tuple[int, int],
-) -> Image.Image:
+) -> "Image.Image":
     """Resize only what the crop keeps: for extreme strips, where the whole would not fit into memory."""
     scale = [picture.size[axis] / resized[axis] for axis in (0, 1)]
     start = [offset[axis] * scale[axis] for axis in (0, 1)]

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from handler.errors import BundleError
-from handler.model.spec import BundleFile, ModelSpec, PreparedGraph
+from handler.model.spec import BundleFile, ModelSpec, PreparedGraph, TextSpec
 
 CANARY_INPUT, CANARY_OUTPUT = "pixels", "output"
 CANARY_SIDE = 12
@@ -35,8 +35,8 @@ _CANARY_TOLERANCE = 1e-3
 _SAMPLES, _SAMPLE_BYTES = 32, 4096
 
 
-def choose_graph(bundle: Path, spec: ModelSpec) -> PreparedGraph | None:
-    """The first prepared graph that fits this CPU and this version of onnxruntime; None if none fits.
+def choose_graph(bundle: Path, spec: ModelSpec | TextSpec) -> PreparedGraph | None:
+    """A tower's first prepared graph that fits this CPU and this version of onnxruntime; None if none fits.
 
     Raises:
         BundleError: a file is missing or does not match `model.json`.

@@ -1,4 +1,7 @@
-"""The self-check, `{"check": true}`: embed the test card, and compare with the original model's vector."""
+"""The self-check, `{"check": true}`: embed the test card, and compare with the original model's vector.
+
+If the text tower is loaded, its vector of `CANONICAL_TEXT` is compared, too.
+"""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -10,6 +13,7 @@ from PIL import Image
 from handler.images.preprocess import to_tensor
 from handler.model.encoder import Encoder, Vector
 from handler.model.test_card import draw_test_card
+from handler.model.text import CANONICAL_TEXT, TextEncoder, loaded_text_tower
 
 # With a smaller cosine, the graph is not the model: float32 sums in another order give more than 0.999999.
 MIN_COSINE = 0.9999
@@ -31,12 +35,22 @@ def check(encoder: Encoder) -> dict[str, Any]:
         "graph": encoder.graph,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
     }
+    found = [(encoder.graph, "the test card", cosine)]
     if encoder.spec.text is not None:
         report["text_fingerprint"] = encoder.spec.text.fingerprint
-    if cosine >= MIN_COSINE:
+    tower = loaded_text_tower(encoder.bundle)
+    if tower is not None and tower.spec.canonical_vector:
+        text_cosine = canonical_text_cosine(tower)
+        report |= {"text_cosine": round(text_cosine, 9), "text_graph": tower.graph}
+        found.append((tower.graph, repr(CANONICAL_TEXT), text_cosine))
+    wrong = [
+        f"the graph {graph!r} produces another vector of {subject} than the model (cosine {similarity:.6f})"
+        for graph, subject, similarity in found
+        if not similarity >= MIN_COSINE
+    ]
+    if not wrong:
         return {"status": "ok", **report}
-    difference = f"produces another vector of the test card than the model (cosine {cosine:.6f})"
-    text = f"the graph {encoder.graph!r} {difference}; bake the bundle and build the image again"
+    text = f"{'; '.join(wrong)}; bake the bundle and build the image again"
     return {"status": "error", "error": text, "error_code": "wrong_vector", **report}
 
 
@@ -50,6 +64,12 @@ def _version(package: str) -> str:
 def embed_test_card(encoder: Encoder) -> Vector:
     """An encoder's vector of the test card, not normalised."""
     return encoder.embed(to_tensor(Image.fromarray(draw_test_card()), encoder.spec.preprocess))
+
+
+def canonical_text_cosine(tower: TextEncoder) -> float:
+    """Cosine of a text tower's vector of `CANONICAL_TEXT` and of the original model's in `model.json`."""
+    (vector,) = tower.embed([CANONICAL_TEXT])
+    return cosine_of(vector, np.array(tower.spec.canonical_vector, dtype=np.float32))
 
 
 def cosine_of(one: Vector, other: Vector) -> float:

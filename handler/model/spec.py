@@ -1,7 +1,7 @@
 """`model.json` -> the specification of a bundle: its files, and everything that determines a vector."""
 
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ SPEC_FILE = "model.json"
 
 # A plain file name: a `model.json` must not refer to files outside the bundle's directory.
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+# The fields of a text tower that determine its vectors, besides its two files.
+_TEXT_FIELDS = ("input_name", "input_dtype", "mask_name", "output_name", "context_length", "pad_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,12 @@ class TextSpec:
         fingerprint: hex, hash of both files and of the fields above. Two text vectors are comparable if and only if
             this fingerprint and the model's are equal. A text vector and an image vector are comparable if and only if
             the model's fingerprints are equal.
+        prepared: optimised graphs, in the order in which to try them; empty in bundles of earlier versions.
+        prepared_by: the version of onnxruntime that optimised them; no other version may run them.
+        canary_output: expected output of every canary, on a CPU that its graph was optimised for.
+        canonical_vector: the ONNX file's vector of `handler.model.text.CANONICAL_TEXT`, not normalised; empty if not
+            known.
+        byte_pairs: the tokenizer for ASCII text (`handler.model.byte_pairs`); None if it has another form.
     """
 
     graph: BundleFile
@@ -89,6 +98,11 @@ class TextSpec:
     context_length: int
     pad_id: int
     fingerprint: str
+    prepared: tuple[PreparedGraph, ...] = ()
+    prepared_by: str = ""
+    canary_output: tuple[float, ...] = ()
+    canonical_vector: tuple[float, ...] = ()
+    byte_pairs: BundleFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +223,7 @@ def require_text_tower(spec: ModelSpec) -> TextSpec:
 def with_fingerprint(tower: TextSpec) -> TextSpec:
     """A copy of a text tower's specification with its fingerprint computed."""
     files = {"graph": tower.graph.sha256, "tokenizer": tower.tokenizer.sha256}
-    parts = asdict(tower) | files
-    del parts["fingerprint"]
+    parts = {name: getattr(tower, name) for name in _TEXT_FIELDS} | files
     return replace(tower, fingerprint=sha256_of(parts))
 
 
@@ -228,11 +241,12 @@ def _spec(fields: JsonObject) -> ModelSpec:
         canary_output=require_numbers(fields, "canary_output"),
         preprocess=_preprocess(fields),
         canonical_vector=require_numbers(fields, "canonical_vector", dim),
-        text=_text(fields["text"]) if fields.get("text") else None,
+        text=_text(fields["text"], dim) if fields.get("text") else None,
         labels=_labels(fields["labels"]) if fields.get("labels") else None,
     )
-    if not spec.canary_output and any(entry.canary for entry in spec.prepared):
-        raise ValueError("canary_output is empty; expected the output of the canaries")
+    for tower in filter(None, (spec, spec.text)):
+        if not tower.canary_output and any(entry.canary for entry in tower.prepared):
+            raise ValueError("canary_output is empty; expected the output of the canaries")
     return spec
 
 
@@ -269,7 +283,9 @@ def _prepared(fields: JsonObject) -> PreparedGraph:
     )
 
 
-def _text(fields: JsonObject) -> TextSpec:
+def _text(fields: JsonObject, dim: int) -> TextSpec:
+    # Bundles of earlier versions have no prepared graphs of the text tower.
+    prepared = fields.get("prepared", [])
     return TextSpec(
         graph=_file(fields["graph"]),
         tokenizer=_file(fields["tokenizer"]),
@@ -280,6 +296,11 @@ def _text(fields: JsonObject) -> TextSpec:
         context_length=require_int(fields, "context_length", 2),
         pad_id=require_int(fields, "pad_id", 0),
         fingerprint=require_sha256(fields, "fingerprint"),
+        prepared=tuple(_prepared(entry) for entry in prepared),
+        prepared_by=str(fields.get("prepared_by", "")),
+        canary_output=require_numbers(fields, "canary_output") if prepared else (),
+        canonical_vector=require_numbers(fields, "canonical_vector", dim) if fields.get("canonical_vector") else (),
+        byte_pairs=_file(fields["byte_pairs"]) if fields.get("byte_pairs") else None,
     )
 
 

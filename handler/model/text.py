@@ -1,4 +1,7 @@
-"""The text encoder of a CLIP model. This module is imported only when a request contains text.
+"""The text encoder of a CLIP model. It is loaded when the first text arrives, without the image encoder.
+
+Like the image encoder it has prepared graphs (`handler.model.prepared`). They were compared with the original model
+when the bundle was baked, so they are not tried again at load; the original model is.
 
 Token ids follow the convention of OpenAI's and OpenCLIP's tokenizers: a start token, the text's byte pairs, an end
 token, then padding up to the context length. A text that is too long is truncated, and still ends with the end token.
@@ -7,22 +10,27 @@ Hugging Face's tokenizers for CLIP pad with the end token. So the bundle specifi
 https://github.com/mlfoundations/open_clip/blob/main/src/open_clip/tokenizer.py
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
-from tokenizers import Tokenizer
 
 from handler.errors import BundleError, InternalError
-from handler.model.encoder import Encoder, thread_count
-from handler.model.prepared import base_options, check_bytes, open_session
-from handler.model.spec import TextSpec, require_text_tower
+from handler.model.encoder import PORTABLE, thread_count
+from handler.model.prepared import (
+    base_options,
+    check_bytes,
+    check_size,
+    choose_graph,
+    open_session,
+    prepared_options,
+)
+from handler.model.spec import TextSpec, load_spec, require_text_tower
+from handler.model.tokenizer import Tokenizer, load_tokenizer
 
 Ids = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
@@ -31,15 +39,27 @@ Vectors = npt.NDArray[np.float32]
 # tokenizing a megabyte of digits would take seconds.
 MAX_CHARACTERS = 10_000
 
+# The text whose vector `model.json` has, to check the loaded graph with.
+CANONICAL_TEXT = "a photo of a cat"
+
 
 @dataclass(frozen=True, slots=True)
 class TextEncoder:
-    """A loaded text encoder."""
+    """A loaded text encoder.
+
+    Attributes:
+        spec: the text tower's part of `model.json`.
+        embedding_dim: length of a vector.
+        tokenizer: the bundle's tokenizer.
+        session: the loaded graph.
+        graph: the loaded graph's name: a prepared graph's, or `portable` for the original model.
+    """
 
     spec: TextSpec
     embedding_dim: int
     tokenizer: Tokenizer
     session: ort.InferenceSession
+    graph: str
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Embed n texts into (n, embedding_dim) float32, not normalised.
@@ -56,16 +76,18 @@ class TextEncoder:
 
 def _run(encoder: TextEncoder, text: str) -> Vectors:
     spec = encoder.spec
-    ids = _token_ids(encoder.tokenizer, text, spec.context_length)
-    rows = {spec.input_name: _padded(ids, spec.context_length, spec.pad_id)}
-    if spec.mask_name is not None:
-        rows[spec.mask_name] = _padded([1] * len(ids), spec.context_length, 0)
-    feed = {name: row[np.newaxis].astype(spec.input_dtype) for name, row in rows.items()}
     try:
-        (output,) = encoder.session.run([spec.output_name], feed)
+        (output,) = encoder.session.run([spec.output_name], graph_inputs(encoder.tokenizer, text, spec))
+    except BundleError:
+        raise
     except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen unrelated types
         raise BundleError(f"{spec.graph.name} cannot embed a text: {_first_line(error)}") from None
-    vector: Vectors = output
+    vector: Vectors = np.asarray(output)
+    if vector.dtype != np.float32 or vector.shape != (1, encoder.embedding_dim):
+        raise BundleError(
+            f"{spec.graph.name} returns {spec.output_name} {vector.dtype} {list(vector.shape)}; "
+            f"expected float32 [1, {encoder.embedding_dim}]"
+        )
     return vector
 
 
@@ -75,11 +97,20 @@ def _finite(vector: Vectors) -> Vectors:
     return vector
 
 
+def graph_inputs(tokenizer: Tokenizer, text: str, spec: TextSpec) -> dict[str, npt.NDArray[np.integer]]:
+    """The inputs of the graph for a text, each (1, context_length) of `input_dtype`: token ids, and the mask if any."""
+    ids = _token_ids(tokenizer, text, spec.context_length)
+    rows = {spec.input_name: _padded(ids, spec.context_length, spec.pad_id)}
+    if spec.mask_name is not None:
+        rows[spec.mask_name] = _padded([1] * len(ids), spec.context_length, 0)
+    return {name: row[np.newaxis].astype(spec.input_dtype) for name, row in rows.items()}
+
+
 def token_ids(tokenizer: Tokenizer, text: str, spec: TextSpec) -> Ids:
     """The token ids of a text, int64 (context_length,): start token, byte pairs, end token, padding.
 
     Args:
-        tokenizer: as loaded by `load_text_encoder`, without truncation and padding.
+        tokenizer: the bundle's.
         text: any string. A run of white space counts as one space, a lone surrogate as U+FFFD. The name of a special
             token is ordinary text, so that a text cannot contain an end token.
         spec: the context length and the padding.
@@ -90,7 +121,7 @@ def token_ids(tokenizer: Tokenizer, text: str, spec: TextSpec) -> Ids:
 def _token_ids(tokenizer: Tokenizer, text: str, length: int) -> list[int]:
     # Every word has at least one token, so words beyond the context length have no effect.
     head = " ".join(text.split(maxsplit=length)[:length])[:MAX_CHARACTERS]
-    ids = _encode(tokenizer, head.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
+    ids = tokenizer.ids(head.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
     return ids if len(ids) <= length else [*ids[: length - 1], ids[-1]]
 
 
@@ -100,63 +131,47 @@ def _padded(ids: list[int], length: int, fill: int) -> Ids:
     return row
 
 
-def _encode(tokenizer: Tokenizer, text: str) -> list[int]:
-    with _bundle_errors("the bundle's tokenizer failed"):
-        ids: list[int] = tokenizer.encode(text).ids
-    return ids
-
-
-@contextmanager
-def _bundle_errors(problem: str) -> Iterator[None]:
-    """Convert errors of the `tokenizers` library to `BundleError`; a panic of its Rust code is no `Exception`."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # noqa: BLE001 - see above
-        raise BundleError(f"{problem}: {_first_line(error)}") from None
-
-
-def load_text_tower(encoder: Encoder) -> TextEncoder:
-    """The text tower of a loaded image encoder's bundle; loaded once, then cached.
+def load_text_tower(bundle: Path) -> TextEncoder:
+    """A bundle's text tower, without its image encoder; loaded once, then cached.
 
     Raises:
         NoTextTowerError: the bundle has no text tower.
         BundleError: a file is missing or does not match `model.json`.
     """
-    spec = encoder.spec
-    return _load_cached(encoder.bundle, require_text_tower(spec), spec.embedding_dim)
+    encoder = loaded_text_tower(bundle)
+    if encoder is None:
+        spec = load_spec(bundle)
+        encoder = _loaded[bundle] = load_text_encoder(bundle, require_text_tower(spec), spec.embedding_dim)
+    return encoder
+
+
+def loaded_text_tower(bundle: Path) -> TextEncoder | None:
+    """The text tower that `load_text_tower` has loaded; None if it has not."""
+    return _loaded.get(bundle)
+
+
+_loaded: dict[Path, TextEncoder] = {}
 
 
 def load_text_encoder(bundle: Path, spec: TextSpec, embedding_dim: int) -> TextEncoder:
-    """Load a bundle's text tower, and embed an empty text to check that tokenizer and graph fit together.
+    """Load a bundle's text tower; if no prepared graph fits, load the original model and embed an empty text with it.
 
     Raises:
         BundleError: a file is missing or does not match `spec`.
     """
-    for file in (spec.tokenizer, spec.graph):
-        check_bytes(bundle, file)
-    tokenizer = _load_tokenizer(bundle / spec.tokenizer.name)
-    session = open_session(bundle / spec.graph.name, base_options(thread_count()))
+    check_size(bundle, spec.graph)
+    tokenizer = load_tokenizer(bundle, spec)
+    prepared = choose_graph(bundle, spec)
+    if prepared is None:
+        check_bytes(bundle, spec.graph)
+        session = open_session(bundle / spec.graph.name, base_options(thread_count()))
+    else:
+        session = open_session(bundle / prepared.graph.name, prepared_options(thread_count()))
     _check_signature(session, spec)
-    encoder = TextEncoder(spec, embedding_dim, tokenizer, session)
-    _check_vector(encoder)
+    encoder = TextEncoder(spec, embedding_dim, tokenizer, session, PORTABLE if prepared is None else prepared.name)
+    if prepared is None:
+        _check_vector(encoder)
     return encoder
-
-
-_load_cached = cache(load_text_encoder)
-
-
-def _load_tokenizer(path: Path) -> Tokenizer:
-    with _bundle_errors(f"{path} is not a tokenizer of the tokenizers library"):
-        tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    tokenizer.encode_special_tokens = True
-    added = _encode(tokenizer, "")
-    if len(added) != 2:
-        raise BundleError(f"{path} adds {len(added)} tokens to a text; expected 2, a start and an end token")
-    return tokenizer
 
 
 def _check_signature(session: ort.InferenceSession, spec: TextSpec) -> None:
@@ -182,13 +197,7 @@ def _accepts_tokens(kind: str, shape: list[Any], spec: TextSpec) -> bool:
 
 
 def _check_vector(encoder: TextEncoder) -> None:
-    vector = np.asarray(_run(encoder, ""))
-    if vector.dtype != np.float32 or vector.shape != (1, encoder.embedding_dim):
-        raise BundleError(
-            f"{encoder.spec.graph.name} returns {encoder.spec.output_name} {vector.dtype} {list(vector.shape)}; "
-            f"expected float32 [1, {encoder.embedding_dim}]"
-        )
-    if not np.isfinite(vector).all():
+    if not np.isfinite(_run(encoder, "")).all():
         raise BundleError(f"{encoder.spec.graph.name} returns infinities or NaNs; bake the bundle again")
 
 

@@ -84,7 +84,7 @@ class LocalEmbedder:
             OperatorError: the bundle has none, or it does not load.
         """
         try:
-            return load_text_tower(self.encoder)
+            return load_text_tower(self.encoder.bundle)
         except DropvecError as error:
             raise OperatorError(str(error)) from None
 

@@ -183,7 +183,7 @@ def test_texts_and_labels(folder: Path, texts: Path) -> None:
     loaded = load_encoder(baked(folder, labels=folder / "labels.txt", label_template="a photo of a {}"))
     assert isinstance(loaded.labels, TextLabels)
     assert loaded.labels.names == ("cat", "dog")
-    vector = load_text_tower(loaded).embed(["a photo of a cat"])[0]
+    vector = load_text_tower(loaded.bundle).embed(["a photo of a cat"])[0]
     assert np.allclose(loaded.labels.vectors[0], vector / np.linalg.norm(vector), atol=1e-6)
     fingerprint = loaded.spec.fingerprint
     slim = load_encoder(baked(folder, labels=folder / "labels.txt", text=False))

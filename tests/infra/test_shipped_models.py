@@ -74,4 +74,4 @@ def test_it_bakes(name: str, tmp_path: Path, no_proxies: None) -> None:
     assert check(loaded)["status"] == "ok"
     assert (loaded.spec.text is not None) == ("text" in table)
     if loaded.spec.text is not None:
-        assert load_text_tower(loaded).embed(["a cat"]).shape == (1, table["embedding_dim"])
+        assert load_text_tower(loaded.bundle).embed(["a cat"]).shape == (1, table["embedding_dim"])
