@@ -244,8 +244,8 @@ def _spec(fields: JsonObject) -> ModelSpec:
         text=_text(fields["text"], dim) if fields.get("text") else None,
         labels=_labels(fields["labels"]) if fields.get("labels") else None,
     )
-    for tower in filter(None, (spec, spec.text)):
-        if not tower.canary_output and any(entry.canary for entry in tower.prepared):
+    for tower in (spec, spec.text):
+        if tower is not None and not tower.canary_output and any(entry.canary for entry in tower.prepared):
             raise ValueError("canary_output is empty; expected the output of the canaries")
     return spec
 

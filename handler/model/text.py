@@ -166,7 +166,9 @@ def load_text_encoder(bundle: Path, spec: TextSpec, embedding_dim: int) -> TextE
         check_bytes(bundle, spec.graph)
         session = open_session(bundle / spec.graph.name, base_options(thread_count()))
     else:
-        session = open_session(bundle / prepared.graph.name, prepared_options(thread_count()))
+        options = prepared_options(thread_count())
+        options.enable_cpu_mem_arena = False  # 3 MiB less, and not slower: the tensors of one text are small
+        session = open_session(bundle / prepared.graph.name, options)
     _check_signature(session, spec)
     encoder = TextEncoder(spec, embedding_dim, tokenizer, session, PORTABLE if prepared is None else prepared.name)
     if prepared is None:

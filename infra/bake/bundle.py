@@ -6,10 +6,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from rich.console import Console
 
+from handler.images.preprocess import to_tensor
+from handler.model.encoder import Vector
 from handler.model.fingerprint import DECODE_POLICY, fingerprint_of
-from handler.model.spec import BUNDLE_FORMAT, SPEC_FILE, load_spec
+from handler.model.self_check import MIN_COSINE
+from handler.model.spec import BUNDLE_FORMAT, SPEC_FILE, ModelSpec, load_spec
+from handler.model.test_card import draw_test_card
 from handler.model.text import TextEncoder
 from infra.bake.class_labels import bake_class_labels
 from infra.bake.fingerprint import content_hash
@@ -19,9 +24,9 @@ from infra.bake.licence import LICENCE_FILE, write_licence
 from infra.bake.manifest import Manifest, Pixels
 from infra.bake.manifest_file import find_manifest, read_manifest
 from infra.bake.output_dir import cannot_write, check_output_dir, move, scratch
-from infra.bake.prepare import prepare
+from infra.bake.prepare import Tower, prepare
 from infra.bake.sources import Files, fetch
-from infra.bake.text import add_text
+from infra.bake.text import add_text, prepare_text
 from infra.bake.verify import model_vector, verify
 from infra.common.errors import OperatorError
 from infra.common.hashing import file_sha256
@@ -85,8 +90,7 @@ def bake(name_or_path: str, out: Path, options: Options | None = None) -> Path:
             _make(manifest, files, made, say)
             if manifest.text is not None:
                 encoder = add_text(manifest, manifest.text, files, made)
-                _keep_text(encoder, made, names, options)
-                say(_text_summary(encoder, names, options))
+                _keep_text(encoder, made, names, options, say)
             move(made, out)
     except OSError as error:
         raise cannot_write(out, error) from None
@@ -123,10 +127,15 @@ def _make(manifest: Manifest, files: Files, bundle: Path, say: _Say) -> None:
     vector = model_vector(manifest, bundle)
     spec["canonical_vector"] = [float(f"{value:.9g}") for value in vector]
     say("preparing the graph for fast loading")
-    prepared = prepare(graph, load_spec(bundle), vector, bundle)
+    prepared = prepare(graph, _tower(load_spec(bundle), vector), bundle)
     _write_spec(bundle, spec | prepared.fields())
     say(prepared.note or f"prepared: {', '.join(entry.name for entry in prepared.prepared)}")
     verify(manifest, bundle, vector, say)
+
+
+def _tower(spec: ModelSpec, vector: Vector) -> Tower:
+    inputs = {spec.input_name: to_tensor(Image.fromarray(draw_test_card()), spec.preprocess)}
+    return Tower(spec.name, inputs, spec.output_name, vector, MIN_COSINE)
 
 
 def _label_names(manifest: Manifest, options: Options) -> tuple[str, ...]:
@@ -139,22 +148,21 @@ def _label_names(manifest: Manifest, options: Options) -> tuple[str, ...]:
     return read_labels(options.labels)
 
 
-def _keep_text(encoder: TextEncoder, bundle: Path, names: tuple[str, ...], options: Options) -> None:
+def _keep_text(encoder: TextEncoder, bundle: Path, names: tuple[str, ...], options: Options, say: _Say) -> None:
     """Add the labels and the text tower to `model.json`; delete the text tower if only the labels are wanted."""
     spec = json.loads((bundle / SPEC_FILE).read_bytes())
     if names:
         spec["labels"] = asdict(bake_labels(names, encoder, bundle, options.label_template))
     if options.text:
-        spec["text"] = asdict(encoder.spec)
+        say("preparing the text tower for fast loading")
+        prepared, note = prepare_text(say.name, encoder, bundle)
+        spec["text"] = asdict(prepared.spec)
+        say(f"text tower: {encoder.spec.context_length} tokens, {len(names)} labels; {note}")
     else:
         (bundle / encoder.spec.graph.name).unlink()
         (bundle / encoder.spec.tokenizer.name).unlink()
+        say(f"text tower: left out, {len(names)} labels")
     _write_spec(bundle, spec)
-
-
-def _text_summary(encoder: TextEncoder, names: tuple[str, ...], options: Options) -> str:
-    kept = f"text tower: {encoder.spec.context_length} tokens" if options.text else "text tower: left out"
-    return f"{kept}, {len(names)} labels"
 
 
 def _pixels(how: Pixels) -> dict[str, object]:

@@ -12,8 +12,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-# A product is rewritten if the weights have at least this many rows for each row of X, and if X's number of rows is a
-# multiple of the lanes of the widest register: 50 rows take as long as 64, and are slower than with packed weights.
+# A product is rewritten if the weights have at least this many rows for each row of X, and if X's rows fill the lanes
+# of the widest register, but for a share (`max_padding`): 50 rows take as long as 64, and are slower than with packed
+# weights.
 _MIN_RATIO, _LANES = 4, 16
 
 _FUSED = "com.microsoft"
@@ -26,12 +27,15 @@ def multiplied(model: onnx.ModelProto) -> list[str]:
     return [node.input[0] for node in model.graph.node if _multiplies_weights(node, weights)]
 
 
-def weights_first(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> onnx.ModelProto:
+def weights_first(
+    model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]], max_padding: float = 0.0
+) -> onnx.ModelProto:
     """Rewrite the products that are faster with the weights as left operand.
 
     Args:
         model: the model, without external data; it is not changed.
         shapes: shapes of the tensors of `multiplied(model)`, for a batch of one.
+        max_padding: the largest share of a register's lanes that may stay empty, 0 to 1.
     """
     rewritten = onnx.ModelProto()
     rewritten.CopyFrom(model)
@@ -40,7 +44,7 @@ def weights_first(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -
     names = set(_names(graph))
     nodes, replaced = list[onnx.NodeProto](), set[str]()
     for node in graph.node:
-        if _multiplies_weights(node, weights) and _is_faster(node, weights, shapes[node.input[0]]):
+        if _multiplies_weights(node, weights) and _is_faster(node, weights, shapes[node.input[0]], max_padding):
             right, rank = weights[node.input[1]], len(shapes[node.input[0]])
             left, product = (_unused(f"{node.output[0]}_{what}", names) for what in ("weights", "turned"))
             graph.initializer.append(_left(right, left, _attributes(node)))
@@ -65,12 +69,16 @@ def _multiplies_weights(node: onnx.NodeProto, weights: Mapping[str, TensorProto]
     return len(right.dims) == 2 and right.data_type == TensorProto.FLOAT
 
 
-def _is_faster(node: onnx.NodeProto, weights: Mapping[str, TensorProto], shape: Sequence[int]) -> bool:
+def _is_faster(
+    node: onnx.NodeProto, weights: Mapping[str, TensorProto], shape: Sequence[int], max_padding: float
+) -> bool:
     if len(shape) not in {2, 3} or (len(shape) == 3 and shape[0] != 1):
         return False  # a batch of small products
     attributes, dims = _attributes(node), weights[node.input[1]].dims
     rows = shape[-1 if attributes.get("transA") else -2]
-    return rows % _LANES == 0 and bool(rows * _MIN_RATIO <= dims[1 if attributes.get("transB") else 0])
+    padding = -rows % _LANES
+    fits = padding <= max_padding * (rows + padding)
+    return fits and bool(rows * _MIN_RATIO <= dims[1 if attributes.get("transB") else 0])
 
 
 def _left(right: TensorProto, name: str, attributes: Mapping[str, float]) -> TensorProto:

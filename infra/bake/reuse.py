@@ -45,8 +45,10 @@ def bundle_for(model: str) -> Path:
 
 def _check(bundle: Path) -> None:
     spec = load_spec(bundle)
-    for file in (spec.graph, *(file for entry in spec.prepared for file in (entry.graph, entry.weights))):
-        check_size(bundle, file)
+    for tower in (spec, spec.text):
+        if tower is not None:
+            for file in (tower.graph, *(file for entry in tower.prepared for file in (entry.graph, entry.weights))):
+                check_size(bundle, file)
 
 
 def _check_fresh(bundle: Path, model: str) -> None:

@@ -25,10 +25,10 @@ from infra.operate import measured
 from tests.bench import report
 from tests.bench.figures import Findings
 from tests.bench.machine import described, load
-from tests.bench.parts import cold, peers, throughput, unused
+from tests.bench.parts import cold, peers, text, throughput, unused
 from tests.bench.peers import NAMES, install
 from tests.bench.process import FailedRunError, cores, python
-from tests.bench.setting import EMBEDDED, FOLDER, PEERS, STANDIN_MAKER, Setting
+from tests.bench.setting import EMBEDDED, FOLDER, PEERS, STANDIN_MAKER, TEXT_STANDIN_MAKER, Setting
 from tests.bench.world import World, world
 
 CHART, PAGE = ROOT / "docs" / "bench.png", ROOT / "docs" / "speed.md"
@@ -58,6 +58,7 @@ class Warm:
 PARTS: Mapping[str, Callable[[Setting], Findings] | Warm] = {
     "cold": cold.measure,
     "cold-disk": cold.measure_from_disk,
+    "text": text.measure,
     "unused": unused.measure,
     "decode": Warm("decode"),
     "inference": Warm("inference"),
@@ -151,6 +152,7 @@ def _setting(parsed: argparse.Namespace, console: Console) -> Setting:
     core, other = cores()
     return Setting(
         bundle=bundle,
+        text=_made("text", str(TEXT_STANDIN_MAKER)) if TEXT_STANDIN_MAKER.is_file() else "",
         embedded=embedded,
         pictures=str(pictures),
         runs=parsed.n or (QUICK_RUNS if parsed.quick else RUNS),

@@ -14,6 +14,8 @@ LIMITS: Mapping[str, tuple[float, float | None]] = {
     "peak memory, ready": (0.25, None),
     "peak memory, after the first 12 MP image": (0.45, None),
     "session creation": (0.08, None),
+    "exec to first text vector": (0.35, None),
+    "peak memory, after the first text": (0.50, None),
     "12 MP JPEG to tensor": (0.40, 0.25),
     "cosine of the vectors of both, lowest": (0.999, None),
     "warm inference, to onnxruntime's default": (1.02, None),

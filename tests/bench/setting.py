@@ -12,6 +12,7 @@ FOLDER = BUILD / "bench"
 PEERS = ROOT / ".venv-bench"
 SHARED = ROOT.parent / "shared"
 STANDIN_MAKER = SHARED / "models" / "make_s2_standin.py"
+TEXT_STANDIN_MAKER = SHARED / "models" / "make_s2_text_standin.py"
 EMBEDDED = "efficientnet-lite0"
 
 
@@ -28,6 +29,7 @@ class Setting:
         other_core: the core for everything else.
         images: number of images of the long run.
         peers: names of the alternatives to compare with.
+        text: bundle with the S2-shaped text tower; empty if it cannot be made.
     """
 
     bundle: str
@@ -38,6 +40,7 @@ class Setting:
     other_core: int
     images: int
     peers: tuple[str, ...]
+    text: str = ""
 
     def picture(self, name: str) -> Path:
         """The file of a picture."""

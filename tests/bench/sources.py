@@ -2,6 +2,7 @@
 
     python -m tests.bench.sources model NAME|DIR      bakes a model if needed
     python -m tests.bench.sources standin MAKER.py    bakes the S2-shaped model
+    python -m tests.bench.sources text MAKER.py       bakes the S2-shaped text tower
     python -m tests.bench.sources tiny FOLDER         makes a model whose inference takes almost no time
     python -m tests.bench.sources pictures FOLDER     makes the pictures
 
@@ -25,11 +26,14 @@ from infra.common.files import atomic_write
 from infra.local.images import samples
 from tests.bench.setting import FOLDER, SHARED, STANDIN_MAKER
 from tests.support.bundles import write_tiny_bundle
+from tests.support.clip_tokenizer import write_tokenizer
+from tests.support.onnx_models import SIZE, flat, save
 
 PHOTOS = SHARED / "data" / "caltech101-15"
 
 # The S2-shaped model, and the model that has its architecture and cost.
 STANDIN, STANDIN_OF = "s2-shaped", "mobileclip-s2"
+TEXT_STANDIN = "s2-text-shaped"
 
 _FOLDER = FOLDER / "models"
 _MANIFEST = f"""\
@@ -60,6 +64,17 @@ mean = [0, 0, 0]
 std = [1, 1, 1]
 """
 
+_TEXT = """\
+
+[text]
+file = { path = "text.onnx" }
+tokenizer = { path = "tokenizer.json" }
+input = "input_ids"
+output = "text_embeds"
+context_length = 77
+pad_id = 0
+"""
+
 MEDIUM, LARGE = (2000, 1500), (4000, 3000)
 # Megapixels to (width, height).
 SIZES = {0.3: (640, 480), 1: (1200, 900), 3: MEDIUM, 6: (2880, 2160), 12: LARGE, 24: (5660, 4240)}
@@ -68,16 +83,34 @@ QUALITY_PICTURES = 16
 
 def bake_standin(maker: Path = STANDIN_MAKER) -> Path:
     """Bake the S2-shaped model; its weights are made once."""
-    source, bundle = _FOLDER / "source", _FOLDER / STANDIN
-    source.mkdir(parents=True, exist_ok=True)
-    if not (source / "model.onnx").is_file():
-        part = source / "part.onnx"
+    source = _FOLDER / "source"
+    _make_graph(maker, source / "model.onnx")
+    return _bake(source, STANDIN, _MANIFEST)
+
+
+def bake_text_standin(maker: Path) -> Path:
+    """Bake the S2-shaped text tower, beside a tiny image tower; its weights are made once."""
+    source = _FOLDER / "text-source"
+    _make_graph(maker, source / "text.onnx")
+    write_tokenizer(source / "tokenizer.json")
+    save(flat(512), source / "model.onnx")
+    manifest = _MANIFEST.replace(STANDIN, TEXT_STANDIN).replace("input_size = 256", f"input_size = {SIZE}")
+    return _bake(source, TEXT_STANDIN, manifest + _TEXT)
+
+
+def _make_graph(maker: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file():
+        part = path.with_suffix(".part")
         subprocess.run([sys.executable, str(maker), str(part)], check=True, stdout=subprocess.DEVNULL)
-        part.rename(source / "model.onnx")
+        part.rename(path)
+
+
+def _bake(source: Path, name: str, manifest: str) -> Path:
     (source / "LICENCE.txt").write_text("Random numbers in the public domain.\n", "utf-8")
-    (source / f"{STANDIN}.toml").write_text(_MANIFEST, "utf-8")
+    (source / f"{name}.toml").write_text(manifest, "utf-8")
     # Baked every time, because the code of the bake may have changed.
-    return bake(str(source / f"{STANDIN}.toml"), bundle, Options(progress=False))
+    return bake(str(source / f"{name}.toml"), _FOLDER / name, Options(progress=False))
 
 
 def make_pictures(folder: Path) -> Path:
@@ -151,6 +184,7 @@ def main() -> None:
     makers: dict[str, Callable[[], Path]] = {
         "model": lambda: bundle_for(argument),
         "standin": lambda: bake_standin(Path(argument)),
+        "text": lambda: bake_text_standin(Path(argument)),
         "tiny": lambda: make_tiny(Path(argument)),
         "pictures": lambda: make_pictures(Path(argument)),
     }

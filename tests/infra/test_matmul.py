@@ -130,3 +130,14 @@ def test_the_argument_is_not_changed() -> None:
     before = model.SerializeToString(deterministic=True)
     rewrite(model)
     assert model.SerializeToString(deterministic=True) == before
+
+
+def test_the_largest_padding_decides_which_rows_are_worth_it() -> None:
+    model = product(["n", 77, 320], (320, 24))
+    shapes = dict.fromkeys(matmul.multiplied(model), shape_of(model))
+    assert [node.op_type for node in matmul.weights_first(model, shapes).graph.node] == ["MatMul"]
+    assert [node.op_type for node in matmul.weights_first(model, shapes, 2 / 80).graph.node] == ["MatMul"]
+    rewritten = matmul.weights_first(model, shapes, 3 / 80)
+    assert [node.op_type for node in rewritten.graph.node] == ["FusedMatMul", "Transpose"]
+    tokens = numbers(shape_of(model))
+    assert np.allclose(run(rewritten, tokens), run(model, tokens), rtol=1e-4, atol=1e-4)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from handler.images.decode import to_rgb
 from handler.images.preprocess import (
+    INTERPOLATIONS,
     MAX_RESIZED_PIXELS,
     Preprocess,
     crop_offset,
@@ -168,3 +169,7 @@ def test_an_extreme_strip_does_not_take_the_memory_of_the_whole() -> None:
     assert cropped.size == (224, 224)
     middle = np.asarray(strip)[:, 29_999:30_001].mean()
     assert abs(np.asarray(cropped).mean() - middle) < 12
+
+
+def test_interpolations_are_pillows() -> None:
+    assert {name: Image.Resampling[name.upper()].value for name in INTERPOLATIONS} == INTERPOLATIONS

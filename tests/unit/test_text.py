@@ -304,11 +304,11 @@ def test_a_failure_of_the_tokenizer_is_a_bundle_error(bundle: Path, tmp_path: Pa
         encoder.embed(["猫"])
 
 
-def test_only_the_text_encoder_imports_tokenizers() -> None:
-    seen = "import sys; print([name for name in ('tokenizers', 'huggingface_hub') if name in sys.modules])"
+def test_tokenizers_and_pillow_are_not_imported_before_they_are_needed() -> None:
+    seen = "import sys; print([name for name in ('tokenizers', 'huggingface_hub', 'PIL') if name in sys.modules])"
     for imports, loaded in [
-        ("handler.pipeline, handler.direct, handler.model.labels", "[]"),
-        ("handler.model.text", "['tokenizers']"),
+        ("handler.pipeline, handler.direct, handler.model.labels", "['PIL']"),
+        ("handler.model.text", "[]"),
     ]:
         code = f"import {imports}; {seen}"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
