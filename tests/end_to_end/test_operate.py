@@ -163,7 +163,7 @@ def test_local_uses_the_file_of_the_running_up(stack: Stack, tmp_path: Path) -> 
     none = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
     assert (none.returncode, none.stderr) == (
         1,
-        "dropvec: no local AWS is running: start one in another terminal with `make up`\n",
+        "dropvec: no local AWS is running; start one in another terminal with `make up`\n",
     )
     (tmp_path / "up").mkdir()
     (tmp_path / "up" / "stack.json").write_text(stack.to_json(), encoding="utf-8")
