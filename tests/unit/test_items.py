@@ -1,5 +1,7 @@
 """Items, keys and conditions, without AWS."""
 
+import subprocess
+import sys
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -282,3 +284,10 @@ def test_a_key_is_cut_only_where_it_must_be() -> None:
     cut = result_key("", "uploads", f"{key}k", "name")
     assert len(cut) == MAX_KEY_BYTES - 128 + len("name")
     assert cut != result_key("", "uploads", f"{key}l", "name")
+
+
+def test_items_are_read_without_any_package() -> None:
+    code = "import sys, handler.results.item, handler.results.keys, handler.results.sequencing\n"
+    code += "print({name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names - {'__main__'})"
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "{'handler'}"
