@@ -122,7 +122,7 @@ def _constants(value: object) -> Iterator[ast.expr]:
         yield ast.Constant(not value)
     elif isinstance(value, int):
         yield ast.Constant(value + 1)
-    elif isinstance(value, str):
+    elif isinstance(value, str) and " " not in value:  # with spaces it is a text for people
         yield ast.Constant(f"{value}XX")
 
 

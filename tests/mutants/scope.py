@@ -9,28 +9,20 @@ _PROTOCOL = [
     f"{_UNIT}/test_order_model.py",
     f"{_UNIT}/test_pipeline.py",
     f"{_UNIT}/test_versions.py",
-    f"{_UNIT}/test_direct_texts.py",
-    f"{_UNIT}/test_metrics.py::test_event_json_item_and_log_name_the_same_change",
-    f"{_UNIT}/test_metrics.py::test_a_tombstone_has_the_id_of_its_deletion",
-    f"{_UNIT}/test_direct.py",
+    f"{_UNIT}/test_direct_texts.py::test_a_bundle_with_other_labels_renews_the_item_and_the_json",
+    f"{_UNIT}/test_direct_texts.py::test_the_same_labels_again_change_nothing",
+    f"{_UNIT}/test_direct_texts.py::test_scores_are_written_as_dynamodb_gives_them_back",
 ]
-_EVENTS = [
-    f"{_UNIT}/test_events.py",
-    f"{_UNIT}/test_event_files.py",
-    f"{_UNIT}/test_metrics.py::test_event_json_item_and_log_name_the_same_change",
-    f"{_UNIT}/test_triggers.py::test_poison_alone_stays_in_the_queue",
-    f"{_UNIT}/test_triggers.py::test_groups_of_a_standard_queue_are_tenants_without_an_order",
-    f"{_UNIT}/test_triggers.py::test_unreadable_task_is_a_permanent_failure",
-]
+_EVENTS = [f"{_UNIT}/test_events.py", f"{_UNIT}/test_event_files.py"]
 TARGETS = {
-    "handler/triggers/events.py": _EVENTS,
-    "handler/results/sequencing.py": _PROTOCOL,
     "handler/results/protocol.py": _PROTOCOL,
+    "handler/results/sequencing.py": _PROTOCOL,
     "handler/results/store.py": _PROTOCOL,
     "handler/results/item.py": _PROTOCOL,
+    "handler/pipeline.py": _PROTOCOL,
     "handler/results/keys.py": _PROTOCOL,
     "handler/results/record.py": _PROTOCOL,
-    "handler/pipeline.py": _PROTOCOL,
+    "handler/triggers/events.py": _EVENTS,
 }
 
 

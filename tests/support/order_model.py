@@ -41,8 +41,8 @@ MAX_DELIVERIES = 300
 
 # What happened to the key before the case begins, one letter a step: p and q put one content or the other, a puts an
 # archived object, d deletes, r restores, b is a backfill; P, Q and D are events without a sequencer. A digit delivers
-# the newest event and makes so many calls of it (9: all); `!` crashes the newest worker, `v` finishes it; `w` makes one
-# call of the oldest worker; `.` delivers and finishes all.
+# the newest event and makes so many calls of it (9: all); `!` crashes the newest worker, `v` finishes it; `n` makes one
+# call of the newest worker and `w` of the oldest; `.` delivers and finishes all.
 HISTORIES = [
     "",
     "p.",
@@ -56,6 +56,8 @@ HISTORIES = [
     "a.r.d3",
     "a2r9",  # has seen the archived object, before the restored one is committed
     "p1d9",  # has read the object, before its tombstone
+    "p1d9w!",  # has written a JSON after the clean-up of a newer tombstone, and does not know it when it begins again
+    "p.d3p3wnd9",  # is about to write a missing JSON again, when a newer tombstone is there
     "p2!d9",  # has written a JSON, and a later delivery finds a newer tombstone
     "p.d3p9",  # is about to delete what is named again
     "p.D4p9",
@@ -174,8 +176,8 @@ class OrderMachine(RuleBasedStateMachine):
             self._finish_all()
         elif step == "!":
             self._order(self.workers[-1], "crash")
-        elif step == "w":
-            self._order(self.workers[0], "go")
+        elif step in "wn":
+            self._order(self.workers[0 if step == "w" else -1], "go")
         elif step == "v":
             self._advance(self.workers[-1], 99)
         elif step.isdigit():

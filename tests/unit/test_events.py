@@ -97,6 +97,8 @@ def test_a_field_of_a_request_makes_a_direct_request(body: object) -> None:
         {"detail-type": "EC2 Instance State-change Notification", "source": "aws.ec2"},
         {"invocationSchemaVersion": "1.0", "tasks": [{"taskId": "t"}]},
         {"Records": "x", "input_paths": ["s3://b/k"]},
+        {"Records": [s3_record(sequencer="0X0A")]},
+        {"Records": [s3_record(sequencer=10)]},
         {"Records": []},
         {"detail-type": "Object Created", "source": "aws.s3"},
         {"detail-type": "Object Created", "source": "aws.s3", "input_paths": ["s3://b/k"]},
@@ -148,3 +150,80 @@ JSON = st.recursive(
 def test_read_event_never_raises(event: object) -> None:
     work = read_event(event)
     assert isinstance(work, Work | Direct)
+
+
+def nested(times: int) -> Any:
+    event: Any = {"Records": [s3_record("a")]}
+    for _ in range(times):
+        event = {"requestContext": {}, "requestPayload": event}
+    return event
+
+
+def test_envelopes_are_opened_as_deep_as_aws_nests_them() -> None:
+    works = [read_event(nested(times)) for times in (0, 5, 6)]
+    assert [isinstance(work, Work) and [job.key for job in work.messages[0].jobs] for work in works] == [
+        ["a"],
+        ["a"],
+        [],
+    ]
+    deepest = works[-1]
+    assert isinstance(deepest, Work)
+    assert str(deepest.messages[0].error).startswith("unsupported event: ")
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [("r-1", "r-1"), ("x" * 128, "x" * 128), ("x" * 129, None), ("", None), ("a\nb", None), (7, None), (None, None)],
+)
+def test_an_id_is_kept_if_it_is_safe_to_log(value: object, kept: str | None) -> None:
+    work = read_event({"Records": [s3_record() | {"responseElements": {"x-amz-request-id": value}}]})
+    assert isinstance(work, Work)
+    assert work.messages[0].jobs[0].event_id == kept
+    assert work.messages[0].error is None
+
+
+@pytest.mark.parametrize("detail", [{"request-id": "r-1"}, {}])
+def test_the_id_of_a_change_is_the_request_s_else_the_event_s(detail: dict[str, Any]) -> None:
+    event = {"id": "e-1", "source": "aws.s3", "detail-type": "Object Created"}
+    event["detail"] = {"bucket": {"name": "b"}, "object": {"key": "k"}, **detail}  # type: ignore[assignment]
+    work = read_event(event)
+    assert isinstance(work, Work)
+    assert work.messages[0].jobs[0].event_id == detail.get("request-id", "e-1")
+    queued = read_event(in_sqs({"Records": [s3_record()]}))
+    assert isinstance(queued, Work)
+    assert queued.messages[0].jobs[0].event_id == "m0"
+
+
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        ({"Records": [{"eventSource": "aws:kinesis"}]}, "a record of aws:kinesis"),
+        ({"Records": [{"eventSource": "x" * 99}]}, f"a record of {'x' * 80}"),
+        ({"Records": [{"eventSource": "a\nb"}]}, "an object with ['eventSource']"),
+        ({"Records": [{"EventSource": "aws:ses"}]}, "a record of aws:ses"),
+        ({"detail-type": "Tick", "source": "aws.events"}, "an event 'Tick' of 'aws.events'"),
+        ({"detail-type": "Object Created", "source": "aws.s3", "detail": 3}, "an event 'Object Created' of 'aws.s3'"),
+        ("x" * 99, "'" + "x" * 79),
+        ([["x"]], "list"),
+        ({f"{'x' * 30}{n}": 1 for n in range(9)}, f"an object with {['x' * 20] * 8}"),
+    ],
+)
+def test_an_unknown_event_is_named(event: object, error: str) -> None:
+    work = read_event(event)
+    assert isinstance(work, Work)
+    assert str(work.messages[0].error).split(";")[0] == f"unsupported event: {error}"
+    assert "direct requests with input_paths" in str(work.messages[0].error)
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0", "2.7", "3.0"])
+def test_versions_of_batch_operations(version: str) -> None:
+    task = {"taskId": "t", "s3BucketArn": "arn:aws:s3:::b", "s3Key": "k+1"}
+    event = {"invocationSchemaVersion": version, "invocationId": "i", "tasks": [task, 3]}
+    work = read_event(event)
+    assert isinstance(work, Work)
+    assert (work.trigger, work.invocation_id, work.schema_version) == (Trigger.S3_BATCH, "i", version)
+    first, second = work.messages
+    assert first.jobs == (() if version == "3.0" else (Job("b", "k 1", None),))
+    assert [str(message.error)[:15] for message in (second,)] == ["malformed task "]
+    assert [message.id for message in work.messages] == ["t", ""]
+    assert read_event({"invocationSchemaVersion": "1.0"}) == Work(Trigger.S3_BATCH, (), "", "1.0")

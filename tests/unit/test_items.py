@@ -1,18 +1,22 @@
 """Items, keys and conditions, without AWS."""
 
+import subprocess
+import sys
 from dataclasses import fields, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import orjson
 import pytest
 
+from handler.aws.clients import Clients
 from handler.errors import RejectedError, Rejection
+from handler.jobs import Job
 from handler.model.labels import Label
 from handler.results.item import StoredItem, read_item, says_the_same, text_of
 from handler.results.keys import MAX_KEY_BYTES, result_key, result_prefixes
-from handler.results.protocol import is_current
+from handler.results.protocol import choose_condition, is_current
 from handler.results.record import (
     ImageEmbedding,
     Record,
@@ -23,8 +27,11 @@ from handler.results.record import (
     tombstone_of,
 )
 from handler.results.sequencing import BySequencer, CompareAndSwap, WriteCondition, expression_of, is_superseded
+from handler.results.store import Store
+from handler.settings import read_settings
+from handler.timing import Deadline
 from tests.support.item_conditions import CASES, ITEM, changed
-from tests.support.memory_aws import is_met
+from tests.support.memory_aws import MemoryDynamoDB, MemoryS3, is_met
 
 NOW = datetime(2026, 11, 29, 12, 30, 15, 250, tzinfo=UTC)
 VECTOR = np.array([0.5, -0.25, 1e-5], dtype=np.float32)
@@ -160,6 +167,32 @@ def test_a_condition_keeps_the_newest_sequencer() -> None:
     assert CompareAndSwap(replace(ITEM, sequencer=None), "03").sequencer == "03"
 
 
+@pytest.mark.parametrize(
+    ("sequencer", "contended", "item", "condition"),
+    [
+        ("5", False, "6", BySequencer("5".ljust(32, "0"))),
+        ("5", True, "6", BySequencer("5".ljust(32, "0"))),
+        ("5", True, "5", "seen"),
+        ("5", True, "4", "seen"),
+        ("5", True, None, "seen"),
+        (None, False, "6", "seen"),
+        (None, True, None, "seen"),
+    ],
+)
+def test_work_compares_and_swaps_where_no_sequencer_decides(
+    sequencer: str | None, contended: bool, item: str | None, condition: WriteCondition | str
+) -> None:
+    stored = wire(RECORD, None if item is None else item.ljust(32, "0"))
+    dynamodb = MemoryDynamoDB({RECORD.source: stored})
+    clients = Clients(s3=cast("Any", MemoryS3()), dynamodb=cast("Any", dynamodb))
+    settings = read_settings({"RESULTS_BUCKET": "results", "TABLE_NAME": "vectors"})
+    job = Job(RECORD.bucket, RECORD.key, sequencer)
+    chosen = choose_condition(Store(clients, settings), job, Deadline(30), contended=contended)
+    if condition == "seen":
+        condition = CompareAndSwap(read_item(stored), sequencer and sequencer.ljust(32, "0"))
+    assert chosen == condition
+
+
 def test_only_a_newer_event_supersedes() -> None:
     items = [replace(ITEM, sequencer=sequencer) for sequencer in (None, "04", "05", "06")]
     assert [is_superseded(BySequencer("05"), item) for item in items] == [False, False, False, True]
@@ -251,3 +284,10 @@ def test_a_key_is_cut_only_where_it_must_be() -> None:
     cut = result_key("", "uploads", f"{key}k", "name")
     assert len(cut) == MAX_KEY_BYTES - 128 + len("name")
     assert cut != result_key("", "uploads", f"{key}l", "name")
+
+
+def test_items_are_read_without_any_package() -> None:
+    code = "import sys, handler.results.item, handler.results.keys, handler.results.sequencing\n"
+    code += "print({name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names - {'__main__'})"
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "{'handler'}"
