@@ -28,7 +28,6 @@ SPEC_FILE = "model.json"
 # A plain file name: a `model.json` must not refer to files outside the bundle's directory.
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
-# The fields of a text tower that determine its vectors, besides its two files.
 _TEXT_FIELDS = ("input_name", "input_dtype", "mask_name", "output_name", "context_length", "pad_id")
 
 
@@ -84,8 +83,7 @@ class TextSpec:
         prepared: optimised graphs, in the order in which to try them; empty in bundles of earlier versions.
         prepared_by: the version of onnxruntime that optimised them; no other version may run them.
         canary_output: expected output of every canary, on a CPU that its graph was optimised for.
-        canonical_vector: the ONNX file's vector of `handler.model.text.CANONICAL_TEXT`, not normalised; empty if not
-            known.
+        canonical_vector: the ONNX file's vector of `handler.model.text.CANONICAL_TEXT`; empty if not known.
         byte_pairs: the tokenizer for ASCII text (`handler.model.byte_pairs`); None if it has another form.
     """
 
@@ -221,10 +219,10 @@ def require_text_tower(spec: ModelSpec) -> TextSpec:
 
 
 def with_fingerprint(tower: TextSpec) -> TextSpec:
-    """A copy of a text tower's specification with its fingerprint computed."""
+    """A copy of a text tower's specification with its fingerprint: a hash of what determines its vectors."""
+    parts = {name: getattr(tower, name) for name in _TEXT_FIELDS}
     files = {"graph": tower.graph.sha256, "tokenizer": tower.tokenizer.sha256}
-    parts = {name: getattr(tower, name) for name in _TEXT_FIELDS} | files
-    return replace(tower, fingerprint=sha256_of(parts))
+    return replace(tower, fingerprint=sha256_of(parts | files))
 
 
 def _spec(fields: JsonObject) -> ModelSpec:
@@ -284,8 +282,7 @@ def _prepared(fields: JsonObject) -> PreparedGraph:
 
 
 def _text(fields: JsonObject, dim: int) -> TextSpec:
-    # Bundles of earlier versions have no prepared graphs of the text tower.
-    prepared = fields.get("prepared", [])
+    prepared = fields.get("prepared", ())  # not in bundles of earlier versions
     return TextSpec(
         graph=_file(fields["graph"]),
         tokenizer=_file(fields["tokenizer"]),

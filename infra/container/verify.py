@@ -24,6 +24,7 @@ _LATE = (
     "handler.model.text",
     "handler.model.text_labels",
     "handler.model.vocabulary",
+    "tokenizers",
 )
 
 # One format for each decoder.

@@ -192,6 +192,24 @@ def test_the_self_check_detects_wrong_weights_with_the_right_hash(bundle: Path) 
     assert found["cosine"] >= 0.9999, "the image tower is right"
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("prepared", [{}]),
+        ("prepared", "text-optimised"),
+        ("canonical_vector", [1.0]),
+        ("canonical_vector", ["a"] * DIM),
+        ("byte_pairs", {"name": "../tokenizer.json", "bytes": 1, "sha256": "0" * 64}),
+        ("pad_id", 49407),
+    ],
+)
+def test_an_invalid_field_is_refused_in_one_line(bundle: Path, field: str, value: object) -> None:
+    change(bundle, lambda text: text.update({field: value}))
+    with pytest.raises(BundleError, match="bake") as error:
+        load_text_tower(bundle)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("name", ["text-optimised.onnx", "text-optimised.weights", "byte_pairs.bin", "text.onnx"])
 @pytest.mark.parametrize("damage", ["absent", "cut", "zeros"])
 def test_a_damaged_file_is_refused_in_one_line(bundle: Path, name: str, damage: str) -> None:

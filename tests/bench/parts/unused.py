@@ -13,7 +13,7 @@ from tests.bench.process import python, run
 from tests.bench.setting import FOLDER, Setting, medium_picture
 
 # Modules for direct requests, texts and words; and their libraries and HEIC's.
-MODULES = ("direct.py", "text.py", "text_labels.py", "vocabulary.py")
+MODULES = ("direct.py", "text.py", "tokenizer.py", "byte_pairs.py", "text_labels.py", "vocabulary.py")
 LIBRARIES = ("pydantic", "pydantic_core", "pillow_heif", "_pillow_heif", "tokenizers", "huggingface_hub", "annotated")
 
 
