@@ -64,4 +64,4 @@ def _item(image: Mapping[str, Any]) -> StoredItem | None:
 
 
 def _decoded(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"B": base64.b64decode(value["B"])} if "B" in value else value
+    return {"B": base64.b64decode(value["B"], validate=True)} if "B" in value else value
