@@ -1,10 +1,11 @@
 """Items of the table in wire form, made for tests of what reads them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from handler.results.item import StoredItem, read_item
 
@@ -12,6 +13,7 @@ FINGERPRINT, OTHER_FINGERPRINT = "0123456789abcdef" * 4, "fedcba9876543210" * 4
 UPDATED_AT = "2026-11-29T12:30:15.000250Z"
 
 Labels = Sequence[tuple[str, float]]
+Numbers = Sequence[float] | npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Made:
     status: str = "success"
     etag: str | None = "e1"
     fingerprint: str = FINGERPRINT
-    vector: Sequence[float] = (1.0, 0.0, 0.0)
+    vector: Numbers = (1.0, 0.0, 0.0)
     dtype: Literal["float32", "float16"] = "float32"
     labels: Labels | None = None
     touched_at: str | None = None
@@ -42,7 +44,7 @@ class Made:
             found |= {"error_code": {"S": "corrupt_image"}, "fingerprint": {"S": self.fingerprint}}
         return found | (self._success() if self.status == "success" else {})
 
-    def _success(self) -> Mapping[str, Any]:
+    def _success(self) -> dict[str, Any]:
         names = {"float32": "<f4", "float16": "<f2"}
         labels = [{"M": {"label": {"S": name}, "score": {"N": str(score)}}} for name, score in self.labels or ()]
         return {
@@ -62,3 +64,13 @@ class Made:
     def item(self) -> StoredItem:
         """As it is read."""
         return read_item(self.wire())
+
+
+def wire_of(made: Made | None) -> dict[str, Any] | None:
+    """An item in wire form; None where there is none."""
+    return None if made is None else made.wire()
+
+
+def item_of(made: Made | None) -> StoredItem | None:
+    """An item as it is read; None where there is none."""
+    return None if made is None else made.item()

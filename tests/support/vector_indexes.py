@@ -12,7 +12,8 @@ from handler.aws.sdk.errors import NetworkError
 from handler.aws.sdk.s3vectors import S3Vectors as VectorClient
 from handler.aws.sdk.signing import UnsignedRequest
 from infra.local.s3vectors.errors import S3VectorsError
-from infra.local.s3vectors.service import Call, Json, Proceed, Request, Response, S3Vectors
+from infra.local.s3vectors.fields import Json
+from infra.local.s3vectors.service import Call, Proceed, Request, Response, S3Vectors
 from tests.support.s3vectors_server import SCOPE
 
 VECTORS = "dropvec-vectors"

@@ -11,7 +11,7 @@ from handler.index.plan import Plan, plan_of
 from handler.index.stream import Change
 from handler.results.item import StoredItem
 from tests.support.index_divergences import Held, divergences
-from tests.support.stored_items import FINGERPRINT, OTHER_FINGERPRINT, Made
+from tests.support.stored_items import FINGERPRINT, OTHER_FINGERPRINT, Made, item_of
 
 A, B = Made(etag="a"), Made(etag="b", vector=(0, 1, 0))
 A_OTHER = replace(A, fingerprint=OTHER_FINGERPRINT)
@@ -20,7 +20,7 @@ KEY, OWN, OTHER = vector_key(A.source), index_name(FINGERPRINT), index_name(OTHE
 
 
 def change(old: Made | None, new: Made | None, *, touched: bool = False) -> Change:
-    return Change(A.source, old and old.item(), new and new.item(), touched=touched)
+    return Change(A.source, item_of(old), item_of(new), touched=touched)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from handler.errors import UnknownEventError
 from handler.index.stream import Change, read_stream
-from tests.support.stored_items import Made
+from tests.support.stored_items import Made, item_of, wire_of
 from tests.support.stream_records import event_of, record_of
 
 A, B = Made(), Made(etag="e2", labels=[("cat", 0.5)])
@@ -59,9 +59,9 @@ def test_an_inserted_item() -> None:
     ("old", "new"), [(None, A), (A, B), (B, TOMBSTONE), (TOMBSTONE, A), (TOMBSTONE, None), (A, None)]
 )
 def test_items_are_read_as_they_are_in_the_table(old: Made | None, new: Made | None) -> None:
-    record = record_of(old and old.wire(), new and new.wire())
+    record = record_of(wire_of(old), wire_of(new))
     assert record["eventName"] == ("INSERT" if old is None else "REMOVE" if new is None else "MODIFY")
-    assert read_stream(event_of([record])) == [Change(A.source, old and old.item(), new and new.item())]
+    assert read_stream(event_of([record])) == [Change(A.source, item_of(old), item_of(new))]
 
 
 def test_a_removal_by_ttl_is_like_any_other() -> None:
@@ -86,7 +86,7 @@ def test_the_order_of_records_is_kept() -> None:
 
 
 def without(name: str) -> dict[str, Any]:
-    record = copy.deepcopy(LITERAL["Records"][0])
+    record: dict[str, Any] = copy.deepcopy(LITERAL["Records"][0])
     del record["dynamodb"][name]
     return record
 

@@ -19,7 +19,8 @@ from infra.local.s3vectors.errors import (
     ServiceUnavailableError,
     TooManyRequestsError,
 )
-from infra.local.s3vectors.service import Call, Json, Proceed
+from infra.local.s3vectors.fields import Json
+from infra.local.s3vectors.service import Call, Proceed
 from infra.local.s3vectors.service import S3Vectors as StandIn
 from tests.support.loopback_aws import LoopbackAws, Response, State
 from tests.support.s3vectors_server import s3vectors_client, s3vectors_server
@@ -109,7 +110,8 @@ def test_a_query_finds_what_botocore_finds_page_by_page(service: Service, filter
     }
     theirs: list[Any] = []
     ours: list[Any] = []
-    token, following = None, {}
+    token: str | None = None
+    following: dict[str, str] = {}
     while not ours or token:
         page = service.ours.query_vectors(INDEX, MATRIX[7].tolist(), 120, filters, token)
         answer = service.botocore.query_vectors(**asked | following)
