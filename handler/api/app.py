@@ -33,8 +33,8 @@ class Api:
         try:
             if self.search is None:
                 raise SearchOffError("this stack has no index: set its parameter Search to true")
-            search, request = self.search, parse_request(body)
-            return with_typed_errors(lambda: search.answer(request, deadline))
+            search = self.search
+            return with_typed_errors(lambda: search.answer(parse_request(body), deadline))
         except DropvecError as error:
             return error_answer(error)
 

@@ -15,7 +15,7 @@ class Hit:
         score: the cosine of its vector and the query's.
         metadata: as the index has it.
         label_score: of the label that was asked for; None where vectors were compared.
-        duplicates: how many hits this one stands in for.
+        duplicates: how many similar hits were left out in favour of this one.
     """
 
     key: str
@@ -55,7 +55,12 @@ def read_hits(vectors: Iterable[Mapping[str, Any]]) -> list[Hit]:
 def by_label(hits: Iterable[Hit], labels: Collection[str]) -> list[Hit]:
     """The hits that have one of the labels, best label score first; of equal ones the higher cosine first."""
     scored = [replace(hit, label_score=score) for hit in hits if (score := _label_score(hit, labels)) is not None]
-    return sorted(scored, key=lambda hit: (-hit.rank, -hit.score, hit.key))
+    return in_order(scored)
+
+
+def in_order(hits: Iterable[Hit]) -> list[Hit]:
+    """Best first; of equal ones always in the same order, so that pages fit together."""
+    return sorted(hits, key=lambda hit: (-hit.rank, -hit.score, hit.key))
 
 
 def _label_score(hit: Hit, labels: Collection[str]) -> float | None:

@@ -1,6 +1,7 @@
 """Reads items of the table for the API."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from handler.aws.clients import attempt
 from handler.aws.sdk.dynamodb import DynamoDB
@@ -27,6 +28,7 @@ class ItemReader:
             RetryableError: DynamoDB failed.
         """
         key = {"source": {"S": source}}
-        answer = attempt(lambda: self.dynamodb.get_item(TableName=self.table, Key=key), deadline)
+        read = partial(self.dynamodb.get_item, TableName=self.table, Key=key, ConsistentRead=True)
+        answer = attempt(read, deadline)
         item = answer.get("Item")
         return None if item is None else read_item(item)

@@ -5,20 +5,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from handler.api.hits import Hit, by_label, read_hits
+from handler.api.hits import Hit, by_label, in_order, read_hits
 from handler.api.items import ItemReader
-from handler.api.pages import Page, next_token, page_of
+from handler.api.pages import Page, next_token, page_of, shortened
 from handler.api.query import Picture, RawVector, SearchRequest, Source, Subject, Text
 from handler.api.towers import Towers
 from handler.api.vectors import Numbers, query_vector
 from handler.aws.clients import attempt
 from handler.aws.sdk.errors import ServiceError
 from handler.aws.sdk.s3vectors import MAX_GET_KEYS, MAX_TOP_K, S3Vectors
-from handler.errors import MissingObjectError, NotIndexedError, RequestError
+from handler.errors import MissingObjectError, NotIndexedError, RequestError, RetryableError
 from handler.index.names import index_name, vector_key
 from handler.timing import Deadline
 
-_MISSING, _INVALID = "NotFoundException", "ValidationException"
+_MISSING, _INVALID = "NotFoundException", frozenset({"ValidationException", "SerializationException"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ class Search:
             hits = [hit for hit in found if hit.key not in excluded]
         if request.min_score is not None:
             hits = [hit for hit in hits if hit.rank >= request.min_score]
+        page = shortened(page, hits)
         return {
             "status": "ok",
             "model": model.name,
@@ -125,15 +126,17 @@ class Search:
         while True:
             query = partial(self.s3vectors.query_vectors, self._index, vector, wanted, filters, token)
             try:
-                page = attempt(query, deadline, expected={_MISSING, _INVALID})
+                page = attempt(query, deadline, expected={_MISSING, *_INVALID})
             except ServiceError as error:
                 if error.code == _MISSING:  # this model has no index yet
                     return []
-                raise _invalid(error) from error
+                raise _invalid(error, filters) from None
             hits += read_hits(page.vectors)
             token = page.next_token
             if token is None or len(hits) >= wanted:
-                return hits
+                return in_order(hits)
+            if deadline.left() <= 0:
+                raise RetryableError(f"the time is over, with {len(hits)} of up to {wanted} hits read; ask for fewer")
 
     def _page(self, hits: Sequence[Hit], page: Page, dedupe: float | None, deadline: Deadline) -> Sequence[Hit]:
         shown = hits[page.start : page.stop]
@@ -151,6 +154,6 @@ class Search:
         return index_name(self.towers.identity.fingerprint)
 
 
-def _invalid(error: ServiceError) -> RequestError:
-    """S3 Vectors refuses a query: all but the filter was checked before."""
-    return RequestError(f"S3 Vectors refuses the filter: {' '.join(error.message.split())[:300]}")
+def _invalid(error: ServiceError, filters: Mapping[str, Any] | None) -> RequestError:
+    part = "query" if filters is None else "filter"  # of a query with a filter, all else was checked before
+    return RequestError(f"S3 Vectors refuses the {part}: {' '.join(error.message.split())[:300]}")

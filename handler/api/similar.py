@@ -1,4 +1,4 @@
-"""Near-duplicates among the hits of a page. Imported only where a request asks for them, for numpy's sake."""
+"""Near-duplicates among the hits of a page. Imported only if a request asks for them: numpy is slow to import."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,25 +8,29 @@ import numpy as np
 from handler.api.hits import Hit
 from handler.api.vectors import Numbers
 
+# Cosines of float32 vectors are less exact than this: two equal vectors may have one of 0.9999999.
+ROUNDING = 1e-6
+
 
 def fold_duplicates(hits: Sequence[Hit], vectors: Mapping[str, Numbers], least_cosine: float) -> list[Hit]:
     """Keep the best hit of each group of similar ones; `duplicates` counts those that it replaces.
 
     Args:
         hits: best first.
-        vectors: by key; a hit whose vector is gone meanwhile is like no other.
+        vectors: by key; a hit whose vector was deleted meanwhile stays.
         least_cosine: how similar two vectors must be at least.
     """
-    dimension = max(map(len, vectors.values()), default=1)
-    rows = np.array([vectors.get(hit.key, [0.0] * dimension) for hit in hits], dtype=np.float32)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    cosines = (units := rows / np.where(lengths == 0, np.float32(1), lengths)) @ units.T
+    known = [number for number, hit in enumerate(hits) if hit.key in vectors]
+    rows = np.array([vectors[hits[number].key] for number in known], dtype=np.float32)
+    units = rows / np.linalg.norm(rows, axis=1, keepdims=True) if known else rows
+    replaced = dict.fromkeys(range(len(hits)), 0)
     kept: list[int] = []
-    replaced = [0] * len(hits)
-    for number in range(len(hits)):
-        first = next((other for other in kept if cosines[number, other] >= least_cosine), None)
-        if first is None:
-            kept.append(number)
+    for row, number in enumerate(known):
+        cosines = units[kept] @ units[row] if kept else np.empty(0)
+        similar = np.flatnonzero(cosines >= least_cosine - ROUNDING)
+        if len(similar):
+            replaced[known[kept[similar[0]]]] += 1
+            del replaced[number]
         else:
-            replaced[first] += 1
-    return [replace(hits[number], duplicates=replaced[number]) for number in kept]
+            kept.append(row)
+    return [replace(hits[number], duplicates=count) for number, count in replaced.items()]

@@ -27,23 +27,32 @@ def query_vector(terms: Sequence[Term], vector_of: Callable[[Subject], Numbers],
         RequestError: a vector has another dimension or length zero, or the terms cancel each other out.
     """
     total = [0.0] * dimension
+    largest = max(abs(term.weight) for term in terms)
     for term in terms:
         numbers = vector_of(term.subject)
         if len(numbers) != dimension:
             raise RequestError(f"vector has {len(numbers)} numbers; the model's have {dimension}")
-        factor = term.weight / _length(numbers, f"{_NAMES[type(term.subject)]} has a vector of zeros")
-        total = [sum_ + factor * number for sum_, number in zip(total, numbers, strict=True)]
-    length = math.hypot(*total)
-    if length < _SMALLEST_SUM * sum(abs(term.weight) for term in terms):
+        unit = _normalized(numbers)
+        if unit is None:
+            raise RequestError(
+                f"{_NAMES[type(term.subject)]} has a vector of zeros, which has no direction to search in"
+            )
+        factor = term.weight / largest
+        total = [sum_ + factor * number for sum_, number in zip(total, unit, strict=True)]
+    found = _normalized(total)
+    if found is None or math.hypot(*total) < _SMALLEST_SUM * sum(abs(term.weight / largest) for term in terms):
         raise RequestError("the terms of the query cancel each other out; change a weight")
-    return [number / length for number in total]
+    return found
 
 
 _NAMES = {Text: "text", Picture: "image", Source: "source", RawVector: "vector"}
 
 
-def _length(numbers: Numbers, fault: str) -> float:
-    length = math.hypot(*numbers)
-    if not 0 < length < math.inf:
-        raise RequestError(f"{fault}, which has no direction to search in")
-    return length
+def _normalized(numbers: Numbers) -> list[float] | None:
+    """A vector of length 1 in the same direction; None for a vector of zeros."""
+    largest = max(map(abs, numbers))
+    if largest == 0:
+        return None
+    scaled = [number / largest for number in numbers]  # so that no square is too large or too small
+    length = math.hypot(*scaled)
+    return [number / length for number in scaled]

@@ -70,7 +70,7 @@ def handler(event: object, context: LambdaContext | None = None) -> None:
                 "request_id": request_id,
                 "source": vector.source,
                 "error_code": "refused_vector",
-                "error": f"S3 Vectors refuses its vector: {vector.reason}",
+                "error": f"its vector cannot be indexed: {vector.reason}",
             }
         )
     if _indexer.metrics:

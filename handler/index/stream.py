@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from handler.errors import UnknownEventError
-from handler.results.item import StoredItem, read_item
+from handler.results.item import StoredItem, read_item, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,13 @@ class Change:
         source: the item's key, `s3://bucket/key`.
         old: the item before; None where there was none.
         new: the item after; None where it was removed.
+        touched: whether its attribute `touched_at` was set: an operator wants the indexes to follow the item again.
     """
 
     source: str
     old: StoredItem | None
     new: StoredItem | None
+    touched: bool = False
 
 
 def read_stream(event: object) -> list[Change]:
@@ -46,13 +48,15 @@ def _change(record: object) -> Change:
         change = record["dynamodb"]
         if change.get("StreamViewType") != "NEW_AND_OLD_IMAGES":
             raise ValueError("its StreamViewType is not NEW_AND_OLD_IMAGES")  # noqa: TRY301 - likewise
-        return Change(change["Keys"]["source"]["S"], _image(change.get("OldImage")), _image(change.get("NewImage")))
+        old, new = change.get("OldImage") or {}, change.get("NewImage") or {}
+        touched = text_of(new, "touched_at") not in {None, text_of(old, "touched_at")}
+        return Change(change["Keys"]["source"]["S"], _item(old), _item(new), touched=touched)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnknownEventError(f"a record of the stream cannot be read: {error!r}"[:300]) from None
 
 
-def _image(image: Mapping[str, Any] | None) -> StoredItem | None:
-    """An item in the stream's form, where bytes are base64."""
+def _item(image: Mapping[str, Any]) -> StoredItem | None:
+    """An item in the stream's form, where bytes are base64; None for an empty image."""
     if not image:
         return None
     wire: dict[str, Any] = {name: _decoded(value) for name, value in image.items()}
@@ -60,4 +64,4 @@ def _image(image: Mapping[str, Any] | None) -> StoredItem | None:
 
 
 def _decoded(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"B": base64.b64decode(value["B"])} if "B" in value else value
+    return {"B": base64.b64decode(value["B"], validate=True)} if "B" in value else value

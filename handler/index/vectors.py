@@ -1,13 +1,14 @@
 """Items -> the vectors of PutVectors, encoded once, in groups as large as its limits allow."""
 
 import array
+import math
 import struct
 import sys
 from collections.abc import Iterator, Sequence
 
 import orjson
 
-from handler.aws.sdk.s3vectors import MAX_BODY_BYTES, MAX_PUT_VECTORS
+from handler.aws.sdk.s3vectors import MAX_BODY_BYTES, MAX_DIMENSION, MAX_PUT_VECTORS
 from handler.index.metadata import metadata_of
 from handler.index.names import vector_key
 from handler.results.item import StoredItem
@@ -19,17 +20,35 @@ _RESERVE_BYTES = 4096
 EncodedVectors = Sequence[tuple[StoredItem, bytes]]
 
 
+class UnusableVectorError(Exception):
+    """A stored vector that S3 Vectors cannot hold; the text says why."""
+
+
 def encode_vector(item: StoredItem) -> bytes:
-    """One entry of PutVectors' list `vectors`, as JSON."""
-    vector = {"key": vector_key(item.source), "data": {"float32": floats_of(item)}, "metadata": metadata_of(item)}
-    return orjson.dumps(vector)
+    """One entry of PutVectors' list `vectors`, as JSON.
+
+    Raises:
+        UnusableVectorError: the vector is not what its item says, is longer than S3 Vectors allows, or is not finite.
+    """
+    numbers = floats_of(item)
+    if not math.isfinite(sum(numbers)):
+        raise UnusableVectorError("it has infinities or not-a-numbers")
+    return orjson.dumps({"key": vector_key(item.source), "data": {"float32": numbers}, "metadata": metadata_of(item)})
 
 
 def floats_of(item: StoredItem) -> list[float]:
-    """The numbers of a stored vector, (embedding_dim,); stored little-endian as float32 or float16."""
-    data = item.embedding or b""
-    if item.embedding_dtype == "float16":
-        return list(struct.unpack(f"<{len(data) // 2}e", data))
+    """The numbers of a stored vector, (embedding_dim,); stored little-endian as float32 or float16.
+
+    Raises:
+        UnusableVectorError: as for `encode_vector`.
+    """
+    data, size = item.embedding or b"", 2 if item.embedding_dtype == "float16" else 4
+    if item.embedding_dim is None or len(data) != item.embedding_dim * size:
+        raise UnusableVectorError(f"it has {len(data)} bytes, which is not {item.embedding_dim} numbers")
+    if not 1 <= item.embedding_dim <= MAX_DIMENSION:
+        raise UnusableVectorError(f"it has {item.embedding_dim} numbers; S3 Vectors takes at most {MAX_DIMENSION}")
+    if size == 2:
+        return list(struct.unpack(f"<{item.embedding_dim}e", data))
     numbers = array.array("f", data)
     if sys.byteorder == "big":
         numbers.byteswap()

@@ -115,10 +115,17 @@ class MemoryS3:
 
 @dataclass
 class MemoryDynamoDB:
-    """One table; `before` has the state of each item before its last write."""
+    """One table.
+
+    Attributes:
+        items: by key.
+        before: the state of each item before its last write.
+        changes: of the table's stream: each item before and after a write, None where there is none.
+    """
 
     items: dict[str, Item] = field(default_factory=dict)
     before: dict[str, Item | None] = field(default_factory=dict)
+    changes: list[tuple[Item | None, Item | None]] = field(default_factory=list)
 
     def get_item(self, **request: Any) -> dict[str, Any]:
         source = request["Key"]["source"]["S"]
@@ -135,9 +142,27 @@ class MemoryDynamoDB:
             raise ServiceError(
                 "PutItem", 400, "ConditionalCheckFailedException", "The conditional request failed", fields
             )
-        self.before[source] = old
-        self.items[source] = dict(item)
+        self._write(source, dict(item))
         return {} if old is None else {"Attributes": dict(old)}
+
+    # The operator's, and DynamoDB's own.
+
+    def touch(self, source: str, now: str) -> None:
+        """Set `touched_at` on the condition that the item exists."""
+        if source in self.items:
+            self._write(source, {**self.items[source], "touched_at": {"S": now}})
+
+    def remove(self, source: str) -> None:
+        """Remove an item, as DynamoDB does after its `expires_at`."""
+        self._write(source, None)
+
+    def _write(self, source: str, item: Item | None) -> None:
+        old = self.items.pop(source, None)
+        self.before[source] = old
+        if item is not None:
+            self.items[source] = item
+        if item != old:  # DynamoDB writes no record where nothing changed
+            self.changes.append((old, item))
 
 
 def is_met(expression: str, request: Mapping[str, Any], item: Item) -> bool:

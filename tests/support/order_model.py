@@ -365,9 +365,13 @@ class OrderMachine(RuleBasedStateMachine):
         elif current.data == CONTENTS[-1]:
             assert item["error_code"] == "unsupported_format"
         else:
-            expected = self.vectors[CONTENTS.index(current.data or b"")]
+            expected = self._vectors_of(item["fingerprint"])[CONTENTS.index(current.data or b"")]
             assert np.array_equal(np.frombuffer(item["embedding"], dtype="<f4"), expected)
             assert np.array_equal(np.array(result["embedding"]["embedding"], dtype=np.float32), expected)
+
+    def _vectors_of(self, fingerprint: str) -> list[Any]:
+        assert fingerprint == self.encoder.spec.fingerprint
+        return self.vectors
 
     def _current(self) -> Version | None:
         return self.s3.current(UPLOADS, KEY) if self.s3.exists(UPLOADS, KEY) else None
@@ -388,7 +392,12 @@ def _identity(version: Version) -> tuple[str, str | None]:
 def make_machine(encoder: Encoder) -> type[OrderMachine]:
     """A machine class that embeds with this encoder."""
     settings = read_settings({"RESULTS_BUCKET": RESULTS, "TABLE_NAME": TABLE})
+    vectors = embedded(encoder, settings)
+    return type("Machine", (OrderMachine,), {"encoder": encoder, "settings": settings, "vectors": vectors})
+
+
+def embedded(encoder: Encoder, settings: Settings) -> list[Any]:
+    """The vectors of the contents that can be embedded."""
     clients = Clients(s3=cast("Any", MemoryS3()), dynamodb=cast("Any", MemoryDynamoDB()))
     plain = Pipeline(settings, encoder, clients, Store(clients, settings))
-    vectors = [plain.embed_bytes(data, Stopwatch()).normalize().vector for data in CONTENTS[:-1]]
-    return type("Machine", (OrderMachine,), {"encoder": encoder, "settings": settings, "vectors": vectors})
+    return [plain.embed_bytes(data, Stopwatch()).normalize().vector for data in CONTENTS[:-1]]

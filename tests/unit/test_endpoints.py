@@ -59,6 +59,7 @@ def test_endpoints_of_every_region_equal_botocores(region: str, fips: bool, dual
         return
     endpoints = read_endpoints(environment(region, fips=fips, dualstack=dualstack))
     assert url(endpoints.dynamodb()) == botocore_url("dynamodb", **switches)
+    assert url(endpoints.s3vectors()) == botocore_url("s3vectors", Region=region, UseFIPS=fips)
     for bucket in BUCKETS:
         assert url(endpoints.s3(bucket, region)) == botocore_url("s3", Bucket=bucket, **switches)
 
@@ -99,6 +100,20 @@ ONE, ALL = "http://127.0.0.1:4566", "https://all.example"
 def test_custom_endpoints(variables: dict[str, str], s3: str, dynamodb: str) -> None:
     endpoints = read_endpoints({"AWS_REGION": "us-east-1", **variables})
     assert (url(endpoints.s3("uploads", "us-east-1")), url(endpoints.dynamodb())) == (s3, dynamodb)
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"AWS_ENDPOINT_URL": ALL}, ALL),
+        ({"AWS_ENDPOINT_URL": ALL, "AWS_ENDPOINT_URL_S3VECTORS": ONE}, ONE),
+        ({"AWS_ENDPOINT_URL_S3": ONE}, "https://s3vectors.us-east-1.api.aws"),
+        ({"AWS_ENDPOINT_URL": ALL, "AWS_USE_FIPS_ENDPOINT": "true"}, ALL),
+        ({"AWS_USE_DUALSTACK_ENDPOINT": "true"}, "https://s3vectors.us-east-1.api.aws"),
+    ],
+)
+def test_custom_endpoints_of_s3_vectors(variables: dict[str, str], expected: str) -> None:
+    assert url(read_endpoints({"AWS_REGION": "us-east-1", **variables}).s3vectors()) == expected
 
 
 def test_the_region_of_the_function_overrides_the_default() -> None:

@@ -122,6 +122,18 @@ def test_signatures_for_dynamodb_equal_botocores(target: str, body: bytes, regio
     assert signed["authorization"] == expected.headers["Authorization"]
 
 
+@given(operation=st.sampled_from(["QueryVectors", "PutVectors"]), body=st.binary(max_size=64), region=regions)
+def test_signatures_for_s3_vectors_equal_botocores(operation: str, body: bytes, region: str) -> None:
+    host, headers = f"s3vectors.{region}.api.aws", {"content-type": "application/json"}
+    digest = {"X-Amz-Content-SHA256": hashlib.sha256(body).hexdigest()}
+    expected = AWSRequest("POST", f"https://{host}/{operation}", headers | digest, body)
+    SigV4Auth(BotocoreCredentials("id", "secret"), "s3vectors", region).add_auth(expected)
+    request = UnsignedRequest("POST", f"/{operation}", (), {"host": host, **headers}, body)
+    scope = CredentialScope(region, "s3vectors", unix_time(expected.headers["X-Amz-Date"]))
+    signed = signed_headers(request, Credentials("id", "secret", None), scope)
+    assert signed["authorization"] == expected.headers["Authorization"]
+
+
 @given(query=st.dictionaries(texts.filter(bool), texts, max_size=5))
 def test_an_encoded_query_decodes_to_the_same_values(query: dict[str, str]) -> None:
     sent = encode_query(list(query.items()))

@@ -37,7 +37,7 @@ class UnsignedRequest:
     Attributes:
         method: HTTP method.
         path: percent-encoded once, dot segments not resolved: S3 signs the path in this form. Other services encode it
-            a second time, but their only path here is `/`, which stays the same.
+            a second time, but their paths here, such as `/` and `/PutVectors`, stay the same.
         query: names and values, not encoded.
         headers: with lower-case names, including `host`.
         body: the whole body.
