@@ -16,7 +16,7 @@ from infra.cli.main import main
 from infra.common.errors import OperatorError
 from infra.common.paths import ROOT
 from infra.container.build import Build, build, build_command, find_engine
-from infra.container.pip_settings import Settings, parse
+from infra.common.pip_settings import Settings, parse
 from infra.container.trim import read_patterns, trim
 
 SHA256 = "ab" * 32
