@@ -5,8 +5,8 @@ MODEL  ?= efficientnet-lite0
 export MODEL ONLY IMAGES PORT EVENT IMAGE BASE_IMAGE ARCH STACK IMAGE_URI SET # recipes read these as shell variables, so values need no escaping
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up invoke image deploy destroy test test-export image-test bench cpus mutants soak backfill-run export-run fuzz
-.PHONY: check structure format lock clean
+.PHONY: help demo up invoke image deploy destroy test test-export image-test package-test bench cpus mutants soak
+.PHONY: backfill-run export-run fuzz check structure format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,9 @@ image-test: .venv/.ready-test ## run the tests of the container image
 
 test: .venv/.ready-test ## run all tests except test-export and image-test
 	@$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+package-test: .venv/.ready-test ## build the wheel and the sdist, install them, and run the commands
+	@$(PY) -m pytest -q -o timeout=300 tests/package
 
 bench: .venv/.ready-test ## benchmark dropvec against a naive function and other libraries: make bench [QUICK=1] [PEERS=fastembed,openvino,torch]
 	@$(PY) -m tests.bench $(if $(QUICK),--quick) $(if $(filter undefined,$(origin PEERS)),,--peers "$(PEERS)")
@@ -89,15 +92,17 @@ check: .venv/.ready-check .venv-sam/.ready-sam ## run the fast checks: format, l
 	@.venv/bin/cfn-lint infra/template.yaml
 	@.venv/bin/hadolint infra/Dockerfile tests/image/base/Dockerfile
 	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1 --template infra/template.yaml >/dev/null
+	@$(PY) -m infra.cli.reference --check
 	@$(PY) -m tests.docs.check
 	@$(PY) -m pytest -q tests/infra/test_template.py tests/infra/test_template_rules.py tests/docs
 
-structure: .venv/.ready-test ## draw which packages import which, as docs/structure.svg
+structure: .venv/.ready-check ## draw which packages import which, as docs/structure.svg
 	@$(PY) -m tests.structure
 
 format: .venv/.ready-check ## format the code and fix lint errors
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
+	@$(PY) -m infra.cli.reference
 
 # Options for the locks of the image's packages: pinned to constraints.txt, with the hash of every file.
 IMAGE_LOCK := --constraints constraints.txt --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet

@@ -82,7 +82,7 @@ def _present_extras() -> list[str]:
 
 
 def _requirement(extras: Sequence[str]) -> str:
-    """This distribution with extras, from where it was installed: a folder, a file, a repository or an index (PEP 610)."""
+    """This distribution with extras, from its source: a folder, a file, a repository or an index (PEP 610)."""
     wanted = f"[{','.join(extras)}]" if extras else ""
     source: Mapping[str, Mapping[str, str]] = json.loads(_metadata("direct_url.json") or "{}")
     url = str(source.get("url", ""))

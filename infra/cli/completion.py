@@ -25,9 +25,9 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _completion(parsed: argparse.Namespace) -> None:
     import shtab  # noqa: PLC0415 - see cli.main
 
-    from infra.cli.parser import command_parser  # noqa: PLC0415 - the parser imports this module
+    from infra.cli.parser import make_parser  # noqa: PLC0415 - the parser imports this module
 
-    parser = command_parser("dropvec")
+    parser = make_parser("dropvec")
     for command in _parsers(parser):
         for action in command._actions:  # noqa: SLF001 - argparse has no public list of them
             if action.metavar == "DIR":

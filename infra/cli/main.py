@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 
 from infra.cli.bootstrap import ensure_packages
-from infra.cli.parser import command_parser
+from infra.cli.parser import make_parser
 from infra.common.errors import OperatorError, UsageError
 from infra.common.signals import Terminated, terminations_raised
 
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(typed: Sequence[str]) -> None:
     """Parse the arguments, see to the packages, and run the command; with --json, print its result."""
-    parsed = command_parser().parse_args(typed)
+    parsed = make_parser().parse_args(typed)
     packages = parsed.packages(parsed) if callable(parsed.packages) else parsed.packages
     if packages is not None:
         ensure_packages(packages, typed)

@@ -35,7 +35,7 @@ def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Embed two images or texts on this machine and print the cosine similarity of their vectors.",
     )
     command.add_argument(
-        "one", metavar="A", help="an image file, or a text with the prefix text:, as in 'text:a red shoe'"
+        "first", metavar="A", help="an image file, or a text with the prefix text:, as in 'text:a red shoe'"
     )
     command.add_argument("second", metavar="B", help="an image file, or a text with the prefix text:")
     command.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help=MODEL_HELP)

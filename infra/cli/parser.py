@@ -14,7 +14,7 @@ from infra.common.text import suggestion
 
 _MODULES = (bake, offline, export, local, image, deploy, operate, completion)
 
-_EXAMPLES = {
+EXAMPLES = {
     "bake": "bake efficientnet-lite0 --out bundle",
     "embed": "embed photo.jpg",
     "compare": "compare a.jpg b.jpg",
@@ -23,7 +23,7 @@ _EXAMPLES = {
     "up": "up --port 4566",
     "invoke": "invoke direct-inline.json",
     "image": "image efficientnet-lite0 --tag dropvec:1",
-    "deploy": "deploy --image 123456789012.dkr.ecr.eu-west-1.amazonaws.com/dropvec:1",
+    "deploy": "deploy --set Trigger=eventbridge",
     "destroy": "destroy --stack dropvec-test",
     "backfill": "backfill s3://photos/2019/ --dry-run",
     "status": "status --json",
@@ -36,7 +36,7 @@ _EXAMPLES = {
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser that suggests the nearest option or choice for a misspelt one, and reports it with the command's usage."""
+    """A parser that suggests the nearest option or choice for a misspelt one, with the command's own usage."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401
         """Parse; an unknown argument is an error here, so that a command's own usage is shown."""
@@ -59,7 +59,8 @@ class _Version(argparse.Action):
     """`--version`: prints the name and the version."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        parser.exit(0, f"dropvec {version()}\n")
+        print(f"dropvec {version()}")
+        parser.exit()
 
 
 def version() -> str:
@@ -67,7 +68,7 @@ def version() -> str:
     return str(tomllib.loads(PROJECT.read_text("utf-8"))["project"]["version"])
 
 
-def command_parser(prog: str | None = None) -> CommandParser:
+def make_parser(prog: str | None = None) -> CommandParser:
     """The parser of all commands.
 
     Args:
@@ -85,5 +86,5 @@ def command_parser(prog: str | None = None) -> CommandParser:
         module.add_commands(commands)
     for command_name, command in commands.choices.items():
         command.set_defaults(prints_json=command.get_default("prints_json") or False)
-        command.epilog = f"example: {name} {_EXAMPLES[command_name]}"
+        command.epilog = f"example: {name} {EXAMPLES[command_name]}"
     return parser

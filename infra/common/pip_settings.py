@@ -41,7 +41,7 @@ class Settings:
         return "\n".join(["[global]", *lines, ""]) if lines else ""
 
     def uv_environment(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """An environment in which uv reads the indexes that pip reads; variables of uv in `environment` take precedence.
+        """An environment in which uv reads pip's indexes; variables of uv in `environment` take precedence.
 
         Settings are passed as variables because a URL may contain a password, and other users can see arguments.
         """

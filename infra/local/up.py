@@ -133,7 +133,8 @@ def invoke(event: str) -> None:
         response: Any = orjson.loads(answer["Payload"].read() or b"null")
     except (ClientError, BotoCoreError) as error:
         raise OperatorError(
-            f"cannot invoke the function at {stack.endpoint} ({error}): check that `{command('up', make='up')}` is running"
+            f"cannot invoke the function at {stack.endpoint} ({error}): check that "
+            f"`{command('up', make='up')}` is running"
         ) from None
     if answer.get("FunctionError"):
         detail = response.get("errorMessage", response) if isinstance(response, dict) else response

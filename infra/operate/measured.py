@@ -100,7 +100,8 @@ def figures_of(measured: Measured, name: str | None) -> ModelFigures:
     found = measured.get(name or next(iter(measured)))
     if found is None:
         raise OperatorError(
-            f"no measurements of the model {name}: --model accepts {', '.join(measured)}{suggestion(name or '', measured)}"
+            f"no measurements of the model {name}: --model accepts {', '.join(measured)}"
+            f"{suggestion(name or '', measured)}"
         )
     return found
 
