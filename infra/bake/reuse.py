@@ -1,5 +1,6 @@
 """The bundle for a local command: an existing one, or one that is baked once and then reused."""
 
+import sys
 from pathlib import Path
 
 import onnxruntime as ort
@@ -40,7 +41,7 @@ def bundle_for(model: str) -> Path:
 
         find_manifest(model)
         create_folder(MODELS)
-        print(f"Baking the model {model} into {shown(baked)} (once) ...", flush=True)
+        print(f"Baking the model {model} into {shown(baked)} (once) ...", file=sys.stderr, flush=True)
         return bake(model, baked)
     return baked
 

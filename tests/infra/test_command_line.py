@@ -1,5 +1,6 @@
 """Habits of the command line: version, suggestions, exit codes, JSON, colours, completion, and its reference page."""
 
+import importlib.metadata
 import json
 import os
 import pty
@@ -191,8 +192,8 @@ class Metadata:
 def test_the_command_that_installs_an_extra(
     files: dict[str, str], marker: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bootstrap.importlib.metadata, "distribution", lambda _: Metadata(**files))
-    monkeypatch.setattr(bootstrap.importlib.metadata, "version", lambda _: "0.1.0")
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda _: Metadata(**files))
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "0.1.0")
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     if marker:
         (tmp_path / marker).touch()
