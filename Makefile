@@ -46,7 +46,7 @@ test: .venv/.ready-test ## run all tests except test-export and image-test
 	@$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 package-test: .venv/.ready-test ## build the wheel and the sdist, install them, and run the commands
-	@$(PY) -m pytest -q -o timeout=300 -n auto tests/package
+	@$(PY) -m pytest -q -o timeout=600 -n auto tests/package
 
 bench: .venv/.ready-test ## benchmark dropvec against a naive function and other libraries: make bench [QUICK=1] [PEERS=fastembed,openvino,torch]
 	@$(PY) -m tests.bench $(if $(QUICK),--quick) $(if $(filter undefined,$(origin PEERS)),,--peers "$(PEERS)")

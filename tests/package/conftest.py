@@ -57,7 +57,7 @@ class Installation:
             "TMPDIR": str(self.home / "tmp"),
             "RUSTUP_HOME": str(self.home.parent / "rustup"),
         }
-        return kept | self.caches | own
+        return kept | self.caches | own | {"PIP_NO_COMPILE": "1"}
 
     def run(self, *arguments: str | Path, **variables: str) -> Done:
         """Run `dropvec` in the folder."""

@@ -41,7 +41,10 @@ def check_base(dropvec: Installation) -> None:
 
 def check_demo(dropvec: Installation) -> None:
     """`demo` and `up`, with their extra."""
-    done = dropvec.run("demo", "--images", dropvec.folder, "--json")
+    photos = dropvec.home.parent / "photos"
+    photos.mkdir()
+    photo(photos)
+    done = dropvec.run("demo", "--images", photos, "--json")
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["outcomes"] == {"success": 1}
