@@ -5,80 +5,86 @@ MODEL  ?= efficientnet-lite0
 export MODEL ONLY IMAGES PORT EVENT IMAGE BASE_IMAGE ARCH STACK IMAGE_URI SET # recipes read these as shell variables, so values need no escaping
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up invoke image deploy destroy test test-export image-test bench cpus mutants soak backfill-run export-run fuzz
-.PHONY: check structure format lock clean
+.PHONY: help demo up invoke image deploy destroy test test-export image-test package-test bench cpus mutants soak
+.PHONY: backfill-run export-run fuzz check structure format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-.venv/.ready: pyproject.toml constraints.txt infra/venv.sh
-	@sh infra/venv.sh $(PYTHON)
+# Sets of packages (infra/cli/package_sets.py), installed into one environment when a target first needs them.
+INSTALLER := infra/cli/package_sets.py infra/cli/environment.py
+READY     := $(addprefix .venv/.ready-,aws demo test check)
+$(READY): pyproject.toml constraints.txt $(INSTALLER)
+	@exec $(PYTHON) -m infra.cli.install $(patsubst .venv/.ready-%,%,$@) $(MAKECMDGOALS)
 
-demo: .venv/.ready ## embed photos on a local AWS: make demo [IMAGES=DIR] [MODEL=NAME|BUNDLE]
-	@$(PY) -m infra demo --model "$$MODEL" $${IMAGES:+--images "$$IMAGES"}
+demo: .venv/.ready-demo ## embed photos on a local AWS: make demo [IMAGES=DIR] [MODEL=NAME|BUNDLE]
+	@exec $(PY) -m infra demo --model "$$MODEL" $${IMAGES:+--images "$$IMAGES"}
 
-up: .venv/.ready ## run the local AWS until Ctrl-C: make up [PORT=N] [MODEL=NAME|BUNDLE]
-	@$(PY) -m infra up --model "$$MODEL" $${PORT:+--port "$$PORT"}
+up: .venv/.ready-demo ## run the local AWS until Ctrl-C: make up [PORT=N] [MODEL=NAME|BUNDLE]
+	@exec $(PY) -m infra up --model "$$MODEL" $${PORT:+--port "$$PORT"}
 
-invoke: .venv/.ready ## send one event to the running local AWS: make invoke EVENT=events/FILE.json
-	@$(PY) -m infra invoke "$$EVENT"
+invoke: .venv/.ready-demo ## send one event to the running local AWS: make invoke EVENT=events/FILE.json
+	@exec $(PY) -m infra invoke "$$EVENT"
 
 # Needs no virtual environment: the image build installs its own packages.
 image: ## build the function's container image: make image [MODEL=NAME|PATH] [IMAGE=name:tag] [BASE_IMAGE=…] [ARCH=x86_64|arm64] [BAKE='--accept …']
-	@$(PYTHON) -m infra image "$$MODEL" $${IMAGE:+--tag "$$IMAGE"} $${BASE_IMAGE:+--base "$$BASE_IMAGE"} $${ARCH:+--arch "$$ARCH"} $(BAKE)
+	@exec $(PYTHON) -m infra image "$$MODEL" $${IMAGE:+--tag "$$IMAGE"} $${BASE_IMAGE:+--base "$$BASE_IMAGE"} $${ARCH:+--arch "$$ARCH"} $(BAKE)
 
-deploy: .venv/.ready ## create or update the stack in your AWS account: make deploy IMAGE_URI=URI [STACK=NAME] [SET="Trigger=direct …"]
-	@$(PY) -m infra deploy $${STACK:+--stack "$$STACK"} $${IMAGE_URI:+--image "$$IMAGE_URI"} $${SET:+--set $$SET}
+deploy: .venv/.ready-aws ## create or update the stack in your AWS account: make deploy IMAGE_URI=URI [STACK=NAME] [SET="Trigger=direct …"]
+	@exec $(PY) -m infra deploy $${STACK:+--stack "$$STACK"} $${IMAGE_URI:+--image "$$IMAGE_URI"} $${SET:+--set $$SET}
 
-destroy: .venv/.ready ## delete the stack, keep the buckets and the table: make destroy [STACK=NAME]
-	@$(PY) -m infra destroy $${STACK:+--stack "$$STACK"}
+destroy: .venv/.ready-aws ## delete the stack, keep the buckets and the table: make destroy [STACK=NAME]
+	@exec $(PY) -m infra destroy $${STACK:+--stack "$$STACK"}
 
 # Needs Debian and root: makes a base image, builds the function's image on it, and runs it under Lambda's runtime
 # interface emulator.
-image-test: .venv/.ready ## run the tests of the container image
+image-test: .venv/.ready-test ## run the tests of the container image
 	@sh tests/image/packages.sh
 	@$(PY) -m pytest -o timeout=900 tests/image
 
-test: .venv/.ready ## run all tests except test-export and image-test
+test: .venv/.ready-test ## run all tests except test-export and image-test
 	@$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-bench: .venv/.ready ## benchmark dropvec against a naive function and other libraries: make bench [QUICK=1] [PEERS=fastembed,openvino,torch]
+package-test: .venv/.ready-test ## build the wheel and the sdist, install them, and run the commands
+	@$(PY) -m pytest -q -o timeout=600 -n auto tests/package
+
+bench: .venv/.ready-test ## benchmark dropvec against a naive function and other libraries: make bench [QUICK=1] [PEERS=fastembed,openvino,torch]
 	@$(PY) -m tests.bench $(if $(QUICK),--quick) $(if $(filter undefined,$(origin PEERS)),,--peers "$(PEERS)")
 
 # PyTorch takes more than 1 GB and nothing else needs it, so it has its own environment, and its tests are not part of
 # `test`. They write 2 GB of weights and graphs, which pytest deletes if all tests pass.
-.venv-export/.ready: pyproject.toml constraints.txt infra/venv.sh
-	@sh infra/venv.sh $(PYTHON) .venv-export "--group test-export"
+.venv-export/.ready-test-export: pyproject.toml constraints.txt $(INSTALLER)
+	@exec $(PYTHON) -m infra.cli.install test-export test-export
 
-test-export: .venv-export/.ready ## run the tests of the ONNX export, with PyTorch
+test-export: .venv-export/.ready-test-export ## run the tests of the ONNX export, with PyTorch
 	@.venv-export/bin/python -m pytest -o tmp_path_retention_policy=failed tests/onnx_export
 
-cpus: .venv/.ready ## test a bundle's graphs on emulated CPUs, with and without AVX-512: make cpus [MODEL=NAME|BUNDLE]
+cpus: .venv/.ready-test ## test a bundle's graphs on emulated CPUs, with and without AVX-512: make cpus [MODEL=NAME|BUNDLE]
 	@$(PY) -m tests.cpus --model "$$MODEL"
 
-mutants: .venv/.ready ## mutation tests of ordering, records and events: make mutants [ONLY=part of a name]
+mutants: .venv/.ready-test ## mutation tests of ordering, records and events: make mutants [ONLY=part of a name]
 	@$(PY) -m tests.mutants $${ONLY:+--only "$$ONLY"}
 
-soak: .venv/.ready ## long runs: uploads with AWS faults, and the order model: make soak [CASES=20000] [UPLOADS=1000]
+soak: .venv/.ready-test ## long runs: uploads with AWS faults, and the order model: make soak [CASES=20000] [UPLOADS=1000]
 	@$(PY) -m tests.soak.soak_faults --uploads $(or $(UPLOADS),1000)
 	@$(PY) -m tests.soak.soak_order --cases $(or $(CASES),20000)
 
-backfill-run: .venv/.ready ## long run: a backfill that is killed twice and resumed: make backfill-run [OBJECTS=20000]
+backfill-run: .venv/.ready-test ## long run: a backfill that is killed twice and resumed: make backfill-run [OBJECTS=20000]
 	@$(PY) -m tests.soak.soak_backfill --objects $(or $(OBJECTS),20000)
 
-export-run: .venv/.ready ## long run: export many vectors within 500 MB of memory: make export-run [ITEMS=100000]
+export-run: .venv/.ready-test ## long run: export many vectors within 500 MB of memory: make export-run [ITEMS=100000]
 	@$(PY) -m tests.soak.soak_export --items $(or $(ITEMS),100000)
 
-fuzz: .venv/.ready ## fuzz event parsing and image decoding, coverage-guided: make fuzz [SECONDS=300]
+fuzz: .venv/.ready-test ## fuzz event parsing and image decoding, coverage-guided: make fuzz [SECONDS=300]
 	@$(PY) -m pip install --quiet --disable-pip-version-check --group fuzz
 	@$(PY) -m tests.fuzz.fuzz_events -max_total_time=$(or $(SECONDS),300)
 	@$(PY) -m tests.fuzz.fuzz_decode -max_total_time=$(or $(SECONDS),300)
 
 # The SAM CLI is large and pins other versions of boto3 and click, so it has its own environment.
-.venv-sam/.ready: infra/constraints-sam.txt infra/venv.sh
-	@sh infra/venv.sh $(PYTHON) .venv-sam aws-sam-cli infra/constraints-sam.txt
+.venv-sam/.ready-sam: infra/constraints-sam.txt $(INSTALLER)
+	@exec $(PYTHON) -m infra.cli.install sam check
 
-check: .venv/.ready .venv-sam/.ready ## run the fast checks: format, lint, types, layers, template, Dockerfile, documentation
+check: .venv/.ready-check .venv-sam/.ready-sam ## run the fast checks: format, lint, types, layers, template, Dockerfile, documentation
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
@@ -86,24 +92,25 @@ check: .venv/.ready .venv-sam/.ready ## run the fast checks: format, lint, types
 	@.venv/bin/cfn-lint infra/template.yaml
 	@.venv/bin/hadolint infra/Dockerfile tests/image/base/Dockerfile
 	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1 --template infra/template.yaml >/dev/null
+	@$(PY) -m infra.cli.reference --check
 	@$(PY) -m tests.docs.check
 	@$(PY) -m pytest -q tests/infra/test_template.py tests/infra/test_template_rules.py tests/docs
 
-structure: .venv/.ready ## draw which packages import which, as docs/structure.svg
+structure: .venv/.ready-check ## draw which packages import which, as docs/structure.svg
 	@$(PY) -m tests.structure
 
-format: .venv/.ready ## format the code and fix lint errors
+format: .venv/.ready-check ## format the code and fix lint errors
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
+	@$(PY) -m infra.cli.reference
 
 # Options for the locks of the image's packages: pinned to constraints.txt, with the hash of every file.
 IMAGE_LOCK := --constraints constraints.txt --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 
-lock: .venv/.ready ## update the pinned version of every dependency
-	@$(PY) -m pip install --quiet uv
-	@.venv/bin/uv pip compile pyproject.toml --group dev --group test-export --universal --python-version 3.11 \
+lock: .venv/.ready-test ## update the pinned version of every dependency
+	@.venv/bin/uv pip compile pyproject.toml --all-extras --group test --group check --group function --group test-export --universal --python-version 3.11 \
 		--upgrade --no-annotate --no-header --quiet -o constraints.txt
-	@.venv/bin/uv pip compile pyproject.toml --excludes infra/container/without.txt $(IMAGE_LOCK) -o infra/requirements.txt
+	@.venv/bin/uv pip compile --group function --excludes infra/container/without.txt $(IMAGE_LOCK) -o infra/requirements.txt
 	@.venv/bin/uv pip compile --group bake --group image --no-emit-package numpy --no-emit-package typing-extensions \
 		--upgrade $(IMAGE_LOCK) -o infra/requirements-build.txt
 	@echo aws-sam-cli | .venv/bin/uv pip compile - --universal --python-version 3.11 \

@@ -1,6 +1,7 @@
 """Manifest -> source files -> graph -> prepared graphs -> model.json -> verification -> bundle."""
 
 import json
+import sys
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -104,7 +105,7 @@ class _Say:
 
     def __call__(self, line: str) -> None:
         if self.loud:
-            print(f"{self.name}: {line}", flush=True)
+            print(f"{self.name}: {line}", file=sys.stderr, flush=True)
 
 
 def _make(manifest: Manifest, files: Files, bundle: Path, say: _Say) -> None:

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from infra.bake.manifest import Manifest, SourceFile, files_of
 from infra.common.errors import OperatorError
 from infra.common.paths import MANIFESTS
+from infra.common.text import suggestion
 
 _PROBLEMS = {"missing": "is missing", "unexpected_keyword_argument": "is not a known key"}
 
@@ -24,9 +25,10 @@ def find_manifest(name_or_path: str) -> Path:
     path = Path(name_or_path) if name_or_path.endswith(".toml") else MANIFESTS / f"{name_or_path}.toml"
     if path.is_file():
         return path
-    names = ", ".join(sorted(shipped.stem for shipped in MANIFESTS.glob("*.toml")))
+    names = sorted(shipped.stem for shipped in MANIFESTS.glob("*.toml"))
     raise OperatorError(
-        f"{name_or_path} is neither a bundle's directory nor a manifest file (.toml) nor one of: {names}"
+        f"{name_or_path} is neither a bundle's directory nor a manifest file (.toml) nor one of: {', '.join(names)}"
+        f"{suggestion(name_or_path, names)}"
     )
 
 

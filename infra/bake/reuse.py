@@ -1,5 +1,6 @@
 """The bundle for a local command: an existing one, or one that is baked once and then reused."""
 
+import sys
 from pathlib import Path
 
 import onnxruntime as ort
@@ -9,6 +10,7 @@ from handler.errors import BundleError
 from handler.model.prepared import check_size
 from handler.model.spec import SPEC_FILE, load_spec
 from infra.common.errors import OperatorError
+from infra.common.files import create_folder
 from infra.common.hashing import file_sha256
 from infra.common.paths import MANIFESTS, MODELS, shown
 
@@ -38,7 +40,8 @@ def bundle_for(model: str) -> Path:
         from infra.bake import bake, find_manifest  # noqa: PLC0415 - onnx and httpx are needed only to bake
 
         find_manifest(model)
-        print(f"Baking the model {model} into {shown(baked)} (once) ...", flush=True)
+        create_folder(MODELS)
+        print(f"Baking the model {model} into {shown(baked)} (once) ...", file=sys.stderr, flush=True)
         return bake(model, baked)
     return baked
 

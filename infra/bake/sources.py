@@ -12,6 +12,7 @@ from infra.bake.download.transfer import Remote, download
 from infra.bake.manifest import Manifest, SourceFile, files_of
 from infra.common import wheels
 from infra.common.errors import OperatorError
+from infra.common.files import create_folder
 from infra.common.hashing import file_sha256
 from infra.common.paths import CACHE
 
@@ -65,6 +66,7 @@ def fetch(
         return Files(dict(zip(pins, paths, strict=True)), pins)
     if manifest.source.kind == "file":
         return _local(manifest, wanted)
+    create_folder(cache)
     folder = cache / manifest.name / hashlib.sha256(manifest.source.base.encode()).hexdigest()[:12]
     lower_case = {sha256.lower() for sha256 in accepted}
     return _remote(manifest, folder, lower_case, mirror or os.environ.get(MIRROR_VARIABLE) or None, console)

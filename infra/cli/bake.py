@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from infra.cli.options import add_json
+
 DEFAULT_MODEL = "efficientnet-lite0"
 MODEL_HELP = "name of a manifest in infra/manifests, or a bundle's directory (default: %(default)s)"
 
@@ -18,7 +20,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     command.add_argument("model", metavar="NAME|MANIFEST", help="name of a manifest in infra/manifests, or its path")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="directory for the bundle")
     add_bake_options(command)
-    command.set_defaults(run=_bake)
+    add_json(command)
+    command.set_defaults(run=_bake, packages="base")
 
 
 def add_bake_options(command: argparse.ArgumentParser) -> None:
@@ -58,7 +61,7 @@ def _sha256(text: str) -> str:
     return text.lower()
 
 
-def _bake(parsed: argparse.Namespace) -> None:
+def _bake(parsed: argparse.Namespace) -> object:
     from infra.bake import Options, bake  # noqa: PLC0415 - see cli.main
 
     options = Options(
@@ -68,4 +71,6 @@ def _bake(parsed: argparse.Namespace) -> None:
         labels=parsed.labels,
         label_template=parsed.label_template,
     )
-    print(bake(parsed.model, parsed.out, options))
+    out = bake(parsed.model, parsed.out, options)
+    print(out)
+    return {"bundle": str(out)}

@@ -2,6 +2,8 @@
 
 import argparse
 
+from infra.cli.options import add_json
+
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `deploy` and `destroy`."""
@@ -34,7 +36,8 @@ def _add_deploy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         action="store_true",
         help="do not ask; event notifications of an existing bucket that deploy did not add are then never removed",
     )
-    command.set_defaults(run=_deploy)
+    add_json(command, "print the stack's outputs as JSON on standard output")
+    command.set_defaults(run=_deploy, packages="aws")
 
 
 def _add_destroy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -45,7 +48,8 @@ def _add_destroy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     command.add_argument("--stack", default="dropvec", metavar="NAME", help="name of the stack (default: %(default)s)")
     command.add_argument("--yes", action="store_true", help="do not ask")
-    command.set_defaults(run=_destroy)
+    add_json(command)
+    command.set_defaults(run=_destroy, packages="aws")
 
 
 def _setting(text: str) -> tuple[str, str]:
@@ -55,13 +59,13 @@ def _setting(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _deploy(parsed: argparse.Namespace) -> None:
+def _deploy(parsed: argparse.Namespace) -> object:
     from infra.deploy.stack import deploy  # noqa: PLC0415 - see cli.main
 
-    deploy(parsed.stack, parsed.image, dict(parsed.set), yes=parsed.yes)
+    return deploy(parsed.stack, parsed.image, dict(parsed.set), yes=parsed.yes)
 
 
-def _destroy(parsed: argparse.Namespace) -> None:
+def _destroy(parsed: argparse.Namespace) -> object:
     from infra.deploy.stack import destroy  # noqa: PLC0415 - see cli.main
 
-    destroy(parsed.stack, yes=parsed.yes)
+    return destroy(parsed.stack, yes=parsed.yes)

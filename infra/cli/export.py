@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.cli.options import on_stack, stack_command
-from infra.common.errors import OperatorError
+from infra.cli.options import add_json, on_stack, stack_command
+from infra.common.errors import UsageError
 
 if TYPE_CHECKING:
     from infra.operate.stack import DeployedStack
@@ -22,7 +22,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "and accepts any batch size; the command compares its output with PyTorch's on random inputs before it writes "
         "the file. Image tower: pixel_values float32 [N,3,256,256] from 0 to 1, to image_embeds float32 [N,512], not "
         "normalised. Text tower: input_ids int64 [N,77], to text_embeds. The conversion takes about half a minute, and "
-        "needs the packages of the dependency group `export`.",
+        "needs the packages of the extra `export`.",
     )
     command.add_argument(
         "model", nargs="?", metavar="NAME", help="mobileclip-s2, mobileclip2-s2, mobileclip-s0 (image only)"
@@ -47,21 +47,30 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     weights.add_argument(
         "--tower", choices=("image", "text"), default="image", help="which tower (default: %(default)s)"
     )
-    command.set_defaults(run=_export)
+    add_json(command)
+    command.set_defaults(run=_export, packages=_packages)
 
 
-def _export(parsed: argparse.Namespace) -> None:
+def _packages(parsed: argparse.Namespace) -> str:
+    """The set of packages that the export needs, by what it writes."""
+    if parsed.model is not None:
+        return "export"
+    return "vectors" if parsed.out.suffix == ".parquet" else "aws"
+
+
+def _export(parsed: argparse.Namespace) -> object:
     if (parsed.model is None) != (parsed.weights is None):
-        raise OperatorError("give both NAME and --weights to convert weights, or neither to export vectors")
+        raise UsageError("give both NAME and --weights to convert weights, or neither to export vectors")
     if parsed.model is None:
-        on_stack(_export_vectors)(parsed)
-        return
+        return on_stack(_export_vectors)(parsed)
     from infra.onnx_export import export  # noqa: PLC0415 - see cli.main
 
-    print(export(parsed.model, parsed.weights, parsed.out, parsed.tower))
+    line = export(parsed.model, parsed.weights, parsed.out, parsed.tower)
+    print(line)
+    return {"graph": str(parsed.out)}
 
 
-def _export_vectors(stack: "DeployedStack", parsed: argparse.Namespace) -> None:
+def _export_vectors(stack: "DeployedStack", parsed: argparse.Namespace) -> object:
     from infra.operate.vectors.export import ExportQuery, export_vectors  # noqa: PLC0415 - see cli.main
 
-    export_vectors(stack, ExportQuery(parsed.out, parsed.fingerprint, parsed.mixed))
+    return export_vectors(stack, ExportQuery(parsed.out, parsed.fingerprint, parsed.mixed))

@@ -4,6 +4,7 @@ import argparse
 import os
 
 from infra.cli.bake import DEFAULT_MODEL, add_bake_options
+from infra.cli.options import add_json
 
 # Lambda's names of the architectures.
 ARCHITECTURES = ("x86_64", "arm64")
@@ -35,10 +36,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     command.add_argument("--arch", choices=ARCHITECTURES, help="architecture (default: this machine's)")
     command.add_argument("--engine", choices=ENGINES, help="container engine (default: the first of these that works)")
     add_bake_options(command)
-    command.set_defaults(run=run)
+    add_json(command)
+    command.set_defaults(run=run, packages=None)
 
 
-def run(parsed: argparse.Namespace) -> None:
+def run(parsed: argparse.Namespace) -> object:
     """Build the image."""
     from infra.container.build import Build, build  # noqa: PLC0415 - the image build has no infra.container
 
@@ -53,6 +55,7 @@ def run(parsed: argparse.Namespace) -> None:
             engine=parsed.engine,
         )
     )
+    return {"image": parsed.tag, "model": parsed.model}
 
 
 def bake_options(parsed: argparse.Namespace) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from infra.cli.bake import DEFAULT_MODEL, MODEL_HELP
+from infra.cli.options import add_json
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -27,7 +28,8 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help="upload all files below DIR except hidden ones (default: a dozen sample photos, downloaded once)",
     )
     command.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help=MODEL_HELP)
-    command.set_defaults(run=_demo)
+    add_json(command)
+    command.set_defaults(run=_demo, packages="demo")
 
 
 def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -39,7 +41,8 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     command.add_argument("--port", type=_port, default=0, metavar="N", help="port to listen on (default: a free port)")
     command.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help=MODEL_HELP)
-    command.set_defaults(run=_up)
+    add_json(command, "print the endpoint and the resource names as JSON, as build/up/stack.json has them")
+    command.set_defaults(run=_up, packages="demo", prints_json=True)
 
 
 def _add_invoke(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -48,8 +51,14 @@ def _add_invoke(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help="send one event to the function of `up`",
         description="Invoke the function of the running `up` with an event, and print its JSON response.",
     )
-    command.add_argument("event", metavar="EVENT.json", help="file with the event; - for standard input")
-    command.set_defaults(run=_invoke)
+    command.add_argument(
+        "event",
+        metavar="EVENT.json",
+        help="file with the event, or the name of an example event that comes with dropvec, such as "
+        "direct-inline.json; - for standard input",
+    )
+    add_json(command, "no effect: the output is always JSON")
+    command.set_defaults(run=_invoke, packages="demo", prints_json=True)
 
 
 def _port(text: str) -> int:
@@ -58,16 +67,16 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _demo(parsed: argparse.Namespace) -> None:
+def _demo(parsed: argparse.Namespace) -> object:
     from infra.local.demo import demo  # noqa: PLC0415 - see cli.main
 
-    demo(parsed.images, parsed.model)
+    return demo(parsed.images, parsed.model)
 
 
 def _up(parsed: argparse.Namespace) -> None:
     from infra.local.up import up  # noqa: PLC0415 - see cli.main
 
-    up(parsed.port, parsed.model)
+    up(parsed.port, parsed.model, as_json=parsed.json)
 
 
 def _invoke(parsed: argparse.Namespace) -> None:

@@ -3,13 +3,15 @@
 Each command imports its implementation when it runs, so that `--help` is fast.
 """
 
-import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 
-from infra.cli import bake, deploy, export, image, local, offline, operate
-from infra.common.errors import OperatorError
+from infra.cli.bootstrap import ensure_packages
+from infra.cli.parser import make_parser
+from infra.common.errors import OperatorError, UsageError
 from infra.common.signals import Terminated, terminations_raised
 
 
@@ -17,20 +19,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit code: 0, 1 for a failure (reported in one line), 128 + N after signal N. argparse exits with 2 on wrong
-        usage.
+        The exit code: 0, 1 for a failure and 2 for wrong usage (reported in one line), 128 + N after signal N.
     """
-    parsed = make_parser().parse_args(arguments)
+    typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with terminations_raised():
-            parsed.run(parsed)
+            _run(typed)
+    except UsageError as error:
+        print(f"dropvec: {error}; see `dropvec {typed[0]} --help`", file=sys.stderr)
+        return 2
     except OperatorError as error:
         print(f"dropvec: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("dropvec: stopped", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        print(f"dropvec: stopped {stopped}".rstrip(), file=sys.stderr)
         return 130
     except Terminated as ended:
+        print("dropvec: stopped by a signal", file=sys.stderr)
         return 128 + ended.signum
     except BrokenPipeError:  # the reader closed the pipe early, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -38,10 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Every command with its arguments."""
-    parser = argparse.ArgumentParser(prog="python -m infra", description="Operator commands of dropvec.")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (bake, offline, export, local, image, deploy, operate):
-        module.add_commands(commands)
-    return parser
+def _run(typed: Sequence[str]) -> None:
+    """Parse the arguments, see to the packages, and run the command; with --json, print its result."""
+    parsed = make_parser().parse_args(typed)
+    packages = parsed.packages(parsed) if callable(parsed.packages) else parsed.packages
+    if packages is not None:
+        ensure_packages(packages, typed)
+    as_json = getattr(parsed, "json", False)
+    with redirect_stdout(sys.stderr) if as_json and not parsed.prints_json else nullcontext():
+        result = parsed.run(parsed)
+    if as_json and not parsed.prints_json:
+        print(json.dumps(result, indent=2))

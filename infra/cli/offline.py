@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from infra.cli.bake import DEFAULT_MODEL, MODEL_HELP
+from infra.cli.options import add_json
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,7 +24,8 @@ def _add_embed(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     command.add_argument("--text", action="append", default=[], metavar="TEXT", help="a text to embed (repeatable)")
     command.add_argument("--raw", action="store_true", help="do not normalise vectors to length 1")
     command.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help=MODEL_HELP)
-    command.set_defaults(run=_embed)
+    add_json(command, "no effect: the output is always JSON, one object per line")
+    command.set_defaults(run=_embed, packages="base", prints_json=True)
 
 
 def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -33,11 +35,12 @@ def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Embed two images or texts on this machine and print the cosine similarity of their vectors.",
     )
     command.add_argument(
-        "one", metavar="A", help="an image file, or a text with the prefix text:, as in 'text:a red shoe'"
+        "first", metavar="A", help="an image file, or a text with the prefix text:, as in 'text:a red shoe'"
     )
     command.add_argument("second", metavar="B", help="an image file, or a text with the prefix text:")
     command.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help=MODEL_HELP)
-    command.set_defaults(run=_compare)
+    add_json(command)
+    command.set_defaults(run=_compare, packages="base")
 
 
 def _embed(parsed: argparse.Namespace) -> None:
@@ -46,7 +49,7 @@ def _embed(parsed: argparse.Namespace) -> None:
     embed(parsed.files, parsed.text, parsed.model, normalize=not parsed.raw)
 
 
-def _compare(parsed: argparse.Namespace) -> None:
+def _compare(parsed: argparse.Namespace) -> object:
     from infra.offline.embed import compare  # noqa: PLC0415 - see cli.main
 
-    compare(parsed.first, parsed.second, parsed.model)
+    return compare(parsed.first, parsed.second, parsed.model)

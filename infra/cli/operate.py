@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.cli.options import on_stack, positive, stack_command, whole
+from infra.cli.options import add_json, on_stack, positive, stack_command, whole
 
 if TYPE_CHECKING:
     from infra.operate.stack import DeployedStack
@@ -63,13 +63,14 @@ def _add_backfill(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     command.add_argument(
         "--restart", action="store_true", help="start from the beginning, even if an earlier run can be resumed"
     )
-    command.set_defaults(run=on_stack(_backfill))
+    add_json(command)
+    command.set_defaults(run=on_stack(_backfill), packages="aws")
 
 
-def _backfill(stack: "DeployedStack", parsed: argparse.Namespace) -> None:
+def _backfill(stack: "DeployedStack", parsed: argparse.Namespace) -> object:
     from infra.operate.backfill.run import BackfillOptions, backfill  # noqa: PLC0415 - see cli.main
 
-    backfill(
+    return backfill(
         stack,
         BackfillOptions(
             address=parsed.address,
@@ -97,8 +98,8 @@ def _add_status(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument(
         "--quick", action="store_true", help="do not count items; show DynamoDB's estimate, which may be hours old"
     )
-    command.add_argument("--json", action="store_true", help="print JSON")
-    command.set_defaults(run=on_stack(_status))
+    add_json(command)
+    command.set_defaults(run=on_stack(_status), packages="aws", prints_json=True)
 
 
 def _status(stack: "DeployedStack", parsed: argparse.Namespace) -> None:
@@ -130,7 +131,8 @@ def _add_failures(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         metavar="N",
         help="maximum number of dead letters to read; they stay in the queue (default: %(default)s)",
     )
-    command.set_defaults(run=on_stack(_failures))
+    command.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
+    command.set_defaults(run=on_stack(_failures), packages="aws")
 
 
 def _failures(stack: "DeployedStack", parsed: argparse.Namespace) -> None:
@@ -150,20 +152,21 @@ def _add_redrive(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     command.add_argument(
         "--rate", type=_messages_a_second, metavar="N", help="maximum messages a second, 1 to 500 (default: no limit)"
     )
-    command.set_defaults(run=on_stack(_redrive))
+    add_json(command)
+    command.set_defaults(run=on_stack(_redrive), packages="aws")
 
 
-def _redrive(stack: "DeployedStack", parsed: argparse.Namespace) -> None:
+def _redrive(stack: "DeployedStack", parsed: argparse.Namespace) -> object:
     from infra.operate.dead_letters import redrive  # noqa: PLC0415 - see cli.main
 
-    redrive(stack, parsed.rate)
+    return redrive(stack, parsed.rate)
 
 
 def _add_get(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = stack_command(commands, "get", "print one object's result", "Print one object's item in the table.")
     command.add_argument("source", metavar="s3://BUCKET/KEY", help="the object; the key is not URL-encoded")
-    command.add_argument("--json", action="store_true", help="print the complete item as JSON, with the whole vector")
-    command.set_defaults(run=on_stack(_get))
+    add_json(command, "print the complete item as JSON, with the whole vector")
+    command.set_defaults(run=on_stack(_get), packages="aws", prints_json=True)
 
 
 def _get(stack: "DeployedStack", parsed: argparse.Namespace) -> None:
@@ -194,13 +197,14 @@ def _add_cost(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         metavar="N",
         help="MaximumConcurrency of the stack (repeatable; default: 10, 100 and 1000)",
     )
-    command.set_defaults(run=_cost)
+    add_json(command)
+    command.set_defaults(run=_cost, packages="base")
 
 
-def _cost(parsed: argparse.Namespace) -> None:
+def _cost(parsed: argparse.Namespace) -> object:
     from infra.operate.cost import CostQuery, cost  # noqa: PLC0415 - see cli.main
 
-    cost(CostQuery(parsed.model, tuple(parsed.memory or ()), tuple(parsed.concurrency or ())))
+    return cost(CostQuery(parsed.model, tuple(parsed.memory or ()), tuple(parsed.concurrency or ())))
 
 
 def _messages_a_second(text: str) -> int:

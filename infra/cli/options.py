@@ -27,10 +27,10 @@ def stack_command(
     return command
 
 
-def on_stack(do: "Callable[[DeployedStack, argparse.Namespace], None]") -> Callable[[argparse.Namespace], None]:
+def on_stack(do: "Callable[[DeployedStack, argparse.Namespace], object]") -> Callable[[argparse.Namespace], object]:
     """Wrap a command's function: connect to the stack, and turn AWS errors into OperatorErrors."""
 
-    def run(parsed: argparse.Namespace) -> None:
+    def run(parsed: argparse.Namespace) -> object:
         from infra.operate import stack as stacks  # noqa: PLC0415 - see cli.main
 
         options: dict[str, Any] = vars(parsed)
@@ -48,9 +48,14 @@ def on_stack(do: "Callable[[DeployedStack, argparse.Namespace], None]") -> Calla
             overrides={output: name for output, name in resources.items() if name},
         )
         with stacks.aws_errors_as_operator_errors():
-            do(stacks.connect(ref), parsed)
+            return do(stacks.connect(ref), parsed)
 
     return run
+
+
+def add_json(command: argparse.ArgumentParser, what: str = "print the result as JSON on standard output") -> None:
+    """Add `--json`."""
+    command.add_argument("--json", action="store_true", help=what)
 
 
 def positive(text: str) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from infra.common.errors import OperatorError
 from infra.common.local_session import CONFIG, session
 from infra.common.paths import UP
+from infra.common.program import command
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -84,4 +85,6 @@ def running() -> Stack:
     try:
         return Stack.from_json(STACK_FILE.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError):
-        raise OperatorError("no local AWS is running; start one in another terminal with `make up`") from None
+        raise OperatorError(
+            f"no local AWS is running; start one in another terminal with `{command('up', make='up')}`"
+        ) from None

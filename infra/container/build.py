@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.common.errors import OperatorError
-from infra.common.paths import DOCKERFILE, MANIFESTS, ROOT
-from infra.container.pip_settings import Settings, pip_settings
+from infra.common.files import create_folder
+from infra.common.paths import BUILD, DOCKERFILE, HANDLER, INSTALLED, MANIFESTS, PROJECT, ROOT
+from infra.common.pip_settings import Settings, pip_settings
+from infra.common.text import suggestion
 
 # Files of the user's own model are copied here, because `.dockerignore` includes this folder in the build context.
-CONTEXT = ROOT / "build" / "image" / "context"
+_CONTEXT = Path("build", "image", "context")
 
 # Lambda's names of architectures -> those of container builders.
 _PLATFORMS = {"x86_64": "amd64", "arm64": "arm64"}
@@ -68,12 +71,14 @@ def build(wanted: Build) -> None:
     if wanted.architecture:
         _check_architecture(wanted.architecture)
     with ExitStack() as stack:
-        model = stack.enter_context(_staged(wanted.model))
-        bake = [*wanted.bake, *stack.enter_context(_staged_labels(wanted.labels))]
+        root = stack.enter_context(_build_context())
+        model = stack.enter_context(_staged(wanted.model, root))
+        bake = [*wanted.bake, *stack.enter_context(_staged_labels(wanted.labels, root))]
         secrets = stack.enter_context(_secrets(pip_settings()))
         arguments = {"MODEL": model, "BAKE_OPTIONS": shlex.join(bake), "BASE_IMAGE": wanted.base}
+        output = sys.stderr if sys.stdout is sys.stderr else None  # redirected for --json
         command = build_command(engine, wanted, arguments, _image_labels(wanted.base), secrets)
-        done = subprocess.run(command, cwd=ROOT, check=False)
+        done = subprocess.run(command, cwd=root, stdout=output, check=False)
     if done.returncode != 0:
         raise OperatorError(f"{engine} could not build {wanted.tag}; the reason is in its output above")
     print(f"Built {wanted.tag} with {wanted.model}. Its software bill of materials is /opt/dropvec.cdx.json.")
@@ -140,7 +145,7 @@ def _check_architecture(wanted: str) -> None:
 
 
 @contextmanager
-def _staged(model: str) -> Iterator[str]:
+def _staged(model: str, root: Path) -> Iterator[str]:
     """The Dockerfile's argument MODEL; the user's own model is copied into the build context within the block.
 
     Raises:
@@ -157,30 +162,46 @@ def _staged(model: str) -> Iterator[str]:
     else:
         raise OperatorError(
             f"{model} is neither the name of a manifest in infra/manifests, nor a manifest (.toml), nor a bundle's "
-            "directory"
+            f"directory{suggestion(model, (path.stem for path in MANIFESTS.glob('*.toml')))}"
         )
     _check_size(folder)
-    with _scratch() as scratch:
+    with _scratch(root) as scratch:
         shutil.copytree(folder, scratch / "model", copy_function=_link_or_copy)
-        yield str(Path("/context") / (scratch / "model" / name).relative_to(ROOT))
+        yield str(Path("/context") / (scratch / "model" / name).relative_to(root))
 
 
 @contextmanager
-def _staged_labels(labels: Path | None) -> Iterator[list[str]]:
+def _staged_labels(labels: Path | None, root: Path) -> Iterator[list[str]]:
     if labels is None:
         yield []
         return
     if not labels.is_file():
         raise OperatorError(f"the file of labels {labels} does not exist")
-    with _scratch() as scratch:
+    with _scratch(root) as scratch:
         shutil.copy(labels, scratch / "labels.txt")
-        yield ["--labels", str(Path("/context") / (scratch / "labels.txt").relative_to(ROOT))]
+        yield ["--labels", str(Path("/context") / (scratch / "labels.txt").relative_to(root))]
 
 
 @contextmanager
-def _scratch() -> Iterator[Path]:
-    CONTEXT.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CONTEXT) as folder:
+def _build_context() -> Iterator[Path]:
+    """The folder that the engine builds from: the checkout, or a copy of the files that an installed copy has."""
+    if not INSTALLED:
+        yield ROOT
+        return
+    create_folder(BUILD)
+    with tempfile.TemporaryDirectory(dir=BUILD, prefix=".image-") as folder:
+        root = Path(folder)
+        shutil.copytree(HANDLER, root / "handler", ignore=shutil.ignore_patterns("__pycache__"))
+        unneeded = shutil.ignore_patterns("__pycache__", "events", PROJECT.name)
+        shutil.copytree(ROOT / "infra", root / "infra", ignore=unneeded)
+        shutil.copy(PROJECT, root)
+        yield root
+
+
+@contextmanager
+def _scratch(root: Path) -> Iterator[Path]:
+    create_folder(root / _CONTEXT)
+    with tempfile.TemporaryDirectory(dir=root / _CONTEXT) as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
 
@@ -220,7 +241,7 @@ def _secrets(settings: Settings) -> Iterator[Mapping[str, Path]]:
 
 def _image_labels(base: str | None) -> dict[str, str]:
     """Labels of this build: the code's version and commit, and the base image's name."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    project = tomllib.loads(PROJECT.read_text("utf-8"))["project"]
     (default,) = re.findall(r"^ARG BASE_IMAGE=(\S+)$", DOCKERFILE.read_text("utf-8"), re.MULTILINE)
     return {"version": str(project["version"]), "revision": _revision(), "base.name": base or default}
 

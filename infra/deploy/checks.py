@@ -27,7 +27,7 @@ def _check_image(aws: Account, plan: Plan) -> None:
     image = plan.given.get("ImageUri")
     if image is None and plan.current is None:
         raise OperatorError(
-            "the first deployment needs an image: build it (make image), push it to ECR in this account "
+            "the first deployment needs an image: build it (`image`), push it to ECR in this account "
             f"({aws.id}.dkr.ecr.{aws.region}.amazonaws.com/…), and pass its URI as IMAGE_URI=…"
         )
     match = _IMAGE.fullmatch(image) if image else None

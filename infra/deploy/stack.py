@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from infra.common.errors import OperatorError
 from infra.common.paths import TEMPLATE
+from infra.common.program import command
 from infra.common.template import load
 from infra.deploy import changes
 from infra.deploy.account import Account, account, check_stack_name, confirm
@@ -14,7 +15,7 @@ from infra.deploy.plan import Plan, uploads_bucket
 _DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 
 
-def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: bool) -> None:
+def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: bool) -> dict[str, object]:
     """Create or update the stack: show the changes, ask for confirmation, apply them.
 
     Args:
@@ -22,6 +23,9 @@ def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: b
         image: URI of the image in ECR; None keeps the deployed image.
         settings: parameters of the template; others keep their deployed or default values.
         yes: do not ask.
+
+    Returns:
+        Whether the stack is up to date, and its outputs, for --json.
 
     Raises:
         OperatorError: a parameter is unknown, there is no image, or AWS returned an error.
@@ -35,7 +39,7 @@ def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: b
         plan = Plan(stack, changes.find_stack(aws.cloudformation, stack), given)
         check(aws, plan)
         if not _apply(aws, plan, yes=yes):
-            return
+            return {"stack": stack, "deployed": False, "outputs": {}}
         deployed = changes.find_stack(aws.cloudformation, stack)
         if deployed is None:
             raise OperatorError(f"the stack {stack} was deleted in the meantime: deploy it again")
@@ -48,10 +52,12 @@ def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: b
         if plan.may_miss_uploads:
             print(
                 "\nFor a few minutes after this change S3 may not send events. To embed uploads without a result, run "
-                f"`python3 -m infra backfill --stack {stack} "
+                f"`{command('backfill')} --stack {stack} "
                 f"s3://{uploads_bucket(deployed)}/{plan.wanted['KeyPrefix']}` (--dry-run only counts them). Results of "
                 "objects that are deleted in these minutes are kept."
             )
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in deployed["Outputs"]}
+    return {"stack": stack, "deployed": True, "outputs": outputs}
 
 
 def _apply(aws: Account, plan: Plan, *, yes: bool) -> bool:
@@ -101,7 +107,7 @@ def _is_confirmed(aws: Account, plan: Plan, *, yes: bool) -> bool:
     return confirm("Uploads will not be embedded until the bucket's notifications are changed. Continue?", yes=False)
 
 
-def destroy(stack: str, *, yes: bool) -> None:
+def destroy(stack: str, *, yes: bool) -> dict[str, object]:
     """Delete the stack, after confirmation. The buckets and the table are kept with their contents.
 
     Raises:
@@ -124,7 +130,7 @@ def destroy(stack: str, *, yes: bool) -> None:
         print("\n".join(f"  {line}" for line in retained) or "  (none)")
         if not confirm("Delete the stack?", yes=yes):
             print("Nothing was changed.")
-            return
+            return {"stack": stack, "deleted": False, "kept": retained}
         old_events = frozenset(event["EventId"] for event in changes.events(aws.cloudformation, stack))
         aws.cloudformation.delete_stack(StackName=stack)
         status = changes.wait_for_completion(aws.cloudformation, current["StackId"], old_events)
@@ -132,6 +138,7 @@ def destroy(stack: str, *, yes: bool) -> None:
             raise OperatorError(f"the stack {stack} is {status}; the lines above show the cause")
         if bucket := uploads_bucket(current):
             disconnect(aws, bucket, targets_of(aws, current))
+    return {"stack": stack, "deleted": True, "kept": retained}
 
 
 def _retained(aws: Account, stack: str) -> list[str]:

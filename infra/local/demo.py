@@ -12,6 +12,7 @@ from infra.bake.reuse import bundle_for
 from infra.common.items import Item, nearest
 from infra.common.local_stack import Stack
 from infra.common.paths import DEMO, shown
+from infra.common.program import command
 from infra.local import report
 from infra.local.images import collect, samples
 from infra.local.outcomes import check_function, upload_and_await
@@ -24,12 +25,16 @@ RESULTS = DEMO / "results.jsonl"
 _PIPED_COLUMNS = 120
 
 
-def demo(images: Path | None, model: str) -> None:
-    """Upload images to a local AWS, wait for every outcome, print them and write `build/demo/results.jsonl`.
+def demo(images: Path | None, model: str) -> dict[str, object]:
+    """Upload images to a local AWS, wait for every outcome, print them and write `results.jsonl` in the folder DEMO.
 
     Args:
         images: a directory; None for the sample photos.
         model: name of a manifest, or a bundle's directory.
+
+    Returns:
+        The number of images, the number of each outcome, the seconds from the first upload to the last outcome, and the
+        path of the results, for --json.
 
     Raises:
         OperatorError: a step fails, or an image gets no outcome in time.
@@ -52,6 +57,7 @@ def demo(images: Path | None, model: str) -> None:
     report.write_jsonl(items, RESULTS)
     console.print(report.table(items, stack.source(""), milliseconds, nearest(items)))
     _print_summary(console, items, seconds)
+    return {"images": len(items), "outcomes": report.tally(items), "seconds": seconds, "results": str(RESULTS)}
 
 
 def _console() -> Console:
@@ -65,7 +71,9 @@ def _print_summary(console: Console, items: Sequence[Item], seconds: float) -> N
         f"{len(items) / seconds:.1f} images/s"
     )
     console.print(f"Wrote every item with its vector to {shown(RESULTS)}, one per line. The local AWS has stopped.")
-    console.print("To upload and query images yourself, run `make up` and try the commands that it prints.")
+    console.print(
+        f"To upload and query images yourself, run `{command('up', make='up')}` and try the commands that it prints."
+    )
 
 
 def _milliseconds(stack: Stack, items: Sequence[Item]) -> dict[str, float]:

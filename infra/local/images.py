@@ -62,10 +62,10 @@ def collect(folder: Path) -> list[Upload]:
     except OSError as error:
         raise OperatorError(
             f"cannot read {shown(Path(error.filename))} ({error.strerror}): "
-            "give a readable folder with images (make demo IMAGES=DIR)"
+            "give a readable folder with images (--images DIR)"
         ) from None
     if not found:
-        raise OperatorError(f"no files in {shown(folder)}: give a folder with images (make demo IMAGES=DIR)")
+        raise OperatorError(f"no files in {shown(folder)}: give a folder with images (--images DIR)")
     return found
 
 

@@ -86,5 +86,9 @@ def _best_label(item: Item) -> str:
 
 def counts(items: Sequence[Item]) -> str:
     """The number of items by outcome, such as `3 success, 1 unsupported_format`."""
-    tally = Counter(item.get("error_code", item["status"]) for item in items)
-    return ", ".join(f"{number} {status}" for status, number in tally.most_common())
+    return ", ".join(f"{number} {status}" for status, number in tally(items).items())
+
+
+def tally(items: Sequence[Item]) -> dict[str, int]:
+    """The number of items by outcome, the most frequent first."""
+    return dict(Counter(str(item.get("error_code", item["status"])) for item in items).most_common())

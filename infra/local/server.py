@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.common.errors import OperatorError
+from infra.common.files import create_folder
 from infra.common.local_session import ACCESS_KEY, REGION
 from infra.common.paths import ROOT, shown
 from infra.common.signals import uninterrupted
@@ -84,7 +85,7 @@ def local_aws(
         OperatorError: the port is in use, or the server does not start.
     """
     with _listen(port) as listener:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        create_folder(log.parent)
         # Not in /tmp, which is often mounted noexec: the function's bootstrap runs from here.
         scratch = Path(tempfile.mkdtemp(dir=log.parent, prefix=".aws-"))
         endpoint = f"{'https' if certificate else 'http'}://{HOST}:{listener.getsockname()[1]}"

@@ -10,11 +10,12 @@ import orjson
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.bake.reuse import bundle_for
-from infra.common.errors import OperatorError
+from infra.common.errors import OperatorError, UsageError
 from infra.common.files import atomic_write
 from infra.common.local_session import ACCESS_KEY
 from infra.common.local_stack import STACK_FILE, Stack, running
-from infra.common.paths import UP, shown
+from infra.common.paths import EVENTS, UP, shown
+from infra.common.program import command
 from infra.common.signals import Terminated
 from infra.local.images import samples
 from infra.local.outcomes import check_function
@@ -26,12 +27,13 @@ EXAMPLE_ACCOUNT = b"123456789012"  # the account in AWS's documentation and in e
 _POLL_SECONDS = 0.5
 
 
-def up(port: int, model: str) -> None:
+def up(port: int, model: str, *, as_json: bool = False) -> None:
     """Run the local AWS with the deployed stack until Ctrl-C or SIGTERM.
 
     Args:
         port: port on 127.0.0.1; 0 for a free one.
         model: name of a manifest, or a bundle's directory.
+        as_json: print the stack as JSON instead of commands to try.
 
     Raises:
         OperatorError: the port is in use, the deployment fails, or the local AWS ends unexpectedly.
@@ -41,7 +43,7 @@ def up(port: int, model: str) -> None:
     with local_aws(UP / "aws.log", port) as aws:
         stack = deploy(aws, bundle)
         check_function(aws, stack)
-        text = _help(aws, stack)
+        text = stack.to_json() if as_json else _help(aws, stack)
         try:
             _publish(stack)
             print(text, flush=True)
@@ -49,7 +51,7 @@ def up(port: int, model: str) -> None:
                 aws.check_alive()
                 time.sleep(_POLL_SECONDS)
         except (KeyboardInterrupt, Terminated):
-            print("\nStopping the local AWS.", flush=True)
+            print("\nStopping the local AWS.", file=sys.stderr if as_json else sys.stdout, flush=True)
         finally:
             STACK_FILE.unlink(missing_ok=True)
 
@@ -98,8 +100,8 @@ Commands to try in another terminal:
 
 Without the aws command:
 
-  make invoke EVENT=FILE.json
-  python3 -m infra status --local    (also: failures, redrive, get, export, backfill)
+  {command("invoke direct-inline.json", make="invoke EVENT=events/direct-inline.json")}
+  {command("status --local")}    (also: failures, redrive, get, export, backfill)
 """
 
 
@@ -131,7 +133,8 @@ def invoke(event: str) -> None:
         response: Any = orjson.loads(answer["Payload"].read() or b"null")
     except (ClientError, BotoCoreError) as error:
         raise OperatorError(
-            f"cannot invoke the function at {stack.endpoint} ({error}): check that `make up` is running"
+            f"cannot invoke the function at {stack.endpoint} ({error}): check that "
+            f"`{command('up', make='up')}` is running"
         ) from None
     if answer.get("FunctionError"):
         detail = response.get("errorMessage", response) if isinstance(response, dict) else response
@@ -141,9 +144,12 @@ def invoke(event: str) -> None:
 
 def _payload(event: str) -> object:
     if not event:
-        raise OperatorError("no event given: pass a JSON file (make invoke EVENT=events/FILE.json)")
+        raise UsageError("no event given: pass a JSON file (make invoke EVENT=events/FILE.json)")
+    path = Path(event)
+    if not path.exists() and (EVENTS / path.name).is_file():
+        path = EVENTS / path.name  # an example
     try:
-        text = sys.stdin.buffer.read() if event == "-" else Path(event).read_bytes()
+        text = sys.stdin.buffer.read() if event == "-" else path.read_bytes()
     except OSError as error:
         raise OperatorError(f"cannot read {event} ({error.strerror}): pass a JSON file with an event") from None
     try:

@@ -20,7 +20,7 @@ from handler.settings import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from handler.sizes import check_size
 from handler.timing import Stopwatch
 from infra.bake.reuse import bundle_for
-from infra.common.errors import OperatorError
+from infra.common.errors import OperatorError, UsageError
 
 TEXT_PREFIX = "text:"
 
@@ -39,7 +39,7 @@ def embed(files: Sequence[Path], texts: Sequence[str], model: str, *, normalize:
             not be embedded (the others were).
     """
     if not files and not texts:
-        raise OperatorError("nothing to embed: give image files, or texts with --text")
+        raise UsageError("nothing to embed: give image files, or texts with --text")
     embedder = LocalEmbedder.load(model)
     failed = 0
     for entry in embedder.entries(files, texts, normalize=normalize):
@@ -52,14 +52,16 @@ def embed(files: Sequence[Path], texts: Sequence[str], model: str, *, normalize:
         raise OperatorError(f"{failed} of {total} could not be embedded; see `error` in their lines")
 
 
-def compare(first: str, second: str, model: str) -> None:
-    """Print the cosine similarity of two images, or of an image and a text.
+def compare(first: str, second: str, model: str) -> dict[str, float]:
+    """Print and return the cosine similarity of two images, or of an image and a text.
 
     Raises:
         OperatorError: one of them cannot be embedded.
     """
     embedder = LocalEmbedder.load(model)
-    print(f"{cosine_of(embedder.vector(first), embedder.vector(second)):.6f}")
+    cosine = float(cosine_of(embedder.vector(first), embedder.vector(second)))
+    print(f"{cosine:.6f}")
+    return {"cosine": cosine}
 
 
 @dataclass

@@ -2,18 +2,15 @@
 
 The model code comes from packages: open_clip (PyPI `open-clip-torch`, MIT) has the text tower and reads Apple's
 checkpoints; timm (Apache-2.0) has the image tower and its reparameterisation. Apple's own repository,
-apple/ml-mobileclip, is not a package and refers to open_clip. The dependency group `export` has all packages.
+apple/ml-mobileclip, is not a package and refers to open_clip. The extra `export` has all packages.
 """
 
-import importlib.util
-import sys
 import warnings
 from pathlib import Path
 
 from infra.common.errors import OperatorError
+from infra.common.text import suggestion
 from infra.onnx_export.contract import MODELS, TOWERS, Model, Tower
-
-PACKAGES = ("torch", "torchvision", "open_clip", "timm", "onnxscript", "onnx", "onnxruntime")
 
 __all__ = ["export"]
 
@@ -34,7 +31,6 @@ def export(name: str, weights: Path, out: Path, tower_name: str = "image") -> st
         OperatorError: the export failed; no file was written.
     """
     model, tower = _find(name, tower_name)
-    _require_packages()
     print(f"{name}: exporting the {tower.name} tower and comparing it with PyTorch; this takes about half a minute")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the packages warn about each other; the user cannot do anything about it
@@ -47,19 +43,11 @@ def export(name: str, weights: Path, out: Path, tower_name: str = "image") -> st
 def _find(name: str, tower_name: str) -> tuple[Model, Tower]:
     model = MODELS.get(name)
     if model is None:
-        raise OperatorError(f"{name!r} cannot be exported; models that can: {', '.join(MODELS)}")
+        known = ", ".join(MODELS)
+        raise OperatorError(f"{name!r} cannot be exported; models that can: {known}{suggestion(name, MODELS)}")
     tower = TOWERS[tower_name]
     if tower not in model.towers:
         raise OperatorError(
             f"open_clip has no {tower_name} tower of {name}; export the {model.towers[0].name} tower, or another model"
         )
     return model, tower
-
-
-def _require_packages() -> None:
-    missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
-    if missing:
-        raise OperatorError(
-            f"export needs packages that are not installed ({', '.join(missing)}); in the repository's folder, run: "
-            f"{sys.executable} -m pip install --group export --constraint constraints.txt"
-        )

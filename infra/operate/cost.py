@@ -7,7 +7,7 @@ from random import Random
 from rich.console import Console
 from rich.table import Table
 
-from infra.common.errors import OperatorError
+from infra.common.errors import UsageError
 from infra.common.progress import duration
 from infra.operate.capacity import MOST_CONCURRENCY, CapacityModel, drain_seconds, rate_limits
 from infra.operate.measured import ImageFigures, ModelFigures, figures_of, load
@@ -46,8 +46,8 @@ class CostQuery:
     concurrency: Sequence[int] = ()
 
 
-def cost(query: CostQuery) -> None:
-    """Print the tables.
+def cost(query: CostQuery) -> dict[str, object]:
+    """Print the tables; return their figures, for --json.
 
     Raises:
         OperatorError: the model was not measured, or a number is outside Lambda's limits.
@@ -55,9 +55,9 @@ def cost(query: CostQuery) -> None:
     figures = figures_of(load(), query.model)
     memory, concurrency = query.memory_mib or MEMORY_MIB, query.concurrency or CONCURRENCY
     if any(not _LEAST_MIB <= size <= _MOST_MIB for size in memory):
-        raise OperatorError(f"--memory must be {_LEAST_MIB} to {_MOST_MIB}, Lambda's limits in MB")
+        raise UsageError(f"--memory must be {_LEAST_MIB} to {_MOST_MIB}, Lambda's limits in MB")
     if any(not 1 <= number <= MOST_CONCURRENCY for number in concurrency):
-        raise OperatorError(f"--concurrency must be 1 to {MOST_CONCURRENCY}, the limit for a function with a queue")
+        raise UsageError(f"--concurrency must be 1 to {MOST_CONCURRENCY}, the limit for a function with a queue")
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console = Console(highlight=False, soft_wrap=True, width=_PIPED_COLUMNS)
@@ -72,6 +72,34 @@ def cost(query: CostQuery) -> None:
     console.print(limits_table(capacities))
     for capacity in capacities:
         console.print(simulation_line(capacity))
+    return {
+        "model": figures.name,
+        "measured": figures.date,
+        "region": REGION,
+        "prices": PRICES_DATE,
+        "million_images": [_dollars(figures, image, size) for size in memory for image in figures.images],
+        "throughput": [_throughput(capacity) for capacity in capacities],
+    }
+
+
+def _dollars(figures: ModelFigures, image: ImageFigures, memory_mib: int) -> dict[str, object]:
+    """The dollars of a million images of one size, by the unit that AWS charges for."""
+    use = figures.use(image)
+    lines = bill(use, memory_mib)
+    return {
+        "memory_mb": memory_mib,
+        "megapixels": image.megapixels,
+        "milliseconds": 1000 * billed_seconds(use, memory_mib),
+        "dollars": {**lines, "total": sum(lines.values())},
+    }
+
+
+def _throughput(capacity: CapacityModel) -> dict[str, object]:
+    return {
+        "concurrency": capacity.concurrency,
+        "seconds": {str(images): drain_seconds(capacity, images) for images in IMAGES},
+        "images_a_second": {limit.service: limit.rate for limit in rate_limits(capacity)},
+    }
 
 
 def dollars_table(figures: ModelFigures, memory_mib: Sequence[int]) -> Table:

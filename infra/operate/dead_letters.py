@@ -104,8 +104,8 @@ def _dead_letters(message: "MessageTypeDef") -> Iterator[DeadLetter]:
         yield DeadLetter(message["Body"][:80], sent_at, error or "the message names no object")
 
 
-def redrive(stack: DeployedStack, rate: int | None) -> None:
-    """Move all dead letters to the function's queue, and wait until that is done.
+def redrive(stack: DeployedStack, rate: int | None) -> dict[str, int]:
+    """Move all dead letters to the function's queue, and wait until that is done; return the numbers, for --json.
 
     SQS moves them in a message move task if it supports one. Otherwise this program receives, sends and deletes each
     message. It deletes a message only after the other queue has it, so a message can be duplicated but never lost.
@@ -117,7 +117,7 @@ def redrive(stack: DeployedStack, rate: int | None) -> None:
     Raises:
         OperatorError: the move task of SQS failed or was cancelled.
     """
-    url = stack.dead_letter_queue_url
+    url, moved = stack.dead_letter_queue_url, 0
     before = depth(stack, url)
     if before.waiting:
         with meter("redrive") as progress:
@@ -132,6 +132,7 @@ def redrive(stack: DeployedStack, rate: int | None) -> None:
     held = depth(stack, url).in_flight
     if held:
         print(f"Another program is reading {held:,} dead letters. Run redrive again when it has released them.")
+    return {"moved": moved, "held": held}
 
 
 def _previous_task_start(stack: DeployedStack, url: str) -> int:

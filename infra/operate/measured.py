@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.common.errors import OperatorError
+from infra.common.text import suggestion
 from infra.operate.prices import PRICES, Usage
 
 FILE = Path(__file__).with_name("measured.toml")
@@ -98,7 +99,10 @@ def figures_of(measured: Measured, name: str | None) -> ModelFigures:
     """
     found = measured.get(name or next(iter(measured)))
     if found is None:
-        raise OperatorError(f"no measurements of the model {name}: --model accepts {', '.join(measured)}")
+        raise OperatorError(
+            f"no measurements of the model {name}: --model accepts {', '.join(measured)}"
+            f"{suggestion(name or '', measured)}"
+        )
     return found
 
 

@@ -206,7 +206,7 @@ def connect(ref: StackRef) -> DeployedStack:
     with aws_errors_as_operator_errors():
         session = user_session(ref.region, ref.profile)
     if not session.region_name:
-        raise OperatorError("no region is set: use --region or AWS_REGION (or --local for the stack of `make up`)")
+        raise OperatorError("no region is set: use --region or AWS_REGION (or --local for the stack of a running `up`)")
     return DeployedStack(ref, session)
 
 

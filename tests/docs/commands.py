@@ -9,7 +9,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from itertools import groupby
 from pathlib import Path
 
-from infra.cli.main import make_parser
+from infra.cli.parser import make_parser
 from infra.common.paths import TEMPLATE
 from infra.common.template import load
 

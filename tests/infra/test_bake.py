@@ -171,8 +171,8 @@ def test_other_weights_are_one_line(bundle: Path, tmp_path: Path, tensor: str, s
 
 def test_progress_is_one_line_for_each_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bake(MODEL, tmp_path / "quiet", QUIET)
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().err == ""
     bake(MODEL, tmp_path / "model")
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().err.splitlines()
     assert len(lines) >= 3
     assert all(line.startswith(MODEL) for line in lines)

@@ -15,8 +15,8 @@ from infra.cli import image as image_command
 from infra.cli.main import main
 from infra.common.errors import OperatorError
 from infra.common.paths import ROOT
+from infra.common.pip_settings import Settings, parse
 from infra.container.build import Build, build, build_command, find_engine
-from infra.container.pip_settings import Settings, parse
 from infra.container.trim import read_patterns, trim
 
 SHA256 = "ab" * 32

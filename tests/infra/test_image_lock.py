@@ -44,7 +44,7 @@ def unmet(wanted: list[str], path: Path) -> list[str]:
 
 
 def test_the_image_has_each_dependency_except_those_left_out() -> None:
-    wanted = project()["project"]["dependencies"]
+    wanted = project()["dependency-groups"]["function"]
     missing = {canonicalize_name(Requirement(text).name) for text in unmet(wanted, RUNTIME)}
     assert missing == {"awslambdaric"}  # in the base image
     assert missing <= left_out()
@@ -77,3 +77,12 @@ def test_each_pin_has_hashes(path: Path) -> None:
     lines = path.read_text("utf-8").replace("\\\n", " ").splitlines()
     assert lines
     assert [line for line in lines if line and "--hash=sha256:" not in line] == []
+
+
+def test_an_installed_copy_has_what_the_function_and_a_bake_need() -> None:
+    table = project()
+    groups = table["dependency-groups"]
+    wanted = {*groups["function"], *groups["bake"]}
+    runtime_client = {text for text in wanted if Requirement(text).name == "awslambdaric"}  # part of the extra `demo`
+    assert runtime_client <= set(table["project"]["optional-dependencies"]["demo"])
+    assert wanted - runtime_client <= set(table["project"]["dependencies"])

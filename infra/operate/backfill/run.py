@@ -56,8 +56,8 @@ class BackfillOptions:
     manifest: Path | None = None
 
 
-def backfill(stack: DeployedStack, options: BackfillOptions) -> None:
-    """Run a backfill, estimate it, or write a manifest for it.
+def backfill(stack: DeployedStack, options: BackfillOptions) -> dict[str, object]:
+    """Run a backfill, estimate it, or write a manifest for it; return the numbers of objects, for --json.
 
     Raises:
         OperatorError: it failed; the same command resumes after the objects that were sent.
@@ -77,6 +77,13 @@ def backfill(stack: DeployedStack, options: BackfillOptions) -> None:
         print("\n".join([*run.summary("in the manifest"), commands]))
     else:
         run.run()
+    return {
+        "model": model.name,
+        "fingerprint": model.fingerprint,
+        "objects": run.state.seen,
+        "decisions": dict(run.state.counts),
+        "bytes": run.state.sent_bytes,
+    }
 
 
 def _source(stack: DeployedStack, options: BackfillOptions) -> ObjectSource:

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from infra.common.errors import OperatorError
-from infra.common.files import atomic_write
+from infra.common.files import atomic_write, create_folder
 from infra.common.paths import BUILD, shown
 from infra.operate.backfill.objects import Position
 from infra.operate.backfill.selection import Decision
@@ -95,7 +95,7 @@ class StateFile:
         Raises:
             OperatorError: another process holds the lock.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        create_folder(self.path.parent)
         lock_path = self.path.with_suffix(".lock")
         with lock_path.open("w") as file:
             try:

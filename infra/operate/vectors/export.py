@@ -49,8 +49,8 @@ class ExportQuery:
     mixed: bool = False
 
 
-def export_vectors(stack: DeployedStack, query: ExportQuery) -> None:
-    """Write vectors and their objects' keys to a file.
+def export_vectors(stack: DeployedStack, query: ExportQuery) -> dict[str, object]:
+    """Write vectors and their objects' keys to a file; return their numbers, for --json.
 
     Raises:
         OperatorError: the file cannot be written, or there are no such vectors.
@@ -69,6 +69,7 @@ def export_vectors(stack: DeployedStack, query: ExportQuery) -> None:
             raise OperatorError(f"the table {stack.table} has no vectors{fingerprint}; `status` lists its models")
     counts = ", ".join(f"{count:,} vectors of dimension {dim}" for dim, count in sorted(dims.items()))
     print(f"{shown(query.out)}: {counts}; {size(query.out.stat().st_size)}")
+    return {"file": str(query.out), "vectors": rows, "by_dimension": {str(dim): count for dim, count in dims.items()}}
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def _pyarrow() -> Any:  # noqa: ANN401 - pyarrow ships no types
         import pyarrow.parquet  # noqa: PLC0415 - likewise; defines `pa.parquet`
     except ImportError:
         raise OperatorError(
-            "export to Parquet needs pyarrow: run `pip install --group vectors`, or export to .npz"
+            "export to Parquet needs pyarrow, which the extra `vectors` installs; or export to .npz"
         ) from None
     return pa
 
