@@ -53,9 +53,15 @@ class MemoryObject:
 
 @dataclass
 class MemoryS3:
-    """Buckets by name; each key has its versions, newest last. On an unversioned bucket there is at most one."""
+    """Buckets by name; each key has its versions, newest last. On an unversioned bucket there is at most one.
+
+    Attributes:
+        versioned: the versioned buckets.
+        page: so many objects are in one page of a listing.
+    """
 
     versioned: set[str] = field(default_factory=set)
+    page: int = 1000
     keys: dict[tuple[str, str], list[Version]] = field(default_factory=dict)
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -87,8 +93,9 @@ class MemoryS3:
             if of == bucket and key.startswith(prefix) and self.exists(bucket, key) and key > (token or "")
         ]
         found = [(key, one) for key, one in found if not delimiter or delimiter not in key[len(prefix) :]]
-        entries = tuple(ListedObject(key, one.etag, len(one.data or b"")) for key, one in found[:max_keys])
-        return ListPage(entries, entries[-1].key if len(found) > max_keys else None)
+        size = min(max_keys, self.page)
+        entries = tuple(ListedObject(key, one.etag, len(one.data or b"")) for key, one in found[:size])
+        return ListPage(entries, entries[-1].key if len(found) > size else None)
 
     # The owner's.
 
@@ -138,12 +145,14 @@ class MemoryDynamoDB:
         source = item["source"]["S"]
         old = self.items.get(source)
         if not is_met(request["ConditionExpression"], request, old or {}):
-            fields = {} if old is None else {"Item": dict(old)}
+            asked = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+            fields = {"Item": dict(old)} if old is not None and asked else {}
             raise ServiceError(
                 "PutItem", 400, "ConditionalCheckFailedException", "The conditional request failed", fields
             )
         self._write(source, dict(item))
-        return {} if old is None else {"Attributes": dict(old)}
+        asked = request.get("ReturnValues") == "ALL_OLD"
+        return {"Attributes": dict(old)} if old is not None and asked else {}
 
     # The operator's, and DynamoDB's own.
 

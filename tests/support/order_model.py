@@ -338,7 +338,10 @@ class OrderMachine(RuleBasedStateMachine):
             assert item.get("status", "deleted") == "deleted", item
             return
         assert item["etag"] == _identity(current)[0]
-        # With the same bytes a backfill of an archived object keeps the vector, and a repeated event the rejection.
+        # With the same bytes a backfill of an archived object keeps the vector, and a repeated event the rejection. The
+        # JSON of such a vector, if a slow clean-up deletes it, can only be written again after a restore.
+        if current.archived and item["status"] == "success":
+            return
         if not current.archived and item.get("error_code") != "archived_object":
             assert item.get("version_id") == current.id
         result = self._results()[item["result"]]

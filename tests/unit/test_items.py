@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from handler.aws.clients import Clients
+from handler.aws.sdk.errors import ServiceError
 from handler.errors import RejectedError, Rejection
 from handler.jobs import Job
 from handler.model.labels import Label
@@ -51,6 +52,12 @@ RECORD = Record(
     event_id="r-1",
 )
 REJECTED = replace(RECORD, outcome=RejectedError(Rejection.CORRUPT_IMAGE, "damaged"))
+
+
+def store_of(s3: MemoryS3, item: Any = None) -> Store:
+    dynamodb = MemoryDynamoDB({} if item is None else {RECORD.source: item})
+    clients = Clients(s3=cast("Any", s3), dynamodb=cast("Any", dynamodb))
+    return Store(clients, read_settings({"RESULTS_BUCKET": "results", "TABLE_NAME": "vectors"}))
 
 
 def wire(record: Record = RECORD, sequencer: str | None = "01") -> Any:
@@ -108,10 +115,12 @@ def test_a_tombstone() -> None:
     }
     assert read_item(tombstone_of("s3://uploads/a", None, None, NOW)).is_tombstone
     assert not read_item(wire()).is_tombstone
+    assert [read_item(each).is_success for each in (wire(), wire(REJECTED))] == [True, False]
 
 
 def test_an_item_is_read_as_it_was_written() -> None:
     assert read_item(wire()) == StoredItem(
+        source="s3://uploads/a b.png",
         status="success",
         sequencer="01",
         etag="e" * 32,
@@ -121,8 +130,13 @@ def test_an_item_is_read_as_it_was_written() -> None:
         result="s3://results/x.json",
         embedding=VECTOR.astype("<f2").tobytes(),
         embedding_dtype="float16",
+        embedding_dim=3,
         normalized=True,
         labels=(("cat", 0.5), ("dog", -0.25)),
+        width=64,
+        height=48,
+        size=1234,
+        format="png",
         updated_at="2026-11-29T12:30:15.000250Z",
     )
     assert read_item(wire(REJECTED)).error_code == "corrupt_image"
@@ -183,11 +197,8 @@ def test_work_compares_and_swaps_where_no_sequencer_decides(
     sequencer: str | None, contended: bool, item: str | None, condition: WriteCondition | str
 ) -> None:
     stored = wire(RECORD, None if item is None else item.ljust(32, "0"))
-    dynamodb = MemoryDynamoDB({RECORD.source: stored})
-    clients = Clients(s3=cast("Any", MemoryS3()), dynamodb=cast("Any", dynamodb))
-    settings = read_settings({"RESULTS_BUCKET": "results", "TABLE_NAME": "vectors"})
     job = Job(RECORD.bucket, RECORD.key, sequencer)
-    chosen = choose_condition(Store(clients, settings), job, Deadline(30), contended=contended)
+    chosen = choose_condition(store_of(MemoryS3(), stored), job, Deadline(30), contended=contended)
     if condition == "seen":
         condition = CompareAndSwap(read_item(stored), sequencer and sequencer.ljust(32, "0"))
     assert chosen == condition
@@ -291,3 +302,62 @@ def test_items_are_read_without_any_package() -> None:
     code += "print({name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names - {'__main__'})"
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "{'handler'}"
+
+
+@pytest.mark.parametrize(
+    ("item", "settled"),
+    [(wire(), True), (wire(sequencer="02"), True), (wire(REJECTED), False), (None, False)],
+    ids=["the same", "a newer event", "another outcome", "no item"],
+)
+@pytest.mark.parametrize("before", [None, result_json(REJECTED), b"not a result"])
+def test_a_json_that_had_to_be_written_is_settled_if_the_item_still_says_the_same(
+    item: Any, settled: bool, before: bytes | None
+) -> None:
+    s3 = MemoryS3()
+    key = f"uploads/a b.png/{result_name(RECORD)}"
+    if before is not None:
+        s3.put("results", key, before, archived=False)
+    store = store_of(s3, item)
+    assert store.settle_result(RECORD, read_item(wire()), Deadline(30)) is settled
+    assert s3.get_object("results", key).data == result_json(RECORD)
+    assert store.settle_result(replace(RECORD, timings_ms={}), read_item(wire()), Deadline(30))
+    assert s3.get_object("results", key).data == result_json(RECORD), "not written again"
+
+
+def test_a_json_is_written_once() -> None:
+    store = store_of(MemoryS3())
+    assert store.write_result(RECORD, Deadline(30))
+    assert not store.write_result(replace(RECORD, timings_ms={}), Deadline(30))
+
+
+@pytest.mark.parametrize("code", ["PreconditionFailed", "412"])
+def test_a_json_that_is_there_is_not_an_error_with_or_without_a_body_of_the_answer(code: str) -> None:
+    class Refusing(MemoryS3):
+        def put_object(self, *_: object, **__: object) -> None:
+            raise ServiceError("PutObject", 412, code, "", {})
+
+    assert not store_of(Refusing()).write_result(RECORD, Deadline(30))
+
+
+@pytest.mark.parametrize(("named", "clean"), [(result_name(RECORD), False), ("another.json", True), (None, True)])
+def test_a_deleted_json_must_not_be_named(named: str | None, clean: bool) -> None:
+    s3 = MemoryS3()
+    item = None if named is None else item_of(RECORD, "01", f"s3://results/uploads/a b.png/{named}", "float32", NOW)
+    for delete in ("one", "all"):
+        for name in ("uploads/a b.png/", "uploads/a b.png/deeper/", "uploads/a b.png2/"):
+            s3.put("results", f"{name}{result_name(RECORD)}", b"", archived=False)
+        store = store_of(s3, item)
+        if delete == "one":
+            assert store.delete_result(RECORD, Deadline(30)) is clean
+        else:
+            assert store.delete_results("uploads", "a b.png", Deadline(30)) is clean
+        left = [each.key for each in s3.list_objects("results", "").entries]
+        assert left == [f"uploads/a b.png/deeper/{result_name(RECORD)}", f"uploads/a b.png2/{result_name(RECORD)}"]
+
+
+def test_all_pages_of_results_are_deleted() -> None:
+    s3 = MemoryS3(page=2)
+    for number in range(5):
+        s3.put("results", f"uploads/a b.png/{number}.json", b"", archived=False)
+    assert store_of(s3).delete_results("uploads", "a b.png", Deadline(30))
+    assert not s3.list_objects("results", "").entries

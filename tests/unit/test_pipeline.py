@@ -44,6 +44,7 @@ def test_success_is_one_item_and_one_json(world: World) -> None:
         "result": f"s3://{RESULTS}/{key}",
     }
     assert world.results() == [key]
+    assert world.state.operator.s3.head_object(Bucket=RESULTS, Key=key)["ContentType"] == "application/json"
     result = orjson.loads(world.result(key))
     assert np.array_equal(np.array(result["embedding"]["embedding"], dtype=np.float32), vector)
     assert result["embedding"]["embedding_dim"] == 48
