@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from handler.model import Encoder, load_encoder
-from handler.preprocess import to_tensor
+from handler.model.encoder import Encoder, load_encoder
+from handler.images.preprocess import to_tensor
 
 SAME = 0.999
 SAME_LOSSY = 0.99
