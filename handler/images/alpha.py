@@ -22,4 +22,11 @@ def image_over_white(image: Image.Image) -> Image.Image:
     premultiplied = image.mode in {"RGBa", "La"}
     pixels = np.asarray(image if image.mode in {"RGBA", "LA", "RGBa", "La"} else image.convert("RGBA"))
     shown = over_white(pixels[..., :-1], pixels[..., -1:], premultiplied=premultiplied)
-    return Image.fromarray(np.ascontiguousarray(np.broadcast_to(shown, (*shown.shape[:2], 3))))
+    return rgb_image(shown)
+
+
+def rgb_image(colours: npt.NDArray[np.uint8]) -> Image.Image:
+    """RGB of grey or colours, (H, W, 1 or 3)."""
+    if colours.shape[2] == 1:
+        return Image.fromarray(np.ascontiguousarray(colours[..., 0])).convert("RGB")
+    return Image.fromarray(np.ascontiguousarray(colours))

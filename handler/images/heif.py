@@ -67,8 +67,8 @@ def codec_name(codec: bytes) -> str:
 def crop_of(data: bytes, size: tuple[int, int]) -> Box | None:
     """What the primary item's `clap` leaves of a decoded picture, before it is turned; None: all of it.
 
-    The numbers are ratios around the centre (ISO 14496-12, section 12.1.4.1). A crop that is not inside the picture is
-    ignored.
+    The numbers are ratios around the centre (ISO 14496-12, section 12.1.4.1). MIAF wants integers; of halves libheif
+    rounds the left side down and the top up, and so does this. A crop that is not inside the picture is ignored.
     """
     try:
         found = _clean_aperture(data)
@@ -77,14 +77,14 @@ def crop_of(data: bytes, size: tuple[int, int]) -> Box | None:
     if found is None or 0 in found[1::2]:
         return None
     width, height, across, down = (Fraction(found[at], found[at + 1]) for at in (0, 2, 4, 6))
-    left, top = _rounded((size[0] - width) / 2 + across), _rounded((size[1] - height) / 2 + down)
+    left, top = int((size[0] - width) / 2 + across), _rounded((size[1] - height) / 2 + down)
     box = (left, top, left + _rounded(width), top + _rounded(height))
     inside = 0 <= box[0] < box[2] <= size[0] and 0 <= box[1] < box[3] <= size[1]
     return box if inside and box != (0, 0, *size) else None
 
 
 def _rounded(value: Fraction) -> int:
-    """The nearest integer, halves up: as libheif."""
+    """The nearest integer, halves up."""
     return int((value + Fraction(1, 2)) // 1)
 
 

@@ -59,7 +59,7 @@ def first_png(data: bytes) -> tuple[Frame, bytes]:
             else:
                 kept.append(view[start:stop])
         elif kind in _PICTURE:
-            if not (has_data and kind == b"IEND"):
+            if kind != b"IEND" and stop < len(data):
                 _require_checksum(data, start, stop)
             has_data = has_data or kind == b"IDAT"
             kept.append(view[start:stop])
@@ -69,7 +69,7 @@ def first_png(data: bytes) -> tuple[Frame, bytes]:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, start, stop) of every chunk that is there whole, up to the end of the image data and the last one's."""
+    """(kind, start, stop) of every chunk up to IEND; of one that the file ends in, only where it is image data."""
     at = _SIGNATURE_BYTES
     for _ in range(_MOST_CHUNKS):
         kind = data[at + 4 : at + 8]

@@ -27,10 +27,10 @@ from PIL import Image
 from handler.errors import RejectedError, Rejection
 from handler.images import libtiff
 from handler.images import tiff_tags as tags
-from handler.images.alpha import over_white
+from handler.images.alpha import over_white, rgb_image
 from handler.images.convert import to_rgb
 from handler.images.tiff_samples import BYTE_COMPRESSIONS, Layout, Samples, compression_name, layout_of, read_samples
-from handler.images.tiff_tags import Directory, replaced, with_directory
+from handler.images.tiff_tags import Directory, chunks_of, replaced, with_directory
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
 _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _LAB: 3}
@@ -128,6 +128,7 @@ def _has_pillows_samples(directory: Directory, bits: set[int]) -> bool:
 
 def _with_pillow(data: bytes, directory: Directory) -> Image.Image:
     changes: dict[int, tuple[int, ...]] = {tags.ORIENTATION: (1,), tags.PHOTOMETRIC: (photometric_of(directory),)}
+    changes |= _chunk_lengths(data, directory)
     palette = directory.numbers(tags.PALETTE)
     if palette and max(palette) < 1 << 8:
         changes[tags.PALETTE] = tuple(value * 257 for value in palette)
@@ -140,6 +141,15 @@ def _with_pillow(data: bytes, directory: Directory) -> Image.Image:
         with libtiff.raised_errors():
             opened.load()
         return to_rgb(opened)
+
+
+def _chunk_lengths(data: bytes, directory: Directory) -> dict[int, tuple[int, ...]]:
+    """The tag with the lengths of all strips or tiles; none where old-style JPEG keeps its data elsewhere."""
+    chunks = chunks_of(directory, len(data))
+    if not chunks:
+        return {}
+    number = tags.TILE_BYTES if tags.TILE_OFFSETS in directory.tags else tags.STRIP_BYTES
+    return {number: tuple(length for _, length in chunks)}
 
 
 def _without_zero_coefficients(directory: Directory) -> Directory:
@@ -191,7 +201,7 @@ def _converter(samples: Samples, layout: Layout, directory: Directory) -> Callab
             colours = over_white(
                 _inverted_under(colours, alpha, photometric, alpha_kind), alpha, premultiplied=alpha_kind == _ASSOCIATED
             )
-        return Image.fromarray(np.ascontiguousarray(np.broadcast_to(colours, (*part.shape[:2], 3))))
+        return rgb_image(colours)
 
     return convert
 
@@ -266,6 +276,12 @@ def _float_scale(samples: Samples) -> Callable[[Samples], Samples]:
     positive = sampled[sampled > 0]
     median = float(np.median(positive)) if positive.size else 0
     top = 1 if median <= _BRIGHT[0] else 255 if median <= _BRIGHT[1] else 65535
-    return lambda part: np.rint(np.clip(np.nan_to_num(part, posinf=top, neginf=0), 0, top) * (255 / top)).astype(
-        np.uint8
-    )
+
+    def to_bytes(part: Samples) -> Samples:
+        scaled = part.astype(np.float32) * np.float32(255 / top)
+        np.fmax(scaled, 0, out=scaled)  # NaN becomes 0
+        np.minimum(scaled, 255, out=scaled)
+        scaled += np.float32(0.5)
+        return scaled.astype(np.uint8)
+
+    return to_bytes

@@ -7,7 +7,7 @@ Note of 2005), packed samples, planes, tiles.
 
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from PIL import Image
 from handler.errors import RejectedError, Rejection
 from handler.images import libtiff
 from handler.images import tiff_tags as tags
-from handler.images.tiff_tags import Directory, replaced, with_directory
+from handler.images.tiff_tags import Directory, chunks_of, replaced, with_directory
 
 Samples = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
@@ -36,6 +36,7 @@ _NAMES = {
 _UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
 _FORMAT_NAMES = {5: "complex integers", 6: "complex floats"}
 _SEPARATE = 2
+_LOWEST_BIT_FIRST = 2  # fill order
 _DIFFERENCES, _FLOAT_BYTES = 2, 3  # predictors
 
 _MOST_SAMPLES = 6  # of a pixel: four inks and two more
@@ -161,20 +162,16 @@ def read_samples(data: bytes, directory: Directory, layout: Layout) -> Samples:
     Raises:
         ValueError: data are missing or damaged.
     """
-    offsets = directory.numbers(tags.TILE_OFFSETS if layout.tiled else tags.STRIP_OFFSETS)
-    lengths = directory.numbers(tags.TILE_BYTES if layout.tiled else tags.STRIP_BYTES)
+    chunks = [memoryview(data)[at : at + length] for at, length in chunks_of(directory, len(data))]
     across, down = -(-layout.width // layout.chunk[0]), -(-layout.height // layout.chunk[1])
     planes = layout.samples if layout.separate else 1
-    if not lengths and len(offsets) == across * down * planes == 1:
-        lengths = (len(data) - offsets[0],)
-    if min(len(offsets), len(lengths)) < across * down * planes:
-        raise ValueError(f"{len(offsets)} strips or tiles of {across * down * planes}")
-    parts = [memoryview(data)[at : at + length] for at, length in zip(offsets, lengths, strict=False)]
+    if len(chunks) < across * down * planes:
+        raise ValueError(f"{len(chunks)} strips or tiles of {across * down * planes}")
     samples = np.empty((layout.height, layout.width, layout.samples), _held_type(layout))
     for plane in range(planes):
         target = samples[:, :, plane : plane + 1] if layout.separate else samples
-        chunks = parts[plane * across * down : (plane + 1) * across * down]
-        for top, band in _bands(chunks, across, layout):
+        of_plane = chunks[plane * across * down : (plane + 1) * across * down]
+        for top, band in _bands(of_plane, across, layout):
             _read_band(target, (top, band), directory, layout)
     return samples
 
@@ -190,39 +187,41 @@ def _read_band(target: Samples, band: tuple[int, list[memoryview]], directory: D
     """Fill in the rows of a band."""
     top, chunks = band
     left_over = layout.height - top
-    stored = [layout.chunk[1] if layout.tiled else min(layout.chunk[1], left_over - n * layout.chunk[1])
-              for n in range(len(chunks))]  # fmt: skip
-    unpacked = _unpacked_bytes(chunks, stored, directory, layout)
-    height = stored[0] if layout.tiled else sum(stored)
-    rows = min(height, left_over)
+    height = layout.chunk[1]
+    stored = [height if layout.tiled else min(height, left_over - number * height) for number in range(len(chunks))]
+    rows_of = _unpacked(chunks, stored, directory, layout)
+    below = stored[0] if layout.tiled else sum(stored)
+    rows = min(below, left_over)
     step = max(1, _SAMPLES_AT_ONCE // (layout.chunk[0] * layout.together))
     for column, left in enumerate(range(0, layout.width, layout.chunk[0])):
-        chunk = unpacked[column * height : column * height + rows]
         right = min(left + layout.chunk[0], layout.width)
         for row in range(0, rows, step):
-            values = _values(chunk[row : row + step], layout)
+            first = column * below + row
+            values = _values(rows_of(first, first + min(step, rows - row)), layout)
             values = values.reshape(len(values), layout.chunk[0], layout.together)
             target[top + row : top + row + len(values), left:right] = values[:, : right - left]
 
 
-def _unpacked_bytes(chunks: list[memoryview], heights: list[int], directory: Directory, layout: Layout) -> Bytes:
-    """The bytes of chunks of some rows each, one below the other: (rows of all, bytes of a row)."""
+def _unpacked(
+    chunks: list[memoryview], heights: list[int], directory: Directory, layout: Layout
+) -> Callable[[int, int], Bytes]:
+    """Chunks of some rows each, one below the other: (first row, behind the last one) -> (rows, bytes of a row)."""
     compression = directory.number(tags.COMPRESSION, _UNCOMPRESSED)
-    reverse = directory.number(tags.FILL_ORDER, 1) == 2
+    reverse = directory.number(tags.FILL_ORDER, 1) == _LOWEST_BIT_FIRST
     if compression == _UNCOMPRESSED:
         sizes = [rows * layout.row_bytes for rows in heights]
         if any(len(chunk) < size for chunk, size in zip(chunks, sizes, strict=True)):
             raise ValueError("a strip or tile ends too early")
-        raw = np.frombuffer(b"".join(chunk[:size] for chunk, size in zip(chunks, sizes, strict=True)), np.uint8)
-        shown = np.packbits(np.unpackbits(raw, bitorder="little")) if reverse else raw
-        return shown.reshape(sum(heights), layout.row_bytes)
+        raw = b"".join(chunk[:size] for chunk, size in zip(chunks, sizes, strict=True))
+        stored = np.frombuffer(raw, np.uint8).reshape(sum(heights), layout.row_bytes)
+        return lambda first, last: _reversed_bits(stored[first:last]) if reverse else stored[first:last]
     numbers = {
         tags.WIDTH: (layout.row_bytes,),
         tags.HEIGHT: (sum(heights),),
         tags.BITS: (8,),
         tags.PHOTOMETRIC: (1,),
         tags.COMPRESSION: (compression,),
-        tags.FILL_ORDER: (2 if reverse else 1,),
+        tags.FILL_ORDER: (_LOWEST_BIT_FIRST if reverse else 1,),
         tags.STRIP_ROWS: (heights[0],),
         tags.STRIP_OFFSETS: tuple(itertools.accumulate(map(len, chunks[:-1]), initial=8)),
         tags.STRIP_BYTES: tuple(map(len, chunks)),
@@ -230,7 +229,11 @@ def _unpacked_bytes(chunks: list[memoryview], heights: list[int], directory: Dir
     file = with_directory(b"".join([bytes(8), *chunks]), replaced(Directory("<", {}), numbers))
     with Image.open(io.BytesIO(file), formats=["TIFF"]) as opened, libtiff.raised_errors():
         opened.load()
-        return np.asarray(opened)
+    return lambda first, last: np.asarray(opened.crop((0, first, layout.row_bytes, last)))
+
+
+def _reversed_bits(rows: Bytes) -> Bytes:
+    return np.packbits(np.unpackbits(rows, axis=1, bitorder="little"), axis=1)
 
 
 def _held_type(layout: Layout) -> npt.DTypeLike:

@@ -5,6 +5,7 @@ data of the old one, unmoved, and a classic directory at its end with the tags t
 meets further directories, metadata, or 64-bit offsets, which Pillow misreads in big-endian files.
 """
 
+import itertools
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ _UNDEFINED = 7
 _SHORTENED = {16: 4, 17: 9, 18: 13}  # 64-bit types -> those of a classic TIFF
 
 _MOST_OFFSET = 1 << 32
+_HEADER_BYTES = 8
 
 # Photometric interpretations of a sensor's data (colour filter array and linear raw, of TIFF/EP and DNG 1.7), and the
 # compressions of ARW, SRW, NEF and PEF.
@@ -138,6 +140,26 @@ def replaced(directory: Directory, changes: Mapping[int, tuple[int, ...]]) -> Di
         packed = struct.pack(f"{directory.order}{len(values)}{letter}", *values)
         tags[number] = Tag(kind, len(values), packed, values)
     return Directory(directory.order, tags)
+
+
+def chunks_of(directory: Directory, data_bytes: int) -> list[tuple[int, int]]:
+    """(offset, length) of every strip or tile; a length that is missing reaches to the next one, or to the end.
+
+    Raises:
+        ValueError: one is not inside the file.
+    """
+    tiled = TILE_OFFSETS in directory.tags
+    offsets = directory.numbers(TILE_OFFSETS if tiled else STRIP_OFFSETS)
+    lengths = directory.numbers(TILE_BYTES if tiled else STRIP_BYTES)
+    if len(lengths) < len(offsets) or 0 in lengths:
+        ends = [*sorted(set(offsets)), data_bytes]
+        following = {start: end - start for start, end in itertools.pairwise(ends)}
+        known = dict(enumerate(lengths))
+        lengths = tuple(known.get(number) or following[start] for number, start in enumerate(offsets))
+    chunks = list(zip(offsets, lengths, strict=False))
+    if any(at < _HEADER_BYTES or at + length > data_bytes for at, length in chunks):
+        raise ValueError("a strip or tile that is not inside the file")
+    return chunks
 
 
 def _header(data: bytes) -> tuple[str, bool, int]:
