@@ -25,7 +25,7 @@ from tests.support.containers import (
 from tests.support.pictures import encoded
 from tests.support.samples import photo, with_exif
 
-GOOD, CORRUPT, TOO_LARGE = "success", "corrupt_image", "too_many_pixels"
+GOOD, CORRUPT, TOO_LARGE, FOREIGN = "success", "corrupt_image", "too_many_pixels", "unsupported_format"
 REFUSED = f"{CORRUPT} {TOO_LARGE}"
 
 UNDER, OVER = (10_000, 9_999), (10_000, 10_001)
