@@ -1,4 +1,4 @@
-"""BMP: every version of the header × depth × masks × direction, and run lengths with skips."""
+"""BMP: every version of the header by depth by masks by direction, and run lengths with skips."""
 
 import struct
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ HEADERS = {"OS/2 1": 12, "OS/2 2, short": 16, "Windows 3": 40, "V2": 52, "V3": 5
 NONE, RLE8, RLE4, MASKS, ALPHA_MASKS = 0, 1, 2, 3, 6
 
 
-def bmp(
+def bmp(  # noqa: PLR0913 - a header's fields
     header: int,
     size: tuple[int, int],
     bits: int,
@@ -53,7 +53,7 @@ def _row(values: Samples, bits: int) -> bytes:
     return b"".join(int(value).to_bytes(bits // 8, "little") for value in values)
 
 
-def masked(colours: Samples, masks: tuple[int, ...]) -> tuple[Samples, Samples]:
+def masked(colours: Samples, masks: tuple[int, ...]) -> tuple[Samples, Pixels]:
     """(pixels, the 8 bits that are left of each channel) of channels (H, W, n) under masks."""
     pixels = np.zeros(colours.shape[:2], np.uint64)
     left = []
@@ -68,14 +68,20 @@ def masked(colours: Samples, masks: tuple[int, ...]) -> tuple[Samples, Samples]:
 def cases() -> Iterator[Case]:
     for name, header in HEADERS.items():
         yield from _palettes(name, header)
-        for bits, masks in ((16, (0x7C00, 0x3E0, 0x1F)), (24, (0xFF0000, 0xFF00, 0xFF)), (32, (0xFF0000, 0xFF00, 0xFF))):
+        for bits, masks in (
+            (16, (0x7C00, 0x3E0, 0x1F)),
+            (24, (0xFF0000, 0xFF00, 0xFF)),
+            (32, (0xFF0000, 0xFF00, 0xFF)),
+        ):
             pixels, left = masked(picture().astype(np.uint64), masks)
             body = rows_of(pixels, bits)
             yield Case(f"BMP {bits} bits", name, bmp(header, (120, 90), bits, body), left)
     yield from _masks()
     yield from _alpha()
     yield from _runs()
-    yield Case("BMP of kinds that are not decoded", "JPEG", bmp(40, (8, 8), 24, b"", compression=4), None, refused="JPEG")
+    yield Case(
+        "BMP of kinds that are not decoded", "JPEG", bmp(40, (8, 8), 24, b"", compression=4), None, refused="JPEG"
+    )
     huffman = bmp(64, (8, 8), 1, b"", compression=3)
     yield Case("BMP of kinds that are not decoded", "Huffman", huffman, None, refused="Huffman")
 
@@ -146,7 +152,9 @@ def _runs() -> Iterator[Case]:
         yield Case("BMP run lengths", f"{bits} bits", data, expected)
         skipped: Pixels = expected.copy()
         body = b"".join(_encoded_row(row, bits) + b"\0\0" for row in indices[:45][::-1])
-        body = b"\0\2" + bytes([10, 0]) + _encoded_row(indices[89, 10:], bits) + b"\0\0" + b"\0\2\0\x2c" + body + b"\0\1"
+        body = (
+            b"\0\2" + bytes([10, 0]) + _encoded_row(indices[89, 10:], bits) + b"\0\0" + b"\0\2\0\x2c" + body + b"\0\1"
+        )
         skipped[45:89], skipped[89, :10] = 255, 255
         data = bmp(40, (120, 90), bits, body, palette=palette, compression=compression)
         yield Case("BMP run lengths with skips", f"{bits} bits", data, skipped)

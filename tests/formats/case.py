@@ -81,11 +81,12 @@ def to_depth(values: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint64]
     return repeated >> np.uint64(64 - bits)
 
 
-def from_depth(samples: npt.NDArray[np.uint64], bits: int) -> npt.NDArray[np.uint8]:
+def from_depth(samples: npt.NDArray[np.uint64], bits: int) -> Pixels:
     """Samples of a depth -> 8 bits: the upper ones, or spread over the range."""
     if bits >= 8:
         return (samples >> np.uint64(bits - 8)).astype(np.uint8)
-    return np.rint(samples.astype(float) * 255 / ((1 << bits) - 1)).astype(np.uint8)
+    spread: Pixels = np.rint(samples.astype(float) * 255 / ((1 << bits) - 1)).astype(np.uint8)
+    return spread
 
 
 def packed_rows(samples: npt.NDArray[np.uint64], bits: int) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""PNG: every colour type and depth × transparency × interlacing × orientation, and damage that does not matter."""
+"""PNG: every colour type and depth by transparency by interlacing by orientation, and damage that does not matter."""
 
 import itertools
 import zlib
@@ -8,7 +8,19 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tests.formats.case import SIZE, Case, Pixels, alpha, from_depth, grey, over_white, packed_rows, picture, shown, to_depth
+from tests.formats.case import (
+    SIZE,
+    Case,
+    Pixels,
+    alpha,
+    from_depth,
+    grey,
+    over_white,
+    packed_rows,
+    picture,
+    shown,
+    to_depth,
+)
 from tests.formats.turned import STORED
 from tests.support.containers import exif, png, png_chunk
 from tests.support.samples import ADAM7
@@ -33,7 +45,9 @@ def cases() -> Iterator[Case]:
     for interlaced in (False, True):
         name = "Adam7" if interlaced else "not interlaced"
         for kind, depth, colour, samples, before, expected in _kinds():
-            yield Case(f"PNG {kind}", name, png_of(samples, depth, colour, before=before, interlaced=interlaced), expected)
+            yield Case(
+                f"PNG {kind}", name, png_of(samples, depth, colour, before=before, interlaced=interlaced), expected
+            )
     yield from _orientations()
     yield from _damaged()
 
@@ -49,9 +63,9 @@ def _kinds() -> Iterator[tuple[str, int, int, Samples, bytes, Pixels]]:
     for depth in (8, 16):
         samples = to_depth(picture(), depth)
         yield f"RGB {depth} bits", depth, RGB, samples, b"", picture()
-        key = [int(value) for value in samples[45, 60]]
-        clear = np.where((samples == key).all(axis=2, keepdims=True), 255, picture()).astype(np.uint8)
-        yield f"RGB {depth} bits with a key", depth, RGB, samples, _key(*key), clear
+        colour_key = [int(value) for value in samples[45, 60]]
+        clear = np.where((samples == colour_key).all(axis=2, keepdims=True), 255, picture()).astype(np.uint8)
+        yield f"RGB {depth} bits with a key", depth, RGB, samples, _key(*colour_key), clear
         both = np.concatenate([to_depth(grey(), depth)[..., np.newaxis], to_depth(alpha(), depth)[..., np.newaxis]], 2)
         yield f"grey and alpha {depth} bits", depth, GREY_ALPHA, both, b"", over_white(shown(grey()), alpha())
         four = np.concatenate([samples, to_depth(alpha(), depth)[..., np.newaxis]], 2)
@@ -82,7 +96,14 @@ def _palettes() -> Iterator[tuple[str, int, int, Samples, bytes, Pixels]]:
         palette = png_chunk(b"PLTE", colours.tobytes())
         yield f"palette {depth} bits", depth, PALETTE, indices, palette, colours[flat]
         clear = palette + png_chunk(b"tRNS", opacity[:-1].tobytes())
-        yield f"palette {depth} bits with alpha", depth, PALETTE, indices, clear, over_white(colours[flat], opacity[flat])
+        yield (
+            f"palette {depth} bits with alpha",
+            depth,
+            PALETTE,
+            indices,
+            clear,
+            over_white(colours[flat], opacity[flat]),
+        )
 
 
 def _orientations() -> Iterator[Case]:
@@ -102,7 +123,7 @@ def _damaged() -> Iterator[Case]:
         broken = chunk[:-1] + bytes([chunk[-1] ^ 1])
         data = png_of(samples, 8, RGB, before=broken)
         yield Case("PNG with a damaged chunk that no pixel depends on", kind.decode(), data, picture())
-    broken = bytearray(png_of(samples, 8, RGB))
-    broken[-20] ^= 1
-    yield Case("PNG with damaged image data", "IDAT", bytes(broken), None, refused="checksum")
-    assert SIZE == (picture().shape[1], picture().shape[0])
+    flipped = bytearray(png_of(samples, 8, RGB))
+    flipped[-20] ^= 1
+    yield Case("PNG with damaged image data", "IDAT", bytes(flipped), None, refused="checksum")
+    assert (picture().shape[1], picture().shape[0]) == SIZE

@@ -1,9 +1,11 @@
-"""Two independent renderers: libvips, by pyvips, and ImageMagick, by its command. Each shows a file upright over white."""
+"""Two independent renderers: libvips, by pyvips, and ImageMagick, by its command.
 
+Each shows the first picture of a file upright, over white.
+"""
+
+import io
 import shutil
 import subprocess
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,50 +16,53 @@ Pixels = npt.NDArray[np.uint8]
 
 MOST_SECONDS = 60
 
-# Formats that ImageMagick would guess wrong from the first bytes alone, or that carry the picture behind a thumbnail.
-_PREFIXES = {"jpeg": "jpeg", "png": "png", "gif": "gif", "bmp": "bmp", "tiff": "tiff", "webp": "webp"}
+# Formats that ImageMagick would not know by their first bytes alone.
+_NAMED = {"jpeg", "png", "gif", "bmp", "tiff", "webp"}
 
 
 class UnreadableError(Exception):
     """A renderer does not open the file."""
 
 
-def magick_command() -> str:
-    """The command of ImageMagick 7, or of 6.
-
-    Raises:
-        UnreadableError: neither is installed.
-    """
-    found = shutil.which("magick") or shutil.which("convert")
-    if found is None:
-        raise UnreadableError("ImageMagick is not installed: apt-get install imagemagick")
-    return found
-
-
 def with_magick(data: bytes, name: str | None) -> Pixels:
-    """The first picture of a file as ImageMagick shows it, (height, width, 3).
+    """The picture as ImageMagick 6 or 7 shows it, (height, width, 3).
+
+    Args:
+        data: the file.
+        name: its format, where that is known.
 
     Raises:
-        UnreadableError: ImageMagick does not open it.
+        UnreadableError: ImageMagick does not open it, or is not installed.
     """
-    options = ["-auto-orient", "-background", "white", "-flatten", "-alpha", "off", "-colorspace", "sRGB"]
-    with tempfile.TemporaryDirectory() as folder:
-        path, out = Path(folder) / "picture", Path(folder) / "out.ppm"
-        path.write_bytes(data)
-        prefix = f"{_PREFIXES[name]}:" if name in _PREFIXES else ""
-        command = [magick_command(), f"{prefix}{path}[0]", *options, "-depth", "8", f"ppm:{out}"]
-        try:
-            done = subprocess.run(command, capture_output=True, timeout=MOST_SECONDS, check=False)
-        except subprocess.TimeoutExpired:
-            raise UnreadableError("ImageMagick took too long") from None
-        if done.returncode != 0 or not out.exists():
-            raise UnreadableError(done.stderr.decode("utf-8", "replace").strip()[:200])
-        with Image.open(out) as opened:
-            return np.asarray(opened.convert("RGB"))
+    command = shutil.which("magick") or shutil.which("convert")
+    if command is None:
+        raise UnreadableError("ImageMagick is not installed: apt-get install imagemagick")
+    options = [
+        "-auto-orient",
+        "-background",
+        "white",
+        "-flatten",
+        "-alpha",
+        "off",
+        "-colorspace",
+        "sRGB",
+        "-depth",
+        "8",
+    ]
+    source = f"{name}:-[0]" if name in _NAMED else "-[0]"
+    try:
+        arguments = [command, source, *options, "ppm:-"]
+        done = subprocess.run(arguments, input=data, capture_output=True, timeout=MOST_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise UnreadableError("ImageMagick took too long") from None
+    if done.returncode != 0 or not done.stdout:
+        raise UnreadableError(" ".join(done.stderr.decode("utf-8", "replace").split())[:200])
+    with Image.open(io.BytesIO(done.stdout)) as opened:
+        return np.asarray(opened.convert("RGB"))
 
 
 def with_vips(data: bytes, _name: str | None) -> Pixels:
-    """The first picture of a file as libvips shows it, (height, width, 3).
+    """The picture as libvips shows it, (height, width, 3).
 
     Raises:
         UnreadableError: libvips does not open it.

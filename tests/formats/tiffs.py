@@ -1,9 +1,10 @@
-"""TIFF: every depth, sign and zero × colours × planes × compression × byte order × size of offsets."""
+"""TIFF: every depth, sign and zero by colours by planes by compression by byte order by size of offsets."""
 
+import dataclasses
 import io
 import itertools
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.formats.case import Case, Pixels, alpha, from_depth, grey, over_white
 from tests.support.containers import tiff
 
 Samples = npt.NDArray[Any]
+Tags = Mapping[int, tuple[int, Sequence[int]]]
 
 WHITE, BLACK, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
@@ -91,10 +93,15 @@ def packbits(data: bytes) -> bytes:
     return bytes(packed)
 
 
-PACK = {"none": bytes, "LZW": lzw, "deflate": zlib.compress, "PackBits": packbits}
+PACK: Mapping[str, Callable[[bytes], bytes]] = {
+    "none": bytes,
+    "LZW": lzw,
+    "deflate": zlib.compress,
+    "PackBits": packbits,
+}
 
 
-def tiff_of(samples: Samples, bits: int, tags: dict[int, tuple[int, Sequence[int]]], layout: Layout) -> bytes:
+def tiff_of(samples: Samples, bits: int, tags: Tags, layout: Layout) -> bytes:
     """The file of samples (H, W, channels): unsigned integers of any depth, or a numpy type of 8 to 64 bits."""
     height, width, channels = samples.shape
     planes = [samples[..., index : index + 1] for index in range(channels)] if layout.separate else [samples]
@@ -116,11 +123,11 @@ def tiff_of(samples: Samples, bits: int, tags: dict[int, tuple[int, Sequence[int
         own |= {322: (3, [TILE[0]]), 323: (3, [TILE[1]]), 324: (4, offsets), 325: (4, lengths)}
     else:
         own |= {273: (4, offsets), 278: (3, [STRIP_ROWS]), 279: (4, lengths)}
-    return tiff(own | tags, b"".join(packed), order=layout.order, big=layout.big)
+    return tiff({**own, **tags}, b"".join(packed), order=layout.order, big=layout.big)
 
 
 def _chunks(plane: Samples, bits: int, layout: Layout) -> Iterator[bytes]:
-    height, width, channels = plane.shape
+    height, width, _ = plane.shape
     across, down = TILE if layout.tiled else (width, STRIP_ROWS)
     for top in range(0, height, down):
         for left in range(0, width, across):
@@ -139,7 +146,7 @@ def _bytes(rows: Samples, bits: int, order: str) -> bytes:
         return (whole if order == "<" else whole[..., ::-1]).tobytes()
     if bits in {8, 16, 32, 64}:
         typed = rows.astype(f"u{bits // 8}") if rows.dtype == np.uint64 else rows
-        return typed.astype(typed.dtype.newbyteorder(order)).tobytes()
+        return typed.astype(typed.dtype.newbyteorder("<" if order == "<" else ">")).tobytes()
     return b"".join(packed_rows(rows.astype(np.uint64), bits))
 
 
@@ -151,18 +158,19 @@ def _layouts(number: int, count: int = 6) -> Iterator[Layout]:
 
 def cases() -> Iterator[Case]:
     for number, (kind, bits, samples, tags, expected, tolerance) in enumerate(_kinds()):
-        for layout in _layouts(number):
-            if layout.separate and samples.shape[2] == 1:
-                layout = Layout(layout.compression, layout.order, layout.big, tiled=layout.tiled)
-            predicted = bits in {8, 16, 32} and layout.compression in {"LZW", "deflate"} and samples.dtype.kind != "f"
-            layout = Layout(layout.compression, layout.order, layout.big, layout.separate, layout.tiled, predicted)
+        for plain in _layouts(number):
+            layout = dataclasses.replace(
+                plain,
+                separate=plain.separate and samples.shape[2] > 1,
+                predictor=bits in {8, 16, 32} and plain.compression in {"LZW", "deflate"} and samples.dtype.kind != "f",
+            )
             data = tiff_of(samples, bits, tags, layout)
             yield Case(f"TIFF {kind}", layout.name, data, expected, tolerance)
     yield from _compressed_by_jpeg()
     yield from _refused()
 
 
-Kind = tuple[str, int, Samples, dict[int, tuple[int, Sequence[int]]], Pixels, float]
+Kind = tuple[str, int, Samples, Tags, Pixels, float]
 
 
 def _kinds() -> Iterator[Kind]:
@@ -184,9 +192,9 @@ def _grey_kinds() -> Iterator[Kind]:
         signed = (to_depth(grey(), bits) >> np.uint64(1)).astype(f"i{bits // 8}")[..., np.newaxis]
         signed[:20] = -1 - signed[:20]
         expected = shown(np.where(np.arange(90)[:, np.newaxis] < 20, 0, grey() >> 1))
-        tags = {262: (3, [BLACK]), 339: (3, [SIGNED])}
+        tags: Tags = {262: (3, [BLACK]), 339: (3, [SIGNED])}
         yield f"grey {bits} bits signed, black is zero", bits, signed, tags, expected, 0
-        white = tags | {262: (3, [WHITE])}
+        white: Tags = {**tags, 262: (3, [WHITE])}
         yield f"grey {bits} bits signed, white is zero", bits, signed, white, 255 - expected, 0
 
 
@@ -198,7 +206,7 @@ def _colour_kinds() -> Iterator[Kind]:
     for bits in (8, 16):
         yield f"CMYK {bits} bits", bits, to_depth(inks, bits), {262: (3, [CMYK])}, picture(), 0.5
     luma = np.asarray(Image.fromarray(picture()).convert("YCbCr"))
-    tags = {262: (3, [YCBCR]), 530: (3, [1, 1])}
+    tags: Tags = {262: (3, [YCBCR]), 530: (3, [1, 1])}
     yield "YCbCr 8 bits, not subsampled", 8, to_depth(luma, 8), tags, picture(), 1.5
     for bits in (8, 16):
         lab = _lab(picture())
@@ -220,23 +228,23 @@ def _lab(rgb: Pixels) -> npt.NDArray[np.float64]:
 
 def _alpha_kinds() -> Iterator[Kind]:
     for name, colours, photometric in (("grey", grey()[..., np.newaxis], BLACK), ("RGB", picture(), RGB)):
+        tags: Tags = {262: (3, [photometric])}
         straight = np.concatenate([colours, alpha()[..., np.newaxis]], axis=2)
         expected = over_white(shown(colours[..., 0]) if photometric == BLACK else colours, alpha())
         multiplied = (colours.astype(int) * alpha()[..., np.newaxis] // 255).astype(np.uint8)
         associated = np.concatenate([multiplied, alpha()[..., np.newaxis]], axis=2)
         opaque = np.concatenate([colours, np.zeros_like(colours[..., :1])], axis=2)
         for bits in (8, 16):
-            tags = {262: (3, [photometric])}
-            yield f"{name} and alpha {bits} bits", bits, to_depth(straight, bits), tags | {338: (3, [2])}, expected, 0
+            yield f"{name} and alpha {bits} bits", bits, to_depth(straight, bits), {**tags, 338: (3, [2])}, expected, 0
             yield (
                 f"{name} and associated alpha {bits} bits",
                 bits,
                 to_depth(associated, bits),
-                tags | {338: (3, [1])},
+                {**tags, 338: (3, [1])},
                 expected,
                 1,
             )
-            unsaid = tags | {338: (3, [0])}
+            unsaid: Tags = {**tags, 338: (3, [0])}
             yield f"{name} and a sample of no kind {bits} bits", bits, to_depth(straight, bits), unsaid, expected, 0
             plain = shown(colours[..., 0]) if photometric == BLACK else colours
             yield f"{name} and zeros of no kind {bits} bits", bits, to_depth(opaque, bits), unsaid, plain, 0
@@ -248,7 +256,7 @@ def _palette_kinds() -> Iterator[Kind]:
         indices = to_depth(grey(), bits)[..., np.newaxis]
         expected = colours[indices[..., 0].astype(int)].astype(np.uint8)
         for name, factor in (("16-bit palette", 257), ("8-bit palette", 1)):
-            tags = {262: (3, [PALETTE]), 320: (3, (colours.T.reshape(-1) * factor).tolist())}
+            tags: Tags = {262: (3, [PALETTE]), 320: (3, (colours.T.reshape(-1) * factor).tolist())}
             yield f"{name}, {bits} bits", bits, indices, tags, expected, 0
 
 
@@ -256,12 +264,17 @@ def _float_kinds() -> Iterator[Kind]:
     for bits, top, photometric in itertools.product((16, 32, 64), (1, 255), (BLACK, WHITE, RGB)):
         values = (picture() if photometric == RGB else grey()[..., np.newaxis]).astype(float)
         samples = (values * (top / 255)).astype(f"f{bits // 8}")
-        tags = {262: (3, [photometric]), 339: (3, [FLOAT] * samples.shape[2])}
+        tags: Tags = {262: (3, [photometric]), 339: (3, [FLOAT] * samples.shape[2])}
         name = {BLACK: "grey, black is zero", WHITE: "grey, white is zero", RGB: "RGB"}[photometric]
         expected = shown(values[..., 0]) if photometric != RGB else picture()
-        yield f"{name}, floats of {bits} bits, 0 to {top}", bits, samples, tags, (
-            255 - expected if photometric == WHITE else expected
-        ), 0
+        yield (
+            f"{name}, floats of {bits} bits, 0 to {top}",
+            bits,
+            samples,
+            tags,
+            (255 - expected if photometric == WHITE else expected),
+            0,
+        )
 
 
 def _compressed_by_jpeg() -> Iterator[Case]:

@@ -91,7 +91,8 @@ def as_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
     if image.mode in {"RGBA", "LA"}:
         rgba = np.asarray(image.convert("RGBA")).astype(int)
         alpha = rgba[:, :, 3:]
-        return ((rgba[:, :, :3] * alpha + 255 * (255 - alpha)) // 255).astype(np.uint8)
+        over_white: npt.NDArray[np.uint8] = ((rgba[:, :, :3] * alpha + 255 * (255 - alpha)) // 255).astype(np.uint8)
+        return over_white
     if image.mode == "1":
         grey = values.astype(np.uint8) * np.uint8(255)
     elif image.mode.startswith("I;16"):
