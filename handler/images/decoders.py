@@ -63,23 +63,25 @@ def _jpeg(data: bytes, name: str, limits: Limits) -> Decoded:
     from handler.images.jpeg import first_jpeg
 
     jpeg = first_jpeg(data)
-    return _decode_jpeg(jpeg, name, limits, limits.enough)
+    return _decode_jpeg(jpeg, name, limits, limits.enough, is_retry=False)
 
 
-def _decode_jpeg(jpeg: "Jpeg", name: str, limits: Limits, enough: int | None) -> Decoded:
+def _decode_jpeg(jpeg: "Jpeg", name: str, limits: Limits, enough: int | None, *, is_retry: bool) -> Decoded:
     with _opened(jpeg.data, name) as opened:
         size = opened.size
         samplings = [(across, down) for _, across, down, _ in opened.layer]  # type: ignore[attr-defined]
-        refuse_too_many(size, jpeg_weight(samplings, several_scans=jpeg.several_scans), limits.max_pixels)
-        if jpeg.other_endings:
-            _require_all_data(jpeg, name, size)
         if enough is not None and jpeg.can_be_scaled:
             opened.draft(None, (enough, enough))  # the smallest scale that leaves either side at least so long
+        weight = jpeg_weight(samplings, size, opened.size, several_scans=jpeg.several_scans)
+        refuse_too_many(size, weight, limits.max_pixels)
+        if jpeg.other_endings:
+            _require_all_data(jpeg, name, size)
         trim_before(opened.size)
         _load_jpeg(opened, jpeg)
-        if opened.size != size and _is_noisy_at_the_ends(opened):
+        if opened.size != size and not is_retry and _is_noisy_at_the_ends(opened):
             opened.close()  # frees its pixels
-            return _decode_jpeg(jpeg, name, limits, None)
+            fits_whole = size[0] * size[1] <= limits.max_pixels
+            return _decode_jpeg(jpeg, name, limits, None if fits_whole else min(size) // 2, is_retry=True)
         return _shown(opened, size, orientation_of(jpeg.exif))
 
 

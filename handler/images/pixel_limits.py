@@ -1,4 +1,4 @@
-"""How many pixels are decoded: those of the setting, or fewer where a decoder needs more memory or time for each.
+"""How many pixels are decoded: those of the setting, or others where a decoder needs more or less for each.
 
 The measure is 1 GiB and 5 s for 100 million pixels of the cheapest kind that is decoded in full.
 """
@@ -16,6 +16,8 @@ _DENSE_WEIGHT, _DENSE_BITS = 4, 6
 _TIFF_BITS, _LAB_WEIGHT = 32, 2
 # Of several scans, every coefficient waits for the last one: for as many as 2 to a pixel there is room.
 _FULL_COLOUR_SCANS_WEIGHT, _MOST_SAMPLES = 2, 2
+# At a reduced scale the pixels of a JPEG in one scan cost time, but no memory: 400 million of them about 1 s.
+_SCALED_WEIGHT = 0.25
 # Run lengths are decoded in Python.
 _RUN_LENGTH_WEIGHT = 20
 _RUN_LENGTH_MOST_BYTES, _RUN_LENGTH_EXTRA = 4, 1 << 16  # a pixel; header and palette
@@ -55,11 +57,21 @@ def refuse_too_many(size: tuple[int, int], weight: float, max_pixels: int) -> No
         raise RejectedError(Rejection.TOO_MANY_PIXELS, f"{found}, more than the {allowed} allowed")
 
 
-def jpeg_weight(samplings: list[tuple[int, int]], *, several_scans: bool) -> int:
-    """How many times a pixel of a JPEG counts; of each component its sampling factors."""
+def jpeg_weight(
+    samplings: list[tuple[int, int]], size: tuple[int, int], decoded: tuple[int, int], *, several_scans: bool
+) -> float:
+    """How many times a pixel of a JPEG counts.
+
+    Args:
+        samplings: of each component its sampling factors.
+        size: (width, height), pixels.
+        decoded: likewise, at the scale at which its decoder decodes it.
+        several_scans: it has more than one.
+    """
     samples = [across * down for across, down in samplings]
-    full_colour = sum(samples) > _MOST_SAMPLES * max(samples)
-    return _FULL_COLOUR_SCANS_WEIGHT if full_colour and several_scans else 1
+    if several_scans:
+        return _FULL_COLOUR_SCANS_WEIGHT if sum(samples) > _MOST_SAMPLES * max(samples) else 1
+    return max(_SCALED_WEIGHT, decoded[0] * decoded[1] / (size[0] * size[1]))
 
 
 def tiff_weight(bits_per_pixel: int, *, is_lab: bool) -> int:

@@ -15,17 +15,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from infra.bake.reuse import bundle_for
-from tests.formats.agreement import Agreement, compare
+from tests.formats.agreement import Agreement, File, compare
 from tests.formats.matrix import cases
 from tests.formats.renderers import RENDERERS
 
 # Of files that were not made here, a few may be wrong: where a standard says otherwise than both renderers show.
 _ALLOWED_OF_FILES = 2
-
-File = tuple[str, str, bytes, Any]
 
 
 def known_files() -> Iterator[File]:
@@ -41,10 +38,6 @@ def found_files(folder: Path) -> Iterator[File]:
             yield path.suffix.lower().lstrip("."), str(path.relative_to(folder)), path.read_bytes(), None
 
 
-def _compare(bundle: Path, file: File) -> Agreement:
-    return compare(bundle, *file)
-
-
 def main(arguments: list[str]) -> int:
     """Run the comparison."""
     parser = argparse.ArgumentParser(prog="python -m tests.formats", description=(__doc__ or "").splitlines()[0])
@@ -53,7 +46,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     files = found_files(options.files) if options.files else known_files()
     with multiprocessing.get_context("spawn").Pool() as pool:
-        found = list(pool.imap_unordered(partial(_compare, bundle_for(options.model)), files, chunksize=8))
+        found = list(pool.imap_unordered(partial(compare, bundle_for(options.model)), files, chunksize=8))
     by_kind: dict[str, list[Agreement]] = defaultdict(list)
     for agreement in found:
         by_kind[agreement.kind].append(agreement)

@@ -20,6 +20,7 @@ LOSSY = {"jpeg", "webp", "avif", "heic", "heif"}
 MAX_PIXELS = 100_000_000
 
 Vector = npt.NDArray[np.float32]
+File = tuple[str, str, bytes, npt.NDArray[np.uint8] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +61,14 @@ def _encoder(bundle: Path) -> Encoder:
     return load_encoder(bundle)
 
 
-def compare(bundle: Path, kind: str, name: str, data: bytes, expected: npt.NDArray[np.uint8] | None) -> Agreement:
+def compare(bundle: Path, file: File) -> Agreement:
     """Decode a file in every way.
 
     Args:
         bundle: the model's.
-        kind: for the table.
-        name: likewise.
-        data: the file.
-        expected: the known picture, (H, W, 3); None where it is not known.
+        file: its kind and its name for the table, its bytes, and the known picture, (H, W, 3), or None.
     """
+    kind, name, data, expected = file
     encoder, format_name = _encoder(bundle), sniff(data)
     own, refused = _own_vector(encoder, data)
     shown = {renderer: _vector_of(encoder, renderer, data, format_name) for renderer in RENDERERS}

@@ -69,7 +69,8 @@ def shown(values: npt.NDArray[np.integer]) -> Pixels:
 def over_white(colours: Pixels, opacity: Grey) -> Pixels:
     """What a viewer shows of colours under alpha on a white page; fractions are cut off."""
     wide = opacity[..., np.newaxis].astype(int)
-    return ((shown(colours).astype(int) * wide + 255 * (255 - wide)) // 255).astype(np.uint8)
+    composed: Pixels = ((shown(colours).astype(int) * wide + 255 * (255 - wide)) // 255).astype(np.uint8)
+    return composed
 
 
 def to_depth(values: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint64]:

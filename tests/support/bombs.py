@@ -186,7 +186,8 @@ def _large() -> Mapping[str, tuple[Callable[[], bytes], str]]:
         ),
         "TIFF in Lab just over the limit": (partial(black_tiff, HALF_OVER, samples=3, photometric=8), TOO_LARGE),
         "BMP just over the limit": (partial(flat, "BMP", OVER, "1"), TOO_LARGE),
-        "JPEG just over the limit": (partial(flat, "JPEG", OVER, "L"), TOO_LARGE),
+        "JPEG of 200 million pixels": (partial(flat, "JPEG", (16_320, 12_240), "L"), GOOD),
+        "JPEG just over the limit of reduced ones": (partial(claiming, "JPEG", 20_000, 20_001), TOO_LARGE),
         "progressive JPEG just over the limit": (
             partial(flat, "JPEG", HALF_OVER, progressive=True, subsampling=0),
             TOO_LARGE,
