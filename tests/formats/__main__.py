@@ -11,7 +11,7 @@ picture.
 import argparse
 import multiprocessing
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -28,14 +28,14 @@ _ALLOWED_OF_FILES = 2
 def known_files() -> Iterator[File]:
     """Every case of the matrix."""
     for case in cases():
-        yield case.kind, case.name, case.data, case.expected
+        yield File(case.kind, case.name, case.data, case.expected, case.tolerance, case.rule)
 
 
 def found_files(folder: Path) -> Iterator[File]:
     """Every file below a folder; its kind is its extension."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            yield path.suffix.lower().lstrip("."), str(path.relative_to(folder)), path.read_bytes(), None
+            yield File(path.suffix.lower().lstrip("."), str(path.relative_to(folder)), path.read_bytes())
 
 
 def main(arguments: list[str]) -> int:
@@ -51,6 +51,7 @@ def main(arguments: list[str]) -> int:
     for agreement in found:
         by_kind[agreement.kind].append(agreement)
     print_table(by_kind)
+    print_rules(found)
     print_refusals(by_kind)
     wrong = [agreement for agreement in found if agreement.is_wrong]
     differing = [agreement for agreement in found if agreement.known is False]
@@ -82,6 +83,13 @@ def _counts(found: Iterable[Agreement]) -> list[int]:
         sum(one.both_agree for one in listed),
         sum(one.is_wrong for one in listed),
     ]
+
+
+def print_rules(found: Iterable[Agreement]) -> None:
+    """Each rule by which this decoder differs from both renderers, with how many files it is."""
+    rules = Counter(one.rule for one in found if one.rule and one.differs_from_both)
+    for rule, count in sorted(rules.items()):
+        print(f"by rule: {count} x {rule}")
 
 
 def print_refusals(by_kind: dict[str, list[Agreement]]) -> None:

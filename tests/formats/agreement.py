@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from handler.errors import RejectedError
-from handler.images.decode import decode, sniff
+from handler.images.decode import Picture, decode, sniff
 from handler.images.preprocess import to_tensor
 from handler.model.encoder import Encoder, load_encoder
 from tests.formats.renderers import RENDERERS, UnreadableError
@@ -20,7 +20,27 @@ LOSSY = {"jpeg", "webp", "avif", "heic", "heif"}
 MAX_PIXELS = 100_000_000
 
 Vector = npt.NDArray[np.float32]
-File = tuple[str, str, bytes, npt.NDArray[np.uint8] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file to compare.
+
+    Attributes:
+        kind: for the table.
+        name: within its kind.
+        data: its bytes.
+        expected: the known picture, (H, W, 3); None where it is not known.
+        tolerance: mean difference from it that is right, in levels of 255.
+        rule: why this decoder shows something else than both renderers.
+    """
+
+    kind: str
+    name: str
+    data: bytes
+    expected: npt.NDArray[np.uint8] | None = None
+    tolerance: float = 0
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +51,8 @@ class Agreement:
         kind: for the table.
         name: within its kind.
         refused: this decoder's refusal; empty where it decodes the file.
-        known: whether its vector is the known picture's; None where that is not known, or the file is refused.
+        known: whether it shows the known picture; None where that is not known, or the file is refused.
+        rule: as of the file.
         renderers: cosine of its vector to each renderer's that opens the file; NaN where the file is refused.
         others: cosine between the two renderers; None where one does not open the file.
         same: the least cosine of the same picture.
@@ -41,6 +62,7 @@ class Agreement:
     name: str
     refused: str
     known: bool | None
+    rule: str
     renderers: dict[str, float]
     others: float | None
     same: float
@@ -52,6 +74,11 @@ class Agreement:
 
     @property
     def is_wrong(self) -> bool:
+        """Whether both renderers show the same, and this decoder something else without a rule for it."""
+        return self.differs_from_both and not self.rule
+
+    @property
+    def differs_from_both(self) -> bool:
         """Whether both renderers show the same, and this decoder something else."""
         return self.both_agree and not self.refused and max(self.renderers.values()) < self.same
 
@@ -66,28 +93,33 @@ def compare(bundle: Path, file: File) -> Agreement:
 
     Args:
         bundle: the model's.
-        file: its kind and its name for the table, its bytes, and the known picture, (H, W, 3), or None.
+        file: the file.
     """
-    kind, name, data, expected = file
-    encoder, format_name = _encoder(bundle), sniff(data)
-    own, refused = _own_vector(encoder, data)
-    shown = {renderer: _vector_of(encoder, renderer, data, format_name) for renderer in RENDERERS}
+    encoder, format_name = _encoder(bundle), sniff(file.data)
+    own, refused = _decoded(file.data, encoder.spec.preprocess.enough)
+    shown = {renderer: _vector_of(encoder, renderer, file.data, format_name) for renderer in RENDERERS}
     found = {renderer: vector for renderer, vector in shown.items() if vector is not None}
-    same = SAME_LOSSY if format_name in LOSSY else SAME
-    known = None
-    if own is not None and expected is not None:
-        known = float(own @ _vector(encoder, Image.fromarray(expected))) >= same
-    cosines = {renderer: float("nan") if own is None else float(own @ vector) for renderer, vector in found.items()}
+    cosines = {renderer: float("nan") for renderer in found}
+    if own is not None:
+        vector = _vector(encoder, own.image, (own.width, own.height))
+        cosines = {renderer: float(vector @ other) for renderer, other in found.items()}
     others = float(np.prod(list(found.values()), axis=0).sum()) if len(found) == len(RENDERERS) else None
-    return Agreement(kind, name, refused, known, cosines, others, same)
+    same = SAME_LOSSY if format_name in LOSSY else SAME
+    return Agreement(file.kind, file.name, refused, _is_known(own, file), file.rule, cosines, others, same)
 
 
-def _own_vector(encoder: Encoder, data: bytes) -> tuple[Vector | None, str]:
+def _decoded(data: bytes, enough: int) -> tuple[Picture | None, str]:
     try:
-        found = decode(data, MAX_PIXELS, encoder.spec.preprocess.enough)
+        return decode(data, MAX_PIXELS, enough), ""
     except RejectedError as error:
         return None, f"{error.code}: {error}"
-    return _vector(encoder, found.image, (found.width, found.height)), ""
+
+
+def _is_known(own: Picture | None, file: File) -> bool | None:
+    if own is None or file.expected is None:
+        return None
+    pixels = np.asarray(own.image).astype(int)
+    return pixels.shape == file.expected.shape and bool(np.abs(pixels - file.expected).mean() <= file.tolerance)
 
 
 def _vector_of(encoder: Encoder, renderer: str, data: bytes, format_name: str | None) -> Vector | None:

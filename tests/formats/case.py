@@ -8,6 +8,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from tests.support.pictures import card
+from tests.support.pictures import picture as draw
 
 Pixels = npt.NDArray[np.uint8]
 Grey = npt.NDArray[np.uint8]
@@ -26,6 +27,7 @@ class Case:
         expected: upright pixels, (H, W, 3); None where the file is refused.
         tolerance: mean difference that is right, in levels of 255; 0 where the file has the pixels exactly.
         refused: what the refusal says; empty where the file is decoded.
+        rule: why this decoder shows it, where libvips and ImageMagick both show something else.
     """
 
     kind: str
@@ -34,6 +36,7 @@ class Case:
     expected: Pixels | None = field(repr=False)
     tolerance: float = 0
     refused: str = ""
+    rule: str = ""
 
     @property
     def title(self) -> str:
@@ -45,6 +48,12 @@ class Case:
 def picture() -> Pixels:
     """The picture in RGB, (90, 120, 3): no symmetry, every level."""
     return np.asarray(card().resize(SIZE, Image.Resampling.BICUBIC))
+
+
+@functools.cache
+def smooth() -> Pixels:
+    """Another picture for lossy files, (90, 120, 3): decoders differ in how they interpolate subsampled colours."""
+    return np.asarray(draw(*SIZE, seed=5))
 
 
 @functools.cache

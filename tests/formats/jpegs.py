@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tests.formats.case import Case, Pixels, grey, picture, shown
+from tests.formats.case import Case, Pixels, grey, picture, shown, smooth
 from tests.formats.turned import STORED
 from tests.support.containers import exif, jpeg_segment
 from tests.support.pictures import encoded
@@ -26,10 +26,10 @@ XMP = b'http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation="6"/>'
 def cases() -> Iterator[Case]:
     yield from _processes()
     for orientation, turn in STORED.items():
-        stored = Image.fromarray(picture()).transpose(turn)
+        stored = Image.fromarray(smooth()).transpose(turn)
         data = encoded(stored, "JPEG", quality=95, subsampling=0, exif=exif(orientation))
-        yield Case("JPEG with EXIF", f"orientation {orientation}", data, picture(), LOSSY)
-    plain = encoded(Image.fromarray(picture()), "JPEG", quality=95)
+        yield Case("JPEG with EXIF", f"orientation {orientation}", data, smooth(), LOSSY)
+    plain = encoded(Image.fromarray(smooth()), "JPEG", quality=95)
     stale = plain[:2] + jpeg_segment(0xE1, XMP) + plain[2:]
     yield Case("JPEG with a stale XMP orientation", "6", stale, decoded(plain), 0)
     yield from _without_end()
@@ -43,7 +43,7 @@ def decoded(data: bytes) -> Pixels:
 
 
 def _processes() -> Iterator[Case]:
-    rgb, single = Image.fromarray(picture()), Image.fromarray(grey())
+    rgb, single = Image.fromarray(smooth()), Image.fromarray(grey())
     for process, options in (
         ("sequential", {}),
         ("sequential, optimised", {"optimize": True}),
@@ -52,9 +52,9 @@ def _processes() -> Iterator[Case]:
     ):
         for subsampling in ("4:4:4", "4:2:2", "4:2:0"):
             data = encoded(rgb, "JPEG", quality=95, subsampling=subsampling, **options)
-            yield Case(f"JPEG {process}", subsampling, data, picture(), LOSSY)
+            yield Case(f"JPEG {process}", subsampling, data, smooth(), LOSSY)
         yield Case(f"JPEG {process}", "grey", encoded(single, "JPEG", quality=95, **options), shown(grey()), 2)
-    yield Case("JPEG CMYK", "Adobe", encoded(rgb.convert("CMYK"), "JPEG", quality=95), picture(), LOSSY)
+    yield Case("JPEG CMYK", "Adobe", encoded(rgb.convert("CMYK"), "JPEG", quality=95), smooth(), LOSSY)
     yield Case("JPEG lossless", "grey", lossless_jpeg(grey()[..., np.newaxis]), shown(grey()), 0)
     yield Case("JPEG lossless", "RGB", lossless_jpeg(picture()), picture(), 0)
     yield from _arithmetic(rgb)
@@ -74,11 +74,11 @@ def _arithmetic(rgb: Image.Image) -> Iterator[Case]:
             rgb.save(source)
             arguments = [command, "-quality", "95", *options, str(source)]
             data = subprocess.run(arguments, capture_output=True, check=True).stdout
-        yield Case(f"JPEG {process}", "4:2:0", data, picture(), LOSSY)
+        yield Case(f"JPEG {process}", "4:2:0", data, smooth(), LOSSY)
 
 
 def _without_end() -> Iterator[Case]:
-    rgb = Image.fromarray(picture())
+    rgb = Image.fromarray(smooth())
     for process, options in (
         ("sequential", {}),
         ("progressive", {"progressive": True}),
