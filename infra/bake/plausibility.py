@@ -36,7 +36,7 @@ def warnings_of(bundle: Path) -> Iterator[str]:
     encoder = Encoder(bundle, spec, open_portable(bundle, spec), PORTABLE)
     cosine = min(_cosines(encoder))
     if cosine >= _ALIKE:
-        yield f"the vectors of three pictures without likeness hardly differ (cosine {cosine:.5f} or more); {_CHECK}"
+        yield f"the vectors of three unlike pictures hardly differ (cosine {cosine:.5f} or more); {_CHECK}"
 
 
 _CHECK = "check mean, std and divisor in [preprocess]"

@@ -17,7 +17,7 @@ pillow_heif.register_heif_opener()
 LOSSY = (
     8.0  # mean difference, in levels of 255, that subsampled colours of the test card have; a turned one differs by 60
 )
-CROP = (24, 10, 64, 48)  # left, top, width, height
+CROP = (16, 10, 96, 72)  # left, top, width, height
 
 # irot (anticlockwise quarter turns) and imir (0: top and bottom change places, 1: left and right).
 TURNS = {

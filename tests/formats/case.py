@@ -52,8 +52,10 @@ def picture() -> Pixels:
 
 @functools.cache
 def smooth() -> Pixels:
-    """Another picture for lossy files, (90, 120, 3): decoders differ in how they interpolate subsampled colours."""
-    return np.asarray(draw(*SIZE, seed=5))
+    """The picture with smooth colours, (90, 120, 3), for lossy files: decoders interpolate colours differently."""
+    luma, _, _ = Image.fromarray(picture()).convert("YCbCr").split()
+    _, blue, red = draw(*SIZE, seed=5).convert("YCbCr").split()
+    return np.asarray(Image.merge("YCbCr", (luma, blue, red)).convert("RGB"))
 
 
 @functools.cache
