@@ -17,7 +17,7 @@ _LEVELS = 255
 # Means and standard deviations of pixels that are divided by 255 lie between 0 and 1.
 _MOST_OF_UNIT_PIXELS = 2
 
-# What models are trained with: about -3 to 3, at the narrowest 0 to 1. Pixels that are not changed at all are as common.
+# Models are trained with values from about -3 to 3, at the narrowest from 0 to 1, or with pixels that are not changed.
 _NARROWEST, _FURTHEST = 0.5, 10
 
 # Vectors of pictures that have nothing in common; a model that sees them is far below.
