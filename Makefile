@@ -6,7 +6,7 @@ export MODEL ONLY IMAGES PORT EVENT IMAGE BASE_IMAGE ARCH STACK IMAGE_URI SET # 
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up invoke image deploy destroy test test-export image-test package-test bench cpus mutants soak
-.PHONY: backfill-run export-run fuzz check structure format lock clean
+.PHONY: backfill-run export-run fuzz formats check structure format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -74,6 +74,12 @@ backfill-run: .venv/.ready-test ## long run: a backfill that is killed twice and
 
 export-run: .venv/.ready-test ## long run: export many vectors within 500 MB of memory: make export-run [ITEMS=100000]
 	@$(PY) -m tests.soak.soak_export --items $(or $(ITEMS),100000)
+
+# On Debian, as root, it installs ImageMagick; elsewhere install that first.
+formats: .venv/.ready-test ## compare decoded images with libvips and ImageMagick: make formats [FILES=DIR] [MODEL=NAME|BUNDLE]
+	@sh tests/formats/packages.sh
+	@$(PY) -m pip install --quiet --disable-pip-version-check --group formats
+	@$(PY) -m tests.formats --model "$$MODEL" $(if $(FILES),--files "$(FILES)")
 
 fuzz: .venv/.ready-test ## fuzz event parsing and image decoding, coverage-guided: make fuzz [SECONDS=300]
 	@$(PY) -m pip install --quiet --disable-pip-version-check --group fuzz

@@ -226,6 +226,6 @@ def _entry(
         if deadline.left() <= max(0, reserve):
             raise RetryableError("too little time is left in this invocation; ask for fewer files at once")
         found = with_typed_errors(embed)
+        return file_entry(name, found.normalize() if normalized else found)
     except DropvecError as error:
         return file_entry(name, error)
-    return file_entry(name, found.normalize() if normalized else found)

@@ -32,6 +32,7 @@ class Rejection(StrEnum):
     TOO_MANY_PIXELS = "too_many_pixels"
     ARCHIVED_OBJECT = "archived_object"
     UNREADABLE_OBJECT = "unreadable_object"
+    UNUSABLE_VECTOR = "unusable_vector"
 
 
 class DropvecError(Exception):

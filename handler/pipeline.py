@@ -111,15 +111,27 @@ class Pipeline:
         if isinstance(stored.content, RejectedError):
             return stored.content
         try:
-            return self.embed_bytes(stored.content, watch)
+            found = self.embed_bytes(stored.content, watch)
+            self._as_stored(found)
         except RejectedError as error:
             return error
+        return found
+
+    def _as_stored(self, found: ImageEmbedding) -> ImageEmbedding:
+        """The embedding as the item has it: normalised if the settings say so.
+
+        Raises:
+            RejectedError: `unusable_vector`.
+        """
+        stored = found.normalize() if self.settings.normalize else found
+        stored.require_storable(self.settings.embedding_dtype)
+        return stored
 
     def _record(
         self, job: Job, stored: StoredObject, found: ImageEmbedding | RejectedError, watch: Stopwatch
     ) -> Record:
-        if isinstance(found, ImageEmbedding) and self.settings.normalize:
-            found = found.normalize()
+        if isinstance(found, ImageEmbedding):
+            found = self._as_stored(found)
         return Record(
             bucket=job.bucket,
             key=job.key,

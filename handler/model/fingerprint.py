@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 # Part of every fingerprint: increase it if a change in `handler.images` can change vectors.
-DECODE_POLICY = 3
+DECODE_POLICY = 4
 
 # The fields of `model.json` that determine the tensor, by type.
 _INTEGERS = ("input_size", "resize_size")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import orjson
 
-from handler.errors import DropvecError, RejectedError
+from handler.errors import DropvecError, RejectedError, Rejection
 from handler.model.encoder import Vector
 from handler.results.item import DELETED, ERROR, SUCCESS
 from handler.results.keys import source_of
@@ -39,10 +39,30 @@ class Embedding:
     normalized: bool
 
     def normalize(self) -> Self:
-        """Scale to L2 length 1; the zero vector stays zero."""
+        """Scale to L2 length 1.
+
+        Raises:
+            RejectedError: `unusable_vector`, the vector is all zeros or not finite, so it has no direction.
+        """
         length = float(np.linalg.norm(self.vector))
-        vector = self.vector if length == 0 else self.vector / np.float32(length)
-        return replace(self, vector=vector, normalized=True)
+        if not 0 < length < float("inf"):
+            found = "all zeros" if length == 0 else "not finite"
+            raise RejectedError(Rejection.UNUSABLE_VECTOR, f"the vector is {found} and cannot be normalised")
+        return replace(self, vector=self.vector / np.float32(length), normalized=True)
+
+    def require_storable(self, dtype: EmbeddingDtype) -> None:
+        """Check that every value fits into the type that vectors are stored in.
+
+        Raises:
+            RejectedError: `unusable_vector`, a value is not finite, or would become infinite in float16.
+        """
+        largest = float(np.abs(self.vector).max(initial=0))
+        if largest <= float(np.finfo(dtype).max):
+            return
+        reason = (
+            "not finite" if not np.isfinite(largest) else f"{largest:g}, beyond {dtype}; set EMBEDDING_DTYPE=float32"
+        )
+        raise RejectedError(Rejection.UNUSABLE_VECTOR, f"the vector cannot be stored: its largest value is {reason}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from infra.bake.licence import LICENCE_FILE, write_licence
 from infra.bake.manifest import Manifest, Pixels
 from infra.bake.manifest_file import find_manifest, read_manifest
 from infra.bake.output_dir import cannot_write, check_output_dir, move, scratch
+from infra.bake.plausibility import warnings_of
 from infra.bake.prepare import Tower, prepare
 from infra.bake.sources import Files, fetch
 from infra.bake.text import add_text, prepare_text
@@ -126,6 +127,8 @@ def _make(manifest: Manifest, files: Files, bundle: Path, say: _Say) -> None:
     unknown_yet = {"canonical_vector": [0.0] * manifest.embedding_dim, "prepared": [], "canary_output": []}
     _write_spec(bundle, spec | unknown_yet | {"prepared_by": ""})
     vector = model_vector(manifest, bundle)
+    for warning in warnings_of(bundle):
+        say(f"warning: {warning}")
     spec["canonical_vector"] = [float(f"{value:.9g}") for value in vector]
     say("preparing the graph for fast loading")
     prepared = prepare(graph, _tower(load_spec(bundle), vector), bundle)

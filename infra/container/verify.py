@@ -19,6 +19,7 @@ from handler.model.encoder import PORTABLE
 
 # Modules that the function imports on demand only, so a cold start does not test them.
 _LATE = (
+    "handler.images.lab",
     "handler.images.libtiff",
     "handler.model.class_labels",
     "handler.model.text",

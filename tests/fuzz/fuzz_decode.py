@@ -16,6 +16,8 @@ with atheris.instrument_imports(include=["handler", "PIL", "pillow_heif"]):
     for plugin in ("Avif", "Bmp", "Gif", "Jpeg", "Mpo", "Png", "Tiff", "WebP"):
         importlib.import_module(f"PIL.{plugin}ImagePlugin")
     importlib.import_module("pillow_heif")
+    for module in ("bmp", "gif", "heif", "jpeg", "lab", "libtiff", "png", "tiff", "tiff_samples", "tiff_tags", "webp"):
+        importlib.import_module(f"handler.images.{module}")
     from handler.errors import RejectedError, Rejection
     from handler.images.decode import decode
 
@@ -44,12 +46,19 @@ def _decode(data: bytes) -> None:
         assert "\n" not in str(error)
     else:
         assert picture.image.mode == "RGB"
-        assert 0 < picture.width * picture.height <= MAX_PIXELS
+        assert 0 < picture.image.width * picture.image.height <= MAX_PIXELS
 
 
 def write_seeds(folder: Path) -> None:
+    from tests.formats.matrix import cases
     from tests.support.corpus import corpus
 
+    smallest: dict[str, bytes] = {}
+    for case in cases():
+        smallest[case.kind] = min(smallest.get(case.kind, case.data), case.data, key=len)
+    for number, data in enumerate(smallest.values()):
+        if len(data) <= 2 * MOST_SEED_BYTES:
+            (folder / f"kind-{number:03}").write_bytes(data)
     for number, sample in enumerate(corpus()):
         if "limit" not in sample.name and len(data := sample.make()) <= MOST_SEED_BYTES:
             (folder / f"{number:04}").write_bytes(data)

@@ -25,7 +25,7 @@ from tests.support.containers import (
 from tests.support.pictures import encoded
 from tests.support.samples import photo, with_exif
 
-GOOD, CORRUPT, TOO_LARGE = "success", "corrupt_image", "too_many_pixels"
+GOOD, CORRUPT, TOO_LARGE, FOREIGN = "success", "corrupt_image", "too_many_pixels", "unsupported_format"
 REFUSED = f"{CORRUPT} {TOO_LARGE}"
 
 UNDER, OVER = (10_000, 9_999), (10_000, 10_001)
@@ -186,7 +186,8 @@ def _large() -> Mapping[str, tuple[Callable[[], bytes], str]]:
         ),
         "TIFF in Lab just over the limit": (partial(black_tiff, HALF_OVER, samples=3, photometric=8), TOO_LARGE),
         "BMP just over the limit": (partial(flat, "BMP", OVER, "1"), TOO_LARGE),
-        "JPEG just over the limit": (partial(flat, "JPEG", OVER, "L"), TOO_LARGE),
+        "JPEG of 200 million pixels": (partial(flat, "JPEG", (16_320, 12_240), "L"), GOOD),
+        "JPEG just over the limit of reduced ones": (partial(claiming, "JPEG", 20_000, 20_001), TOO_LARGE),
         "progressive JPEG just over the limit": (
             partial(flat, "JPEG", HALF_OVER, progressive=True, subsampling=0),
             TOO_LARGE,
@@ -226,8 +227,8 @@ BOMBS: Mapping[str, tuple[Callable[[], bytes], str]] = {
     "BMP of short rows": (lambda: bmp_runs((2_500, 2_000), b"\1\1\0\0" * 2_000), GOOD),
     "TIFF of 8 million strips": (partial(listed_tiff, 273, 8_000_000), CORRUPT),
     "TIFF of 190,000 strips": (partial(listed_tiff, 273, 190_000), REFUSED + " " + GOOD),
-    "TIFF of 74 samples a pixel": (partial(sampled_tiff, 3, 74), CORRUPT),
-    "TIFF of 4 billion samples a pixel": (partial(sampled_tiff, 4, (1 << 32) - 1), CORRUPT),
+    "TIFF of 74 samples a pixel": (partial(sampled_tiff, 3, 74), FOREIGN),
+    "TIFF of 4 billion samples a pixel": (partial(sampled_tiff, 4, (1 << 32) - 1), TOO_LARGE),
     "TIFF of directories in directories": (tiff_of_directories, CORRUPT),
     "TIFF of tags that share their data": (partial(tiff_of_shared_data, 10_000, 1_000_000), CORRUPT),
     "TIFF with a long list": (partial(listed_tiff, 258, 8_000_000), CORRUPT),

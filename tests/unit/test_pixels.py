@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from handler.errors import RejectedError
-from handler.images.decode import decode, sniff, to_rgb
+from handler.images.convert import to_rgb
+from handler.images.decode import decode, sniff
 from tests.support.containers import black_png, exif
 from tests.support.pictures import encoded, picture
 
@@ -103,12 +104,7 @@ MODES = {
     "1": (GREY.point(lambda value: 255 * (value > 127)).convert("1"), GREY.point(lambda value: 255 * (value > 127)), 0),
     "L": (GREY, GREY, 0),
     "LA": (GREY.convert("LA"), GREY, 0),
-    "I": (GREY.convert("I"), GREY, 0),
-    "F": (GREY.convert("F"), GREY, 0),
-    "F to 1": (Image.fromarray(np.asarray(GREY, dtype=np.float32) / 255), GREY, 0.5),
     "I;16": (Image.fromarray(np.asarray(GREY).astype(np.uint16) * 256), GREY, 0),
-    "I as 16 bits": (Image.fromarray(np.asarray(GREY).astype(np.int32) * 256), GREY, 0),
-    "I as 32 bits": (Image.fromarray(np.asarray(GREY).astype(np.int32) << 23), GREY, 0),
     "RGBA": (picture().convert("RGBA"), picture(), 0),
     "CMYK": (picture().convert("CMYK"), picture(), 0),
     "YCbCr": (picture().convert("YCbCr"), picture(), 2),
@@ -178,7 +174,7 @@ def test_the_name_is_never_asked() -> None:
 
 def test_large_pictures_are_converted_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = {mode: to_rgb(source) for mode, (source, _, _) in MODES.items()}
-    monkeypatch.setattr("handler.images.decode._STRIP_PIXELS", 640)
+    monkeypatch.setattr("handler.images.convert._STRIP_PIXELS", 640)
     for mode, (source, _, _) in MODES.items():
         assert np.array_equal(np.asarray(to_rgb(source)), np.asarray(whole[mode])), mode
 

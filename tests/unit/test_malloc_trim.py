@@ -1,4 +1,4 @@
-"""What a large picture leaves on the heap does not add to the next one."""
+"""Memory that a large picture leaves on the heap is returned before the next large one."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ print(resident())
 """
 
 
-def test_room_is_made_before_a_large_picture() -> None:
+def test_the_heap_is_trimmed_before_a_large_picture() -> None:
     finished = subprocess.run(
         [sys.executable, "-c", LEAVE_HOLES], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )

@@ -1,0 +1,16 @@
+"""What the cutting functions hand to the decoders."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The file of the first picture alone.
+
+    Attributes:
+        data: a file that the format's decoder reads.
+        exif: its EXIF block; empty where it has none. The file itself has none.
+    """
+
+    data: bytes
+    exif: bytes = b""
