@@ -183,9 +183,9 @@ def _tiff(data: bytes, _name: str, limits: Limits) -> Decoded:
 
 
 def _avif(data: bytes, name: str, limits: Limits) -> Decoded:
-    from handler.images.heif import crop_of, hide_exif
+    from handler.images.heif import crop_of, hide_exif, join_associations
 
-    picture = hide_exif(data)
+    picture = join_associations(hide_exif(data))
     with _opened(picture, name) as opened:
         refuse_too_many(opened.size, weight_of(name), limits.max_pixels)
         trim_before(opened.size)

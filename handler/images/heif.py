@@ -13,6 +13,7 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 _MOST_BOXES = 10_000
 _FULL_BOX = 4  # bytes of version and flags
+_BOX_HEAD = 8
 
 # Types of image items that libheif decodes here: HEVC, and what is put together of other items.
 _DECODED = {b"hvc1", b"hev1", b"grid", b"iden", b"iovl", b"tmap"}
@@ -36,6 +37,30 @@ def hide_exif(data: bytes) -> bytes:
         return data
     stop = start + int.from_bytes(data[start : start + 4], "big")
     return b"".join([data[:start], data[start:stop].replace(b"Exif", b"none"), data[stop:]])
+
+
+def join_associations(data: bytes) -> bytes:
+    """Put all `ipma` boxes into one: libavif refuses several of one version, which libheif and browsers read.
+
+    The bytes that this saves become a `free` box behind `iprp`, so that no offset in the file changes.
+    """
+    for start, stop in _inside(data, _meta(data), b"iprp"):
+        boxes = list(_boxes(data, start, stop))
+        found = [(at, end) for kind, at, end in boxes if kind == b"ipma"]
+        heads = {data[at : at + _FULL_BOX] for at, _ in found}
+        if len(found) < 2 or len(heads) > 1 or boxes[-len(found)][0] != b"ipma":
+            continue
+        count = sum(int.from_bytes(data[at + _FULL_BOX : at + 2 * _FULL_BOX], "big") for at, _ in found)
+        entries = b"".join(data[at + 2 * _FULL_BOX : end] for at, end in found)
+        joined = _box(b"ipma", heads.pop() + count.to_bytes(4, "big") + entries)
+        others = _box(b"iprp", data[start : found[0][0] - _BOX_HEAD] + joined)
+        spare = stop - start + _BOX_HEAD - len(others)
+        return data[: start - _BOX_HEAD] + others + _box(b"free", bytes(spare - _BOX_HEAD)) + data[stop:]
+    return data
+
+
+def _box(kind: bytes, body: bytes) -> bytes:
+    return (len(body) + _BOX_HEAD).to_bytes(4, "big") + kind + body
 
 
 def codec_of(data: bytes) -> bytes | None:

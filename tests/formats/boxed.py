@@ -41,7 +41,10 @@ def _heif(kind: str, name: str) -> Iterator[Case]:
     yield Case(name, "opaque", plain, smooth(), LOSSY)
     see_through = Image.fromarray(np.dstack([smooth(), alpha()]))
     transparent = encoded(see_through, kind, quality=95)
-    yield Case(f"{name} with alpha", "8 bits", transparent, over_white(smooth(), alpha()), LOSSY)
+    expected = over_white(smooth(), alpha())
+    yield Case(f"{name} with alpha", "8 bits", transparent, expected, LOSSY)
+    apart = with_two_associations(transparent)
+    yield Case(f"{name} with alpha", "properties of each item in a box of its own", apart, expected, LOSSY)
     sequence = encoded(
         Image.fromarray(smooth()), kind, save_all=True, append_images=[Image.new("RGB", (120, 90), "red")], quality=95
     )
@@ -60,6 +63,26 @@ def _heif(kind: str, name: str) -> Iterator[Case]:
     upright = encoded(Image.fromarray(smooth()), kind, quality=95, xmp=b'<x tiff:Orientation="1"/>')
     stale = upright.replace(b'Orientation="1"', b'Orientation="6"')  # an encoder would turn it by its boxes
     yield Case(f"{name} with a stale XMP orientation", "6", stale, smooth(), LOSSY)
+
+
+def with_two_associations(data: bytes) -> bytes:
+    """The file with an `ipma` box for each of its items, as some encoders write it."""
+    at = data.index(b"ipma") - 4
+    stop = at + int.from_bytes(data[at : at + 4], "big")
+    head, count, entries = data[at + 8 : at + 12], int.from_bytes(data[at + 12 : at + 16], "big"), data[at + 16 : stop]
+    assert head == bytes(4)
+    parts = []
+    while entries:
+        length = 3 + entries[2]
+        parts.append(box(b"ipma", head + (1).to_bytes(4, "big") + entries[:length]))
+        entries = entries[length:]
+    assert len(parts) == count > 1
+    grown, more = data[:at] + b"".join(parts) + data[stop:], sum(map(len, parts)) - (stop - at)
+    for kind in (b"iprp", b"meta"):
+        start = grown.index(kind) - 4
+        size = int.from_bytes(grown[start : start + 4], "big") + more
+        grown = grown[:start] + size.to_bytes(4, "big") + grown[start + 4 :]
+    return _moved(grown, more)
 
 
 def clap(crop: tuple[int, int, int, int], size: tuple[int, int]) -> bytes:
