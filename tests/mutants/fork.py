@@ -140,7 +140,11 @@ def _run_mutant(file: str, mutant: Mutant, tests: Sequence[str]) -> None:
     """In the fork."""
     os.setpgid(0, 0)
     sys.meta_path.insert(0, _Finder(file, mutant.source))
-    _pytest(tests)
+    for test in tests:  # one by one, so that a killed mutant does not even collect the slower ones
+        status = _outcome([test])
+        if status:
+            os._exit(status)
+    os._exit(0)
 
 
 def _run_traced(test: str, report: Path) -> None:
@@ -167,10 +171,6 @@ def _run_traced(test: str, report: Path) -> None:
     sys.settrace(None)
     report.write_text(json.dumps({file: sorted(seen) for file, seen in lines.items()}))
     os._exit(status)
-
-
-def _pytest(tests: Sequence[str]) -> None:
-    os._exit(_outcome(tests))
 
 
 def _outcome(tests: Sequence[str]) -> int:

@@ -1,16 +1,27 @@
+import itertools
+from collections import Counter
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import orjson
 import pytest
 
+from handler.aws.clients import Clients
+from handler.aws.sdk.errors import ServiceError
 from handler.images.preprocess import to_tensor
+from handler.jobs import Job
 from handler.model.encoder import load_encoder
 from handler.outcomes import Status
+from handler.pipeline import Pipeline
 from handler.results.sequencing import normalize_sequencer
+from handler.results.store import Store
+from handler.settings import read_settings
+from handler.timing import Deadline
 from tests.support.loopback_aws import Request, Response, State, ask_moto
+from tests.support.memory_aws import MemoryDynamoDB, MemoryObject, MemoryS3
 from tests.support.pictures import encoded, picture
-from tests.unit.conftest import RESULTS, UPLOADS, World, build_world
+from tests.unit.conftest import RESULTS, TABLE, UPLOADS, World, build_world
 
 PHOTO = encoded(picture(64, 48))
 OTHER = encoded(picture(48, 80, seed=1))
@@ -297,3 +308,35 @@ def test_another_limit_does_not_change_a_repeat(aws: State, tiny_bundle: Path) -
     second = build_world(tiny_bundle, aws, MAX_IMAGE_BYTES="10")
     second.process("a", "01")
     assert (second.item("a"), second.result(second.results()[0])) == before
+
+
+def test_an_item_that_changes_in_every_round_fails_the_job_for_now(tiny_bundle: Path) -> None:
+    class Changing(MemoryDynamoDB):
+        def put_item(self, **_: object) -> dict[str, Any]:
+            raise ServiceError("PutItem", 400, "ConditionalCheckFailedException", "", {})
+
+    reads: Counter[str] = Counter()
+
+    class Counting(MemoryS3):
+        def get_object(self, bucket: str, key: str) -> MemoryObject:
+            reads[bucket] += 1
+            return super().get_object(bucket, key)
+
+    s3 = Counting()
+    s3.put(UPLOADS, "a", PHOTO, archived=False)
+    settings = read_settings({"RESULTS_BUCKET": RESULTS, "TABLE_NAME": TABLE})
+    clients = Clients(s3=cast("Any", s3), dynamodb=cast("Any", Changing()))
+    pipeline = Pipeline(settings, load_encoder(tiny_bundle), clients, Store(clients, settings))
+    outcome = pipeline.process(Job(UPLOADS, "a", "01"), Deadline(30))
+    assert (outcome.status, outcome.error and outcome.error.code) == (Status.FAILED, "unavailable")
+    assert str(outcome.error) == "the item of s3://uploads/a changed 4 times meanwhile"
+    assert reads[UPLOADS] == 4
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_without_time_left_nothing_is_begun(world: World, seconds: float) -> None:
+    world.put("a", PHOTO)
+    clock = itertools.repeat(0.0)
+    outcome = world.pipeline.process(Job(UPLOADS, "a", "01"), Deadline(seconds, lambda: next(clock)))
+    assert (outcome.status, outcome.error and outcome.error.code) == (Status.FAILED, "unavailable")
+    assert world.item("a") == {}
