@@ -82,7 +82,7 @@ class _Commit:
 
     def run(self, watch: Stopwatch) -> Verdict:
         seen = self.condition.seen
-        if seen is not None and is_current(seen, self.wanted, self.condition):
+        if seen is not None and self._stays(seen):
             return self._keep(seen)
         created = self.store.write_result(self.record, self.deadline)
         watch.lap("write")
@@ -92,7 +92,13 @@ class _Commit:
             return Verdict.CURRENT if created and not answer.replaced else self._settle()
         if is_superseded(self.condition, answer.item):
             return self._give_way(answer.item, created=created)
-        return self._keep(answer.item) if is_current(answer.item, self.wanted, self.condition) else Verdict.CHANGED
+        return self._keep(answer.item) if self._stays(answer.item) else Verdict.CHANGED
+
+    def _stays(self, item: StoredItem) -> bool:
+        """Whether an item needs no change. Where it says something else, only its worker could write its JSON again."""
+        if not is_current(item, self.wanted, self.condition):
+            return False
+        return item.error_code == self.wanted.error_code or self.store.has_result(item, self.deadline)
 
     def _settle(self) -> Verdict:
         settled = self.store.settle_result(self.record, self.wanted, self.deadline)

@@ -119,6 +119,11 @@ class Store:
         now = self.read(record.bucket, record.key, deadline)
         return now is not None and says_the_same(now, item)
 
+    def has_result(self, item: StoredItem, deadline: Deadline) -> bool:
+        """Whether the JSON that an item names is there."""
+        key = (item.result or "").removeprefix(source_of(self.settings.results_bucket, ""))
+        return self._facts(key, deadline) is not None
+
     def delete_result(self, record: Record, deadline: Deadline) -> bool:
         """Delete the JSON of a record that lost; whether the key's item, read afterwards, does not name it."""
         return self._delete(record.bucket, record.key, [self._key_of(record)], deadline)

@@ -60,6 +60,7 @@ HISTORIES = [
     "p.d3p3wnd9",  # is about to write a missing JSON again, when a newer tombstone is there
     "p2!d9",  # has written a JSON, and a later delivery finds a newer tombstone
     "p.d3p9",  # is about to delete what is named again
+    "p.d3p9avb9",  # deletes what is named again, and then the object is archived: its JSON cannot be made again
     "p.D4p9",
     "d1q2p2",  # a tombstone, and a commit over it, between the JSON and the item of another worker
     "P.p3q3",  # two events meet an item without a sequencer
