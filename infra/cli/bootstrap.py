@@ -38,13 +38,14 @@ def ensure_packages(name: str, arguments: Sequence[str]) -> None:
         raise OperatorError(_missing_extra(name, missing))
     from infra.cli.environment import install, is_installed  # noqa: PLC0415 - only a checkout needs it
 
-    if COMMAND_SETS[name].on_request and not is_installed(name):
+    was_installed = is_installed(name)
+    if COMMAND_SETS[name].on_request and not was_installed:
         raise OperatorError(
             f"this command needs {', '.join(missing)}, about {COMMAND_SETS[name].megabytes / 1000:.1f} GB; install the "
             f"packages with: python3 -m infra.cli.install {name}"
         )
     python = install(name)
-    if Path(sys.prefix) == python.parents[1]:
+    if was_installed and Path(sys.prefix) == python.parents[1]:
         raise OperatorError(
             f"{python.parents[1]} lacks {', '.join(missing)}, though {python.parents[1] / f'.ready-{name}'} says that "
             "the packages are installed; remove that folder, and run the same command again"

@@ -247,6 +247,8 @@ def _image_labels(base: str | None) -> dict[str, str]:
 
 
 def _revision() -> str:
+    if INSTALLED:
+        return ""
     git: Sequence[str] = ("git", "-C", str(ROOT), "rev-parse", "HEAD")
     try:
         return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
