@@ -4,10 +4,12 @@ import numpy as np
 import orjson
 import pytest
 
+from handler.embed import embed_image
 from handler.images.preprocess import to_tensor
 from handler.model.encoder import load_encoder
 from handler.outcomes import Status
 from handler.results.sequencing import normalize_sequencer
+from handler.timing import Stopwatch
 from tests.support.loopback_aws import Request, Response, State, ask_moto
 from tests.support.pictures import encoded, picture
 from tests.unit.conftest import RESULTS, UPLOADS, World, build_world
@@ -27,6 +29,9 @@ def test_success_is_one_item_and_one_json(world: World) -> None:
     key = f"uploads/shop/red shoe+1.png/{etag}-{fingerprint[:8]}.json"
     vector = np.frombuffer(item.pop("embedding"), dtype="<f4")
     assert item.pop("updated_at").endswith("Z")
+    encoder = world.pipeline.encoder
+    raw = embed_image(encoder, PHOTO, 10**8, Stopwatch()).vector
+    assert float(item.pop("norm")) == pytest.approx(float(np.linalg.norm(raw)), rel=1e-6)
     assert item == {
         "source": "s3://uploads/shop/red shoe+1.png",
         "status": "success",
