@@ -149,7 +149,8 @@ def _user_s3(parsed: argparse.Namespace) -> "S3Client":
         return running().s3
     from infra.common.aws_session import user_session  # noqa: PLC0415 - see cli.main
 
-    return user_session(parsed.region, parsed.profile).client("s3")
+    client: S3Client = user_session(parsed.region, parsed.profile).client("s3")
+    return client
 
 
 def _add_index(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -223,10 +224,10 @@ def _add_index_verify(actions: "argparse._SubParsersAction[argparse.ArgumentPars
     command.set_defaults(run=on_stack(_index_verify), packages="aws", prints_json=True)
 
 
-def _index_verify(stack: "DeployedStack", parsed: argparse.Namespace) -> object:
+def _index_verify(stack: "DeployedStack", parsed: argparse.Namespace) -> None:
     from infra.operate.search.verify import VerifyOptions, verify  # noqa: PLC0415 - see cli.main
 
-    return verify(stack, VerifyOptions(repair=parsed.repair, limit=parsed.limit, as_json=parsed.json))
+    verify(stack, VerifyOptions(repair=parsed.repair, limit=parsed.limit, as_json=parsed.json))
 
 
 def _add_index_drop(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
