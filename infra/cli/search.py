@@ -1,7 +1,6 @@
 """The commands of search: `search`, `index`, `duplicates` and `forget`."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,8 @@ from infra.cli.options import add_json, add_stack_options, on_stack, positive, s
 from infra.common.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from types_boto3_s3 import S3Client
 
     from infra.common.duplicates_report import DuplicatesOptions

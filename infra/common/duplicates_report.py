@@ -118,7 +118,7 @@ def _print_groups(sources: Sequence[str], groups: Sequence[Group]) -> None:
     left = len(groups) - _SHOWN_GROUPS
     more = f" The table shows the first {_SHOWN_GROUPS}; --csv and --html write all." if left > 0 else ""
     console.print(
-        f"{len(groups):,} groups among {len(sources):,} pictures; {extra_pictures(groups):,} pictures are copies.{more}"
+        f"{len(groups):,} groups among {len(sources):,} pictures; {extra_pictures(groups):,} could go if one of each group stayed.{more}"
     )
 
 
@@ -170,6 +170,6 @@ def _write_page(
     limit = f"; the page shows the first {_PAGE_GROUPS}" if len(groups) > _PAGE_GROUPS else ""
     summary = (
         f"{len(groups):,} groups among {len(sources):,} pictures, with a cosine of at least {least_cosine:g}; "
-        f"{extra_pictures(groups):,} pictures are copies{limit}"
+        f"{extra_pictures(groups):,} could go if one of each group stayed{limit}"
     )
     write_contact_sheet(path, "Near-identical pictures", summary, sections)

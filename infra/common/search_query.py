@@ -10,7 +10,6 @@ import orjson
 
 from handler.api.query import SearchRequest, parse_request
 from handler.errors import DropvecError, RequestError
-from handler.log import with_typed_errors
 from infra.common.errors import OperatorError, UsageError
 from infra.common.thumbnails import shrink
 
@@ -113,7 +112,7 @@ def _read_picture(path: Path) -> bytes:
         data = path.read_bytes()
         if len(data) <= MAX_FILE_BYTES:
             return data
-        return with_typed_errors(lambda: shrink(data, _SHRUNK_SIDE, _SHRUNK_QUALITY))
+        return shrink(data, _SHRUNK_SIDE, _SHRUNK_QUALITY)
     except DropvecError as error:
         raise OperatorError(f"{path}: {error} ({error.code})") from None
     except OSError as error:

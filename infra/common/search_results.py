@@ -1,5 +1,6 @@
 """The answer of a search as a table, and as a page with the pictures."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def print_hits(answer: Answer) -> None:
         console = Console(highlight=False, soft_wrap=True, width=_PIPED_COLUMNS)
     console.print(hits_table(hits))
     if answer.get("next"):
-        console.print(f"There are more hits: raise -k, or add --next {answer['next']}", soft_wrap=True, markup=False)
+        print(f"There are more hits: raise -k, or add --next {answer['next']}", file=sys.stderr)
 
 
 def hits_table(hits: Sequence[Answer]) -> Table:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from handler.errors import DropvecError
 from handler.images.decode import decode
-from handler.log import with_typed_errors
 from handler.settings import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from handler.sizes import check_size
 from infra.common.errors import OperatorError, first_line
@@ -49,7 +48,7 @@ def thumbnails(sources: Iterable[str], read: ReadPicture) -> dict[str, Thumbnail
 def thumbnail(source: str, read: ReadPicture) -> Thumbnail:
     """A picture's thumbnail; a picture that is gone or does not decode has a reason instead."""
     try:
-        return Thumbnail(with_typed_errors(lambda: shrink(read(source), SIDE, _QUALITY)))
+        return Thumbnail(shrink(read(source), SIDE, _QUALITY))
     except (OperatorError, DropvecError) as error:
         return Thumbnail(None, first_line(error, 120))
 

@@ -148,7 +148,8 @@ class FileIndex:
             ServiceError: the filter is invalid, as S3 Vectors answers it.
         """
         del index, token
-        cosines = self.units @ np.asarray(vector, dtype=np.float32)
+        (query,) = unit_rows(np.array([vector], dtype=np.float32))
+        cosines = self.units @ query
         rows = _best(cosines, top_k) if filters is None else self._filtered(cosines, filters, top_k)
         return QueryPage(tuple(self._vector(int(row), float(cosines[row])) for row in rows), None)
 

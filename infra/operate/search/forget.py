@@ -170,7 +170,7 @@ def _wait_for_indexes(target: _Target, deadline: float, wait_seconds: float) -> 
     while holding := target.indexes.holding(target.source):
         if time.monotonic() > deadline:
             raise OperatorError(
-                f"the object, its item and its JSONs are deleted, but after {wait_seconds:.0f} s its vector is still in "
+                f"object, item and JSONs are deleted, but after {wait_seconds:.0f} s the vector is still in "
                 f"{', '.join(holding)}: check the indexer with `index status`, and run forget again"
             )
         time.sleep(_POLL_SECONDS)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -33,20 +32,25 @@ class Version:
 
 def versions_of(s3: "S3Client", bucket: str, key: str) -> list[Version]:
     """All versions and delete markers of one key."""
-    return list(takewhile(lambda each: each.key == key, _versions(s3, bucket, key)))  # the key itself comes first
+    found: list[Version] = []
+    for page in _pages(s3, bucket, key):
+        found += (each for each in page if each.key == key)
+        if any(each.key != key for each in page):  # S3 lists the key itself before longer ones
+            break
+    return found
 
 
 def versions_of_children(s3: "S3Client", bucket: str, prefix: str) -> list[Version]:
     """All versions and delete markers of the direct children of a prefix that ends in a slash."""
-    return [each for each in _versions(s3, bucket, prefix) if "/" not in each.key[len(prefix) :]]
+    pages = _pages(s3, bucket, prefix)
+    return [each for page in pages for each in page if "/" not in each.key.removeprefix(prefix)]
 
 
-def _versions(s3: "S3Client", bucket: str, prefix: str) -> Iterator[Version]:
-    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
-    for page in pages:
-        lists: Any = (("Versions", False), ("DeleteMarkers", True))
-        entries = [(entry, is_marker) for name, is_marker in lists for entry in page.get(name, [])]
-        yield from (Version(entry["Key"], entry["VersionId"], is_marker) for entry, is_marker in entries)
+def _pages(s3: "S3Client", bucket: str, prefix: str) -> Iterator[list[Version]]:
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+        versions = [Version(entry["Key"], entry["VersionId"], is_marker=False) for entry in page.get("Versions", [])]
+        markers = [Version(entry["Key"], entry["VersionId"], is_marker=True) for entry in page.get("DeleteMarkers", [])]
+        yield versions + markers
 
 
 def delete_version(s3: "S3Client", bucket: str, version: Version) -> None:
