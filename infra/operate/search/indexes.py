@@ -111,6 +111,10 @@ class Indexes:
         asked = [index.name for index in self.find_all()] if names is None else names
         return [name for name in asked if self.get(name, [vector_key(source)])]
 
+    def remove(self, index: str, source: str) -> None:
+        """Delete the vector of an object from one index."""
+        self.client.delete_vectors(vectorBucketName=self.bucket, indexName=index, keys=[vector_key(source)])
+
     def delete(self, index: str) -> None:
         """Delete an index with all of its vectors."""
         self.client.delete_index(vectorBucketName=self.bucket, indexName=index)

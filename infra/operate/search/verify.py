@@ -100,22 +100,30 @@ def confirm(stack: DeployedStack, found: Candidates) -> list[Difference]:
     sources = sorted(found.sources)
     differences: list[Difference] = []
     with ThreadPoolExecutor(_READERS, thread_name_prefix="verify") as pool:
-        inspector = Inspector.of(stack)
         for pause in PAUSES_SECONDS:
             if sources:
                 time.sleep(pause)
+            inspector = Inspector.of(stack)  # anew: an index may have been created meanwhile
             differences = [each for some in pool.map(inspector.inspect, sources) for each in some]
             sources = list(dict.fromkeys(each.source for each in differences))
     return differences
 
 
 def _repair(stack: DeployedStack, differences: Sequence[Difference]) -> None:
-    of_index = {each.source for each in differences if each.kind in OF_INDEX}
-    of_object = {each.source for each in differences if each.kind not in OF_INDEX}
+    """Touch the items, and send the objects whose items differ to the function.
+
+    A vector of an earlier picture in the index of another model is deleted first: for the indexer, a touched item is
+    the same picture as before, of which that index may have a vector.
+    """
+    indexes = require_indexes(stack)
+    for each in differences:
+        if each.kind is Kind.STALE_VECTOR:
+            indexes.remove(each.index, each.source)
     with writers() as pool:
-        for source in make_toucher(stack, pool).touch(sorted(of_index - of_object)):
+        of_index = {each.source for each in differences if each.kind in OF_INDEX}
+        for source in make_toucher(stack, pool).touch(sorted(of_index)):
             add_tombstone(stack, source)
-    resend(stack, sorted(of_object))
+    resend(stack, sorted({each.source for each in differences if each.kind not in OF_INDEX}))
 
 
 def _print(result: Verified, limit: int) -> None:
