@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # The outputs of infra/template.yaml, and the command line option that overrides each.
 TABLE, QUEUE, DEAD_LETTERS, FUNCTION = "TableName", "QueueUrl", "DeadLetterQueueUrl", "FunctionName"
 UPLOADS, RESULTS = "UploadsBucket", "ResultsBucket"
-VECTORS, INDEXER, API = "VectorBucketName", "IndexerName", "ApiName"
+VECTOR_BUCKET, INDEXER, API = "VectorBucketName", "IndexerName", "ApiName"
 _OPTIONS = {TABLE: "--table", QUEUE: "--queue", DEAD_LETTERS: "--dead-letters", FUNCTION: "--function"}
 
 _CONFIG = Config(

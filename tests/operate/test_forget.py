@@ -15,7 +15,7 @@ from handler.results.sequencing import BySequencer, expression_of
 from infra.common.errors import OperatorError, UsageError
 from infra.operate.search import forget as forgetting
 from infra.operate.search.forget import forget
-from infra.operate.stack import VECTORS, DeployedStack
+from infra.operate.stack import VECTOR_BUCKET, DeployedStack
 from tests.support.indexed_stack import (
     NEW_MODEL,
     OLD_MODEL,
@@ -179,7 +179,7 @@ def test_what_does_not_exist_is_an_error(indexing: Indexing) -> None:
 
 def test_a_stack_without_search_has_no_index_to_wait_for(indexing: Indexing) -> None:
     source = indexing.upload("cat.jpg")
-    known = {name: value for name, value in (indexing.stack.known_outputs or {}).items() if name != VECTORS}
+    known = {name: value for name, value in (indexing.stack.known_outputs or {}).items() if name != VECTOR_BUCKET}
     stack = DeployedStack(indexing.stack.ref, indexing.stack.session, None, known)
     assert forget(stack, source, 1)["indexes"] == []
 

@@ -22,7 +22,7 @@ from infra.operate.search.items import Toucher
 from infra.operate.search.rebuild import StartFile, rebuild
 from infra.operate.search.status import Models, index_status, status_lines
 from infra.operate.search.verify import VerifyOptions, verify
-from infra.operate.stack import VECTORS, DeployedStack, StackRef
+from infra.operate.stack import VECTOR_BUCKET, DeployedStack, StackRef
 from tests.support.indexed_stack import (
     DIM,
     NEW_MODEL,
@@ -30,7 +30,7 @@ from tests.support.indexed_stack import (
     RESULTS_BUCKET,
     TABLE_NAME,
     UPLOADS_BUCKET,
-    VECTOR_BUCKET,
+    VECTORS_BUCKET,
     Indexing,
     indexed_stack,
 )
@@ -115,7 +115,7 @@ def test_rebuild_makes_every_index_again(indexing: Indexing, capsys: pytest.Capt
     orphan = f"s3://{UPLOADS_BUCKET}/orphan.jpg"
     for source in (bad, gone, orphan):  # writes that landed after the deletes
         indexing.put_vector(source, OLD_MODEL, [1.0] * DIM)
-    indexing.stack.s3vectors.delete_index(vectorBucketName=VECTOR_BUCKET, indexName=index_name(NEW_MODEL))
+    indexing.stack.s3vectors.delete_index(vectorBucketName=VECTORS_BUCKET, indexName=index_name(NEW_MODEL))
     indexing.remove_vector(min(old), OLD_MODEL)
 
     assert rebuild(indexing.stack, None, restart=False) == {"touched": 37, "vectors_without_item": 1}
@@ -182,7 +182,7 @@ def test_verify_finds_and_repairs_every_difference(indexing: Indexing, capsys: p
     fields = {"etag": "older", "updated_at": 0}
     indexing.put_vector(sources["late"], OLD_MODEL, [1.0] * DIM, **fields)
     right = stack.s3vectors.get_vectors(
-        vectorBucketName=VECTOR_BUCKET,
+        vectorBucketName=VECTORS_BUCKET,
         indexName=index_name(OLD_MODEL),
         keys=[_key(sources["wrong"])],
         returnMetadata=True,
@@ -277,7 +277,7 @@ def test_drop_refuses_what_is_in_use(indexing: Indexing, monkeypatch: pytest.Mon
 
 def test_a_stack_without_search() -> None:
     stack = DeployedStack(StackRef(), None, None, {})  # type: ignore[arg-type]
-    assert stack.find_resource(VECTORS) is None
+    assert stack.find_resource(VECTOR_BUCKET) is None
     for command in (
         lambda: index_status(stack, quick=True, as_json=False),
         lambda: rebuild(stack, None, restart=False),

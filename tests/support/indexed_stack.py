@@ -21,11 +21,11 @@ from handler.index.writer import IndexWriter
 from handler.timing import Deadline
 from infra.local.s3vectors.service import S3Vectors
 from infra.operate.search.indexes import Indexes
-from infra.operate.stack import API, DEAD_LETTERS, FUNCTION, INDEXER, QUEUE, RESULTS, TABLE, UPLOADS, VECTORS
+from infra.operate.stack import API, DEAD_LETTERS, FUNCTION, INDEXER, QUEUE, RESULTS, TABLE, UPLOADS, VECTOR_BUCKET
 from infra.operate.stack import DeployedStack, StackRef
 from tests.support.s3vectors_server import s3vectors_client, s3vectors_server
 
-UPLOADS_BUCKET, RESULTS_BUCKET, VECTOR_BUCKET, TABLE_NAME = "pictures", "json", "dropvec-vectors", "vectors"
+UPLOADS_BUCKET, RESULTS_BUCKET, VECTORS_BUCKET, TABLE_NAME = "pictures", "json", "dropvec-vectors", "vectors"
 OLD_MODEL, NEW_MODEL = "0" * 64, "1" * 64
 DIM = 6
 
@@ -48,7 +48,7 @@ class Indexing:
 
     @property
     def indexes(self) -> Indexes:
-        return Indexes(self.stack.s3vectors, VECTOR_BUCKET)
+        return Indexes(self.stack.s3vectors, VECTORS_BUCKET)
 
     def deliver(self) -> int:
         """Apply what is in the stream; the number of changes."""
@@ -97,7 +97,7 @@ class Indexing:
     def put_vector(self, source: str, fingerprint: str, numbers: list[float], **metadata: Any) -> None:
         """Write a vector past the indexer."""
         self.stack.s3vectors.put_vectors(
-            vectorBucketName=VECTOR_BUCKET,
+            vectorBucketName=VECTORS_BUCKET,
             indexName=index_name(fingerprint),
             vectors=[
                 {
@@ -111,7 +111,7 @@ class Indexing:
     def remove_vector(self, source: str, fingerprint: str) -> None:
         """Delete a vector past the indexer."""
         self.stack.s3vectors.delete_vectors(
-            vectorBucketName=VECTOR_BUCKET, indexName=index_name(fingerprint), keys=[vector_key(source)]
+            vectorBucketName=VECTORS_BUCKET, indexName=index_name(fingerprint), keys=[vector_key(source)]
         )
 
     def sources(self, fingerprint: str) -> set[str]:
@@ -159,20 +159,20 @@ def indexed_stack(monkeypatch: Any) -> Iterator[Indexing]:
             FUNCTION: "function",
             UPLOADS: UPLOADS_BUCKET,
             RESULTS: RESULTS_BUCKET,
-            VECTORS: VECTOR_BUCKET,
+            VECTOR_BUCKET: VECTORS_BUCKET,
             INDEXER: "indexer",
             API: "api",
         }
         stack = DeployedStack(StackRef(), session, None, outputs)
         vars(stack)["s3vectors"] = s3vectors_client(endpoint)  # moto's own cannot be used beside the others
-        stack.s3vectors.create_vector_bucket(vectorBucketName=VECTOR_BUCKET)
+        stack.s3vectors.create_vector_bucket(vectorBucketName=VECTORS_BUCKET)
         streams = session.client("dynamodbstreams")
         arn = table["LatestStreamArn"]
         (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
         iterator = streams.get_shard_iterator(
             StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
         )["ShardIterator"]
-        s3vectors = make_s3vectors(VECTOR_BUCKET)
+        s3vectors = make_s3vectors(VECTORS_BUCKET)
         try:
             yield Indexing(stack, IndexWriter(s3vectors), streams, iterator)
         finally:

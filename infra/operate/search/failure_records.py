@@ -13,7 +13,7 @@ from infra.common.errors import OperatorError
 from infra.common.progress import meter
 from infra.operate.search.indexes import Indexes, find_indexes
 from infra.operate.search.items import Toucher, add_tombstone, make_toucher, writers
-from infra.operate.stack import RESULTS, VECTORS, DeployedStack
+from infra.operate.stack import RESULTS, VECTOR_BUCKET, DeployedStack
 
 # Lambda's own prefix: https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
 PREFIX = "aws/lambda/"
@@ -50,7 +50,7 @@ def redrive_records(stack: DeployedStack) -> dict[str, int]:
     Raises:
         OperatorError: some records could not be read; they stay.
     """
-    indexes = find_indexes(stack) if stack.find_resource_of_optional_stack(VECTORS) else None
+    indexes = find_indexes(stack) if stack.find_resource_of_optional_stack(VECTOR_BUCKET) else None
     if indexes is None or stack.find_resource(RESULTS) is None:
         return {"records": 0, "touched": 0}
     records = touched = 0

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from handler.aws.sdk.s3vectors import MAX_GET_KEYS
 from handler.index.names import INDEX_PREFIX, vector_key
 from infra.common.errors import OperatorError
-from infra.operate.stack import VECTORS, DeployedStack
+from infra.operate.stack import VECTOR_BUCKET, DeployedStack
 
 # Segments of a listing that are read in parallel; S3 Vectors allows 16.
 _SEGMENTS = 8
@@ -122,7 +122,7 @@ class Indexes:
 
 def find_indexes(stack: DeployedStack) -> Indexes | None:
     """The indexes of a stack; None where it has no search."""
-    bucket = stack.find_resource(VECTORS)
+    bucket = stack.find_resource(VECTOR_BUCKET)
     return None if bucket is None else Indexes(stack.s3vectors, bucket)
 
 
