@@ -7,12 +7,12 @@ import argparse
 import tomllib
 from typing import Any, NoReturn
 
-from infra.cli import bake, completion, deploy, export, image, local, offline, operate, search
+from infra.cli import bake, completion, deploy, export, image, index, local, offline, operate, search
 from infra.common.paths import PROJECT
 from infra.common.program import program
 from infra.common.text import suggestion
 
-_MODULES = (bake, offline, export, local, image, deploy, operate, search, completion)
+_MODULES = (bake, offline, export, local, image, deploy, operate, search, index, completion)
 
 EXAMPLES = {
     "bake": "bake efficientnet-lite0 --out bundle",

@@ -118,7 +118,8 @@ def _print_groups(sources: Sequence[str], groups: Sequence[Group]) -> None:
     left = len(groups) - _SHOWN_GROUPS
     more = f" The table shows the first {_SHOWN_GROUPS}; --csv and --html write all." if left > 0 else ""
     console.print(
-        f"{len(groups):,} groups among {len(sources):,} pictures; {extra_pictures(groups):,} could go if one of each group stayed.{more}"
+        f"{len(groups):,} groups among {len(sources):,} pictures; {extra_pictures(groups):,} could go if one of each "
+        f"group stayed.{more}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Cost of the search index: writing, storing and searching vectors in Amazon S3 Vectors. Pure, except `dimension_of`."""
+"""Cost of the search index: writing, storing and searching vectors in S3 Vectors. Pure, except `dimension_of`."""
 
 import tomllib
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ from infra.common import duplicates
 from infra.common.duplicates import block_count, estimate_seconds, find_groups, unit_rows
 
 
-def plain_groups(units: np.ndarray, least: float) -> set[frozenset[int]]:  # type: ignore[type-arg]
+def plain_groups(units: np.ndarray, least: float) -> set[frozenset[int]]:
     near = units @ units.T >= least
     left, groups = set(range(len(units))), set()
     while left:

@@ -140,7 +140,7 @@ def test_similar_hits_are_folded(tmp_path: Path) -> None:
 def test_a_file_with_several_models_needs_a_fingerprint(tmp_path: Path) -> None:
     other = batch(slice(100, None), "other", "cd" * 32)
     file = write(tmp_path / "mixed.parquet", [batch(slice(0, 100)), other])
-    with pytest.raises(OperatorError, match="several models.*abababab.*cdcdcdcd"):
+    with pytest.raises(OperatorError, match=r"several models.*abababab.*cdcdcdcd"):
         load_vectors(file)
     found = load_vectors(file, "cdcd")
     assert (found.model, found.sources) == ("other", list(other.sources))

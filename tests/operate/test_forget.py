@@ -111,14 +111,14 @@ def test_an_event_on_its_way_cannot_replace_the_tombstone(indexing: Indexing) ->
 def test_an_upload_meanwhile_goes_too(indexing: Indexing, monkeypatch: pytest.MonkeyPatch) -> None:
     source = indexing.upload("cat.jpg")
     indexing.deliver()
-    original, uploads = forgetting._wait_for_indexes, iter([1, 2])
+    original, uploads = forgetting.wait_for_indexes, iter([1, 2])
 
     def upload_again(*arguments: Any) -> None:
         original(*arguments)
         if (seed := next(uploads, None)) is not None:
             indexing.upload("cat.jpg", seed=seed)
 
-    monkeypatch.setattr(forgetting, "_wait_for_indexes", upload_again)
+    monkeypatch.setattr(forgetting, "wait_for_indexes", upload_again)
     with delivering(indexing):
         done = forget(indexing.stack, source, 20)
     assert done["versions"] == 3
@@ -158,7 +158,7 @@ def test_object_lock_refuses_before_anything_goes(indexing: Indexing, protect: s
     answer_retention(s3, until)
     if protect == "hold":
         s3.put_object_legal_hold(Bucket="locked", Key="a.jpg", VersionId=first, LegalHold={"Status": "ON"})
-    with pytest.raises(OperatorError, match=f"nothing was deleted: Object Lock protects version {first}.*{protect}"):
+    with pytest.raises(OperatorError, match=rf"nothing was deleted: Object Lock protects version {first}.*{protect}"):
         forget(indexing.stack, "s3://locked/a.jpg", 1)
     assert len(keys_of(indexing, "locked")) == 2
     assert indexing.item("s3://locked/a.jpg") is None
@@ -167,7 +167,7 @@ def test_object_lock_refuses_before_anything_goes(indexing: Indexing, protect: s
 
 
 def test_what_does_not_exist_is_an_error(indexing: Indexing) -> None:
-    with pytest.raises(OperatorError, match="there is no object, item, JSON or vector of s3://pictures/none.jpg"):
+    with pytest.raises(OperatorError, match=r"there is no object, item, JSON or vector of s3://pictures/none\.jpg"):
         forget(indexing.stack, "s3://pictures/none.jpg", 1)
     assert indexing.item("s3://pictures/none.jpg") is None
     for wrong in ("pictures/none.jpg", "s3://pictures", "s3:///a"):

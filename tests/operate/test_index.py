@@ -137,7 +137,7 @@ def test_an_interrupted_rebuild_is_resumed(
     for number in range(40):
         indexing.upload(f"{number}.jpg")
     touched: list[str] = []
-    original = Toucher._touch
+    original = Toucher.touch_one
 
     def until_20(self: Toucher, source: str) -> bool:
         if len(touched) == 20:
@@ -145,10 +145,10 @@ def test_an_interrupted_rebuild_is_resumed(
         touched.append(source)
         return original(self, source)
 
-    monkeypatch.setattr(Toucher, "_touch", until_20)
+    monkeypatch.setattr(Toucher, "touch_one", until_20)
     with pytest.raises(KeyboardInterrupt):
         rebuild(indexing.stack, None, restart=False)
-    monkeypatch.setattr(Toucher, "_touch", original)
+    monkeypatch.setattr(Toucher, "touch_one", original)
     assert rebuild(indexing.stack, None, restart=False)["touched"] == 20
     assert "Resuming the rebuild that began at" in capsys.readouterr().out
     assert not StartFile.of(indexing.stack).path.exists()
@@ -236,7 +236,7 @@ def test_work_under_way_is_no_difference(
     indexing: Indexing, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     indexing.upload("slow.jpg")  # not delivered yet
-    monkeypatch.setattr(verifying.time, "sleep", lambda _: indexing.deliver())
+    monkeypatch.setattr("infra.operate.search.verify.time.sleep", lambda _: indexing.deliver())
     assert differences(indexing.stack, capsys) == set()
 
 

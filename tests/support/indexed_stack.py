@@ -21,8 +21,19 @@ from handler.index.writer import IndexWriter
 from handler.timing import Deadline
 from infra.local.s3vectors.service import S3Vectors
 from infra.operate.search.indexes import Indexes
-from infra.operate.stack import API, DEAD_LETTERS, FUNCTION, INDEXER, QUEUE, RESULTS, TABLE, UPLOADS, VECTOR_BUCKET
-from infra.operate.stack import DeployedStack, StackRef
+from infra.operate.stack import (
+    API,
+    DEAD_LETTERS,
+    FUNCTION,
+    INDEXER,
+    QUEUE,
+    RESULTS,
+    TABLE,
+    UPLOADS,
+    VECTOR_BUCKET,
+    DeployedStack,
+    StackRef,
+)
 from tests.support.s3vectors_server import s3vectors_client, s3vectors_server
 
 UPLOADS_BUCKET, RESULTS_BUCKET, VECTORS_BUCKET, TABLE_NAME = "pictures", "json", "dropvec-vectors", "vectors"
@@ -91,7 +102,8 @@ class Indexing:
     def item(self, source: str) -> dict[str, Any] | None:
         """An item in wire form."""
         key: Any = {"source": {"S": source}}
-        found: Any = self.stack.dynamodb.get_item(TableName=TABLE_NAME, Key=key, ConsistentRead=True).get("Item")
+        answer: Any = self.stack.dynamodb.get_item(TableName=TABLE_NAME, Key=key, ConsistentRead=True)
+        found: dict[str, Any] | None = answer.get("Item")
         return found
 
     def put_vector(self, source: str, fingerprint: str, numbers: list[float], **metadata: Any) -> None:

@@ -72,7 +72,7 @@ def forget(stack: DeployedStack, source: str, wait_seconds: float) -> dict[str, 
     deadline = time.monotonic() + wait_seconds
     while True:
         target.delete(done)
-        _wait_for_indexes(target, deadline, wait_seconds)
+        wait_for_indexes(target, deadline, wait_seconds)
         if not target.came_back():
             break
         if time.monotonic() > deadline:
@@ -164,7 +164,12 @@ class _Target:
         return bool(item is None or not item.is_tombstone or self.objects() or self.results())
 
 
-def _wait_for_indexes(target: _Target, deadline: float, wait_seconds: float) -> None:
+def wait_for_indexes(target: _Target, deadline: float, wait_seconds: float) -> None:
+    """Wait until no index has a vector of the object.
+
+    Raises:
+        OperatorError: one still has it after the time.
+    """
     if target.indexes is None:
         return
     while holding := target.indexes.holding(target.source):

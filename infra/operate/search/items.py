@@ -86,11 +86,12 @@ class Toucher:
             some = sources[start : start + WRITERS]
             self.limiter.take(len(some))
             missing += [
-                source for source, found in zip(some, self.pool.map(self._touch, some), strict=True) if not found
+                source for source, found in zip(some, self.pool.map(self.touch_one, some), strict=True) if not found
             ]
         return missing
 
-    def _touch(self, source: str) -> bool:
+    def touch_one(self, source: str) -> bool:
+        """Touch an item; whether there is one."""
         try:
             self.stack.dynamodb.update_item(
                 TableName=self.stack.table,
