@@ -29,6 +29,7 @@ def embed_image(encoder: Encoder, data: bytes, max_pixels: int, watch: Stopwatch
     return ImageEmbedding(
         vector,
         normalized=False,
+        norm=float(np.linalg.norm(vector.astype(np.float64))),
         width=picture.width,
         height=picture.height,
         format=picture.format,

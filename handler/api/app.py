@@ -13,7 +13,7 @@ from handler.api.towers import Limits, Towers
 from handler.aws.clients import make_clients, make_s3vectors
 from handler.errors import DropvecError, SearchOffError
 from handler.log import log, with_typed_errors
-from handler.model.identity import load_identity
+from handler.model.identity import ModelIdentity, load_identity
 from handler.settings import ApiSettings, read_api_settings
 from handler.timing import Deadline, LambdaContext
 
@@ -23,13 +23,17 @@ class Api:
     """The function's parts, made once at cold start.
 
     Attributes:
+        identity: the model of the bundle.
         search: None where the stack has no index.
     """
 
+    identity: ModelIdentity
     search: Search | None
 
     def answer(self, body: object, deadline: Deadline) -> dict[str, Any]:
-        """Answer a search request; never raises."""
+        """Answer a search request, or the check `{"check": true}` with the model; never raises."""
+        if body == {"check": True}:
+            return {"status": "ok", "model": self.identity.name, "fingerprint": self.identity.fingerprint}
         try:
             if self.search is None:
                 raise SearchOffError("this stack has no index: set its parameter Search to true")
@@ -53,15 +57,16 @@ def start(environment: Mapping[str, str]) -> Api:
     """
     try:
         settings = read_api_settings(environment)
-        return Api(None if settings.vector_bucket is None else _search(settings, settings.vector_bucket))
+        identity, bucket = load_identity(settings.model_dir), settings.vector_bucket
+        return Api(identity, None if bucket is None else _search(settings, identity, bucket))
     except DropvecError:
         sys.tracebacklimit = 0  # the message says what to set
         raise
 
 
-def _search(settings: ApiSettings, vector_bucket: str) -> Search:
+def _search(settings: ApiSettings, identity: ModelIdentity, vector_bucket: str) -> Search:
     limits = Limits(settings.max_image_bytes, settings.max_image_pixels)
-    towers = Towers(settings.model_dir, load_identity(settings.model_dir), limits)
+    towers = Towers(settings.model_dir, identity, limits)
     items = ItemReader(make_clients().dynamodb, settings.table_name)
     return Search(make_s3vectors(vector_bucket), items, towers)
 

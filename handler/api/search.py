@@ -3,22 +3,69 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from handler.api.hits import Hit, by_label, in_order, read_hits
-from handler.api.items import ItemReader
 from handler.api.pages import Page, next_token, page_of, shortened
 from handler.api.query import Picture, RawVector, SearchRequest, Source, Subject, Text
-from handler.api.towers import Towers
 from handler.api.vectors import Numbers, query_vector
 from handler.aws.clients import attempt
 from handler.aws.sdk.errors import ServiceError
-from handler.aws.sdk.s3vectors import MAX_GET_KEYS, MAX_TOP_K, S3Vectors
+from handler.aws.sdk.s3vectors import MAX_GET_KEYS, MAX_TOP_K, QueryPage
 from handler.errors import MissingObjectError, NotIndexedError, RequestError, RetryableError
 from handler.index.names import index_name, vector_key
+from handler.model.identity import ModelIdentity
+from handler.results.item import StoredItem
 from handler.timing import Deadline
 
+if TYPE_CHECKING:
+    from handler.model.vocabulary import Vocabulary
+
 _MISSING, _INVALID = "NotFoundException", frozenset({"ValidationException", "SerializationException"})
+
+
+class Vectors(Protocol):
+    """What a search asks of the vectors: two calls of `handler.aws.sdk.s3vectors`, or an exact search in a file."""
+
+    def get_vectors(self, index: str, keys: Sequence[str], *, data: bool, metadata: bool) -> list[dict[str, Any]]:
+        """Those of the vectors that exist."""
+
+    def query_vectors(
+        self,
+        index: str,
+        vector: Sequence[float],
+        top_k: int,
+        filters: Mapping[str, Any] | None = None,
+        token: str | None = None,
+    ) -> QueryPage:
+        """A page of the nearest vectors."""
+
+
+class Items(Protocol):
+    """What a search asks of the table."""
+
+    def read(self, source: str, deadline: Deadline) -> StoredItem | None:
+        """An object's item; None where there is none."""
+
+
+class Model(Protocol):
+    """What a search asks of the bundle."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Its name, fingerprint and dimension."""
+
+    def embed_text(self, words: str) -> Numbers:
+        """The vector of a text."""
+
+    def embed_image(self, data: bytes) -> Numbers:
+        """The vector of an image file."""
+
+    def label_vector(self, labels: Sequence[str]) -> Numbers:
+        """The vector to search with for objects that have one of the labels."""
+
+    def vocabulary(self) -> "Vocabulary":
+        """The words of a model without a text tower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +78,9 @@ class Search:
         towers: the bundle: its name, fingerprint and vocabulary, and its towers, each loaded when it is first needed.
     """
 
-    s3vectors: S3Vectors
-    items: ItemReader
-    towers: Towers
+    s3vectors: Vectors
+    items: Items
+    towers: Model
 
     def answer(self, request: SearchRequest, deadline: Deadline) -> dict[str, Any]:
         """The hits of the page that a request asks for.

@@ -37,6 +37,7 @@ class StoredItem:
         embedding_dtype: `float32` or `float16`.
         embedding_dim: the number of the vector's elements.
         normalized: whether the vector has length 1.
+        norm: the length of the vector before it was normalised.
         labels: of a bundle that has labels.
         width: pixels, as shown.
         height: pixels, as shown.
@@ -57,6 +58,7 @@ class StoredItem:
     embedding_dtype: str | None = None
     embedding_dim: int | None = None
     normalized: bool | None = None
+    norm: float | None = None
     labels: StoredLabels | None = None
     width: int | None = None
     height: int | None = None
@@ -90,6 +92,7 @@ def read_item(wire: WireItem) -> StoredItem:
         embedding_dtype=text_of(wire, "embedding_dtype"),
         embedding_dim=_int(wire, "embedding_dim"),
         normalized=_value(wire, "normalized", "BOOL"),
+        norm=_float(wire, "norm"),
         labels=_labels(_value(wire, "labels", "L")),
         width=_int(wire, "width"),
         height=_int(wire, "height"),
@@ -115,6 +118,11 @@ def _int(wire: WireItem, name: str) -> int | None:
     return None if value is None else int(value)
 
 
+def _float(wire: WireItem, name: str) -> float | None:
+    value: str | None = _value(wire, name, "N")
+    return None if value is None else float(value)
+
+
 def _labels(wire: "list[Mapping[str, Any]] | None") -> StoredLabels | None:
     if wire is None:
         return None
@@ -122,7 +130,11 @@ def _labels(wire: "list[Mapping[str, Any]] | None") -> StoredLabels | None:
 
 
 def says_the_same(item: StoredItem, wanted: StoredItem) -> bool:
-    """Whether two items say the same about one object: which bytes, embedded by which model, with which result."""
+    """Whether two items say the same about one object: which bytes, embedded by which model, with which result.
+
+    `touched_at`, which operators' commands set so that the indexes follow again, is no part of that, nor is `norm`,
+    which the bytes and the model decide.
+    """
     return _content(item) == _content(wanted)
 
 

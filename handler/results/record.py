@@ -74,12 +74,14 @@ class ImageEmbedding(Embedding):
         height: pixels, as shown.
         format: read from the bytes.
         labels: the image's labels, best first; None if the bundle has none.
+        norm: the length of the vector before it was normalised; None where it is not known.
     """
 
     width: int
     height: int
     format: str
     labels: "tuple[Label, ...] | None" = None
+    norm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,8 @@ def item_of(
     found = record.outcome
     if found.labels is not None:
         item["labels"] = labels_attribute(found.labels)
+    if found.norm is not None:
+        item["norm"] = {"N": f"{found.norm:.9g}"}  # as exact as a float32
     return item | {
         "status": {"S": SUCCESS},
         "embedding": {"B": found.vector.astype(_LITTLE_ENDIAN[dtype]).tobytes()},

@@ -146,8 +146,8 @@ def _add_redrive(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         commands,
         "redrive",
         "move dead letters back to the queue after fixing the cause",
-        "Move all dead letters back to the function's queue. Fix the cause of the failures first. An interruption "
-        "loses no message.",
+        "Move all dead letters back to the function's queue, and let the indexer apply again what its failure records "
+        "name. Fix the cause of the failures first. An interruption loses no message.",
     )
     command.add_argument(
         "--rate", type=_messages_a_second, metavar="N", help="maximum messages a second, 1 to 500 (default: no limit)"
@@ -158,8 +158,9 @@ def _add_redrive(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _redrive(stack: "DeployedStack", parsed: argparse.Namespace) -> object:
     from infra.operate.dead_letters import redrive  # noqa: PLC0415 - see cli.main
+    from infra.operate.search.failure_records import redrive_records  # noqa: PLC0415 - likewise
 
-    return redrive(stack, parsed.rate)
+    return redrive(stack, parsed.rate) | redrive_records(stack)
 
 
 def _add_get(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -13,6 +13,12 @@ def stack_command(
 ) -> argparse.ArgumentParser:
     """Add a command with the options that select a stack."""
     command = commands.add_parser(name, help=short, description=long)
+    add_stack_options(command)
+    return command
+
+
+def add_stack_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that select a stack."""
     group = command.add_argument_group("stack")
     group.add_argument(
         "--stack", default="dropvec", metavar="NAME", help="name of the CloudFormation stack (default: %(default)s)"
@@ -24,7 +30,6 @@ def stack_command(
     group.add_argument("--queue", metavar="URL", help="use this queue instead of the stack's")
     group.add_argument("--dead-letters", metavar="URL", help="use this dead-letter queue instead of the stack's")
     group.add_argument("--function", metavar="NAME", help="use this function instead of the stack's")
-    return command
 
 
 def on_stack(do: "Callable[[DeployedStack, argparse.Namespace], object]") -> Callable[[argparse.Namespace], object]:
@@ -53,7 +58,7 @@ def on_stack(do: "Callable[[DeployedStack, argparse.Namespace], object]") -> Cal
     return run
 
 
-def add_json(command: argparse.ArgumentParser, what: str = "print the result as JSON on standard output") -> None:
+def add_json(command: argparse._ActionsContainer, what: str = "print the result as JSON on standard output") -> None:
     """Add `--json`."""
     command.add_argument("--json", action="store_true", help=what)
 

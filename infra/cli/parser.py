@@ -7,12 +7,12 @@ import argparse
 import tomllib
 from typing import Any, NoReturn
 
-from infra.cli import bake, completion, deploy, export, image, local, offline, operate
+from infra.cli import bake, completion, deploy, export, image, index, local, offline, operate, search
 from infra.common.paths import PROJECT
 from infra.common.program import program
 from infra.common.text import suggestion
 
-_MODULES = (bake, offline, export, local, image, deploy, operate, completion)
+_MODULES = (bake, offline, export, local, image, deploy, operate, search, index, completion)
 
 EXAMPLES = {
     "bake": "bake efficientnet-lite0 --out bundle",
@@ -31,6 +31,10 @@ EXAMPLES = {
     "redrive": "redrive --rate 50",
     "get": "get s3://photos/2019/cat.jpg",
     "cost": "cost --memory 1769 --concurrency 100",
+    "search": "search 'a red shoe' --minus sneaker -k 20",
+    "index": "index status",
+    "duplicates": "duplicates --vectors vectors.parquet --html duplicates.html",
+    "forget": "forget s3://photos/2019/cat.jpg",
     "completion": "completion bash",
 }
 

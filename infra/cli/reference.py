@@ -41,7 +41,7 @@ def main() -> int:
 def reference() -> str:
     """The page."""
     parser = make_parser("dropvec")
-    (group,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001
+    (group,) = _groups(parser)
     rows = [f"| [`{action.dest}`](#{action.dest}) | {action.help} |" for action in group._choices_actions]  # noqa: SLF001
     table = "\n".join(["| command | what it does |", "|---|---|", *rows])
     sections = [_section(name, command) for name, command in group.choices.items()]
@@ -51,8 +51,19 @@ def reference() -> str:
 def _section(name: str, command: argparse.ArgumentParser) -> str:
     lines = [f"## {name}", "", _escaped(str(command.description)), "", "```console"]
     lines += [f"$ dropvec {EXAMPLES[name]}", "```", ""]
-    lines += ["| argument | meaning |", "|---|---|", *_rows(command), ""]
-    return "\n".join(lines)
+    for group in _groups(command):
+        for action, parser in group.choices.items():
+            lines += [f"### {name} {action}", "", _escaped(str(parser.description)), "", *_table(parser)]
+    return "\n".join(lines if _groups(command) else [*lines, *_table(command)])
+
+
+def _groups(parser: argparse.ArgumentParser) -> "list[argparse._SubParsersAction[argparse.ArgumentParser]]":
+    """The commands below a parser."""
+    return [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
+
+
+def _table(command: argparse.ArgumentParser) -> list[str]:
+    return ["| argument | meaning |", "|---|---|", *_rows(command), ""]
 
 
 def _rows(command: argparse.ArgumentParser) -> Iterator[str]:

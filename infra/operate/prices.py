@@ -44,6 +44,15 @@ PRICES: Mapping[str, Price] = {
     "sqs_request": Price(0.40 / MILLION, "request, standard queue", "https://aws.amazon.com/sqs/pricing/"),
     "s3_gb_month": Price(0.023, "GB stored for a month", "https://aws.amazon.com/s3/pricing/"),
     "dynamodb_gb_month": Price(0.25, "GB stored for a month", "https://aws.amazon.com/dynamodb/pricing/on-demand/"),
+    "s3vectors_gb_month": Price(0.06, "GB of vectors stored for a month", "https://aws.amazon.com/s3/pricing/"),
+    "s3vectors_put_gb": Price(0.20, "GB of vectors written", "https://aws.amazon.com/s3/pricing/"),
+    "s3vectors_query": Price(2.50 / MILLION, "search request", "https://aws.amazon.com/s3/pricing/"),
+    "s3vectors_query_tb_first": Price(
+        0.004, "TB that a search processes, of the index's first 100,000 vectors", "https://aws.amazon.com/s3/pricing/"
+    ),
+    "s3vectors_query_tb": Price(
+        0.002, "TB that a search processes, of further vectors", "https://aws.amazon.com/s3/pricing/"
+    ),
     "log_gb": Price(0.50, "GB of logs ingested", "https://aws.amazon.com/cloudwatch/pricing/"),
 }
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # The outputs of infra/template.yaml, and the command line option that overrides each.
 TABLE, QUEUE, DEAD_LETTERS, FUNCTION = "TableName", "QueueUrl", "DeadLetterQueueUrl", "FunctionName"
 UPLOADS, RESULTS = "UploadsBucket", "ResultsBucket"
+VECTOR_BUCKET, INDEXER, API = "VectorBucketName", "IndexerName", "ApiName"
 _OPTIONS = {TABLE: "--table", QUEUE: "--queue", DEAD_LETTERS: "--dead-letters", FUNCTION: "--function"}
 
 _CONFIG = Config(
@@ -140,8 +141,25 @@ class DeployedStack:
         """
         if self.known_outputs is not None:
             return "", ""
-        parameters = {each["ParameterKey"]: each["ParameterValue"] for each in self._stack.get("Parameters", [])}
-        return parameters.get("KeyPrefix", ""), parameters.get("KeySuffix", "")
+        return self.parameters.get("KeyPrefix", ""), self.parameters.get("KeySuffix", "")
+
+    @property
+    def results_prefix(self) -> str:
+        """The stack's ResultsPrefix, which every result key begins with.
+
+        Raises:
+            OperatorError: the stack does not exist.
+        """
+        return "" if self.known_outputs is not None else self.parameters.get("ResultsPrefix", "")
+
+    @cached_property
+    def parameters(self) -> Mapping[str, str]:
+        """The stack's parameters.
+
+        Raises:
+            OperatorError: the stack does not exist.
+        """
+        return {each["ParameterKey"]: each["ParameterValue"] for each in self._stack.get("Parameters", [])}
 
     @cached_property
     def _stack(self) -> "StackTypeDef":
@@ -184,6 +202,11 @@ class DeployedStack:
         """Lambda client."""
         client: LambdaClient = self._client("lambda")
         return client
+
+    @cached_property
+    def s3vectors(self) -> Any:  # noqa: ANN401 - not worth a type package for a few calls
+        """S3 Vectors client."""
+        return self._client("s3vectors")
 
     @cached_property
     def cloudwatch(self) -> Any:  # noqa: ANN401 - not worth a type package for one call

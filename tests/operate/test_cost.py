@@ -25,7 +25,8 @@ from infra.operate.capacity import (
 )
 from infra.operate.cost import CostQuery, capacity_of, cost
 from infra.operate.measured import FILE, ImageFigures, load, to_toml
-from infra.operate.prices import bill
+from infra.operate.prices import PRICES, bill
+from infra.operate.search_cost import dimension_of, query_dollars, search_cost, single_put_dollars
 from infra.operate.simulation import drain, mean_wait, wait_behind
 from tests.bench.__main__ import with_images
 
@@ -162,3 +163,24 @@ def test_the_command_prints_every_table(capsys: pytest.CaptureFixture[str]) -> N
 def test_values_outside_the_limits_are_errors(query: CostQuery) -> None:
     with pytest.raises(OperatorError):
         cost(query)
+
+
+def test_a_search_costs_what_aws_s_example_says() -> None:
+    """10 million vectors of 1,024 dimensions in 40 indexes, a million queries a month: $3.54 + $1.97 + $5.87."""
+    stored = 10_000_000 * 6.17 * 1024 / 2**30
+    assert stored * PRICES["s3vectors_gb_month"].dollars == pytest.approx(3.54, abs=0.01)
+    assert stored / 6 * PRICES["s3vectors_put_gb"].dollars == pytest.approx(1.97, abs=0.01)  # a sixth is replaced
+    assert 1_000_000 * query_dollars(5.17 * 1024, 250_000) == pytest.approx(5.87, abs=0.05)
+
+
+def test_the_cost_of_an_index_grows_with_it() -> None:
+    million, billion = (search_cost(512, images) for images in (1_000_000, 1_000_000_000))
+    assert million.month == pytest.approx(0.1460, abs=0.001)
+    assert billion.month == pytest.approx(1000 * million.month)
+    assert million.write == pytest.approx(million.month / 0.06 * 0.20)
+    assert million.queries == pytest.approx(0.0073, abs=0.0001)
+    assert billion.rebuild_seconds == 400_000
+    assert (dimension_of("mobileclip-s2"), dimension_of("efficientnet-lite0")) == (512, 1280)
+    with pytest.raises(OperatorError, match="no manifest of the model none"):
+        dimension_of("none")
+    assert single_put_dollars() == pytest.approx(24.4, abs=0.1)

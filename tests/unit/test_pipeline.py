@@ -9,6 +9,7 @@ import pytest
 
 from handler.aws.clients import Clients
 from handler.aws.sdk.errors import ServiceError
+from handler.embed import embed_image
 from handler.images.preprocess import to_tensor
 from handler.jobs import Job
 from handler.model.encoder import load_encoder
@@ -17,7 +18,7 @@ from handler.pipeline import Pipeline
 from handler.results.sequencing import normalize_sequencer
 from handler.results.store import Store
 from handler.settings import read_settings
-from handler.timing import Deadline
+from handler.timing import Deadline, Stopwatch
 from tests.support.loopback_aws import Request, Response, State, ask_moto
 from tests.support.memory_aws import MemoryDynamoDB, MemoryObject, MemoryS3
 from tests.support.pictures import encoded, picture
@@ -38,6 +39,9 @@ def test_success_is_one_item_and_one_json(world: World) -> None:
     key = f"uploads/shop/red shoe+1.png/{etag}-{fingerprint[:8]}.json"
     vector = np.frombuffer(item.pop("embedding"), dtype="<f4")
     assert item.pop("updated_at").endswith("Z")
+    encoder = world.pipeline.encoder
+    raw = embed_image(encoder, PHOTO, 10**8, Stopwatch()).vector
+    assert float(item.pop("norm")) == pytest.approx(float(np.linalg.norm(raw)), rel=1e-6)
     assert item == {
         "source": "s3://uploads/shop/red shoe+1.png",
         "status": "success",

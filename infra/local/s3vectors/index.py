@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from infra.common.vector_filter import Metadata
 from infra.local.s3vectors.filters import Filter
 from infra.local.s3vectors.limits import LIST_VECTORS_BYTES
-from infra.local.s3vectors.metadata import Metadata, metadata_bytes
+from infra.local.s3vectors.metadata import metadata_bytes
 from infra.local.s3vectors.rows import Rows, Vector
 
 

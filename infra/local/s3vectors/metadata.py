@@ -1,12 +1,8 @@
 """The metadata of vectors: permitted values, and size."""
 
-from collections.abc import Mapping
-
+from infra.common.vector_filter import Metadata
 from infra.local.s3vectors.errors import ValidationError
 from infra.local.s3vectors.limits import FILTERABLE_BYTES, METADATA_BYTES, METADATA_KEYS
-
-Scalar = str | bool | int | float
-Metadata = Mapping[str, Scalar | list[str] | list[float]]
 
 
 def check_metadata(metadata: object, non_filterable: frozenset[str]) -> Metadata:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -24,12 +25,15 @@ from infra.local.s3vectors.limits import (
     SEGMENT_INDEX,
     TOP_K,
 )
-from infra.local.s3vectors.metadata import Metadata, check_metadata
+from infra.local.s3vectors.metadata import check_metadata
 from infra.local.s3vectors.references import index_ref
 from infra.local.s3vectors.resources import MODE, MODES
 from infra.local.s3vectors.rows import Vector, to_vector
 from infra.local.s3vectors.state import State
 from infra.local.s3vectors.tokens import decode_number, encode_token
+
+if TYPE_CHECKING:
+    from infra.common.vector_filter import Metadata
 
 
 def put_vectors(state: State, scope: Scope, fields: Fields) -> Json:

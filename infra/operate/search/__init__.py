@@ -1,0 +1,1 @@
+"""Search on a stack: queries, and the index as a copy of the table."""
