@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 
 from handler.embed import embed_image
-from handler.log import with_typed_errors
 from handler.errors import DropvecError, MissingObjectError
+from handler.log import with_typed_errors
 from handler.model.encoder import Encoder, Vector, load_encoder
 from handler.model.self_check import cosine_of
 from handler.model.text import TextEncoder, load_text_tower
