@@ -7,11 +7,12 @@ from functools import partial
 
 from handler.aws.clients import attempt
 from handler.aws.sdk.errors import ServiceError
-from handler.aws.sdk.s3vectors import MAX_DELETE_KEYS, S3Vectors
+from handler.aws.sdk.s3vectors import MAX_DELETE_KEYS, MAX_DIMENSION, S3Vectors
 from handler.index.metadata import NON_FILTERABLE
 from handler.index.names import INDEX_PREFIX, vector_key
 from handler.index.plan import Plan
 from handler.index.vectors import EncodedVectors, encode_vector, grouped
+from handler.results.item import StoredItem
 from handler.timing import Deadline
 
 # The code of S3 Vectors for a request that can never succeed, such as one with a vector of zeros.
@@ -69,11 +70,20 @@ class IndexWriter:
                 self._delete(index, plan.deletes_of(index), deadline)
         refused: list[RefusedVector] = []
         for index, items in plan.puts.items():
-            for group in grouped([(item, encode_vector(item)) for item in items]):
-                refused += self._put(index, group, deadline)
-            self._delete(index, [vector_key(vector.source) for vector in refused], deadline)  # the earlier picture's
+            refused += self._put_all(index, items, deadline)
         put = sum(map(len, plan.puts.values())) - len(refused)
         return Applied(put, len(plan.deletes_everywhere), tuple(refused))
+
+    def _put_all(self, index: str, items: Sequence[StoredItem], deadline: Deadline) -> list[RefusedVector]:
+        dimension = items[0].embedding_dim or 0
+        if dimension > MAX_DIMENSION:  # there is no such index, and there never will be
+            reason = f"it has {dimension} numbers, and S3 Vectors accepts at most {MAX_DIMENSION}"
+            return [RefusedVector(item.source, reason) for item in items]
+        refused: list[RefusedVector] = []
+        for group in grouped([(item, encode_vector(item)) for item in items]):
+            refused += self._put(index, group, deadline)
+        self._delete(index, [vector_key(vector.source) for vector in refused], deadline)  # the earlier picture's
+        return refused
 
     def _delete(self, index: str, keys: Sequence[str], deadline: Deadline) -> None:
         for start in range(0, len(keys), MAX_DELETE_KEYS):

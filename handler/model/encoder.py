@@ -52,8 +52,12 @@ class Encoder:
         return vector
 
 
-def load_encoder(bundle: Path) -> Encoder:
+def load_encoder(bundle: Path, *, labels: bool = True) -> Encoder:
     """Load a bundle for inference, with one thread for each available processor.
+
+    Args:
+        bundle: its directory.
+        labels: whether to load the bundle's labels, if it has any.
 
     Raises:
         BundleError: a file is missing or damaged, or the graph does not match `model.json`.
@@ -66,7 +70,13 @@ def load_encoder(bundle: Path) -> Encoder:
     else:
         session = open_portable(bundle, spec)
     check_signature(session, spec)
-    return Encoder(bundle, spec, session, PORTABLE if prepared is None else prepared.name, _labels(bundle, spec))
+    return Encoder(
+        bundle,
+        spec,
+        session,
+        PORTABLE if prepared is None else prepared.name,
+        _labels(bundle, spec) if labels else None,
+    )
 
 
 def open_portable(bundle: Path, spec: ModelSpec) -> ort.InferenceSession:
