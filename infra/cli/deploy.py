@@ -43,6 +43,9 @@ def _add_destroy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="delete the stack, but keep the buckets and the table",
         description="Delete the stack, after confirmation. The buckets and the table are kept with their contents.",
     )
+    command.add_argument(
+        "--drop-index", action="store_true", help="also delete the S3 vector bucket with its search indexes"
+    )
     command.add_argument("--stack", default="dropvec", metavar="NAME", help="name of the stack (default: %(default)s)")
     command.add_argument("--yes", action="store_true", help="do not ask")
     command.set_defaults(run=_destroy)
@@ -64,4 +67,4 @@ def _deploy(parsed: argparse.Namespace) -> None:
 def _destroy(parsed: argparse.Namespace) -> None:
     from infra.deploy.stack import destroy  # noqa: PLC0415 - see cli.main
 
-    destroy(parsed.stack, yes=parsed.yes)
+    destroy(parsed.stack, drop_index=parsed.drop_index, yes=parsed.yes)
