@@ -32,6 +32,7 @@ def check(encoder: Encoder) -> dict[str, Any]:
         "cosine": round(cosine, 9),
         "model": encoder.spec.name,
         "fingerprint": encoder.spec.fingerprint,
+        "embedding_dim": encoder.spec.embedding_dim,
         "graph": encoder.graph,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
     }

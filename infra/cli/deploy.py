@@ -46,6 +46,9 @@ def _add_destroy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="delete the stack, but keep the buckets and the table",
         description="Delete the stack, after confirmation. The buckets and the table are kept with their contents.",
     )
+    command.add_argument(
+        "--drop-index", action="store_true", help="also delete the S3 vector bucket with its search indexes"
+    )
     command.add_argument("--stack", default="dropvec", metavar="NAME", help="name of the stack (default: %(default)s)")
     command.add_argument("--yes", action="store_true", help="do not ask")
     add_json(command)
@@ -68,4 +71,4 @@ def _deploy(parsed: argparse.Namespace) -> object:
 def _destroy(parsed: argparse.Namespace) -> object:
     from infra.deploy.stack import destroy  # noqa: PLC0415 - see cli.main
 
-    return destroy(parsed.stack, yes=parsed.yes)
+    return destroy(parsed.stack, drop_index=parsed.drop_index, yes=parsed.yes)

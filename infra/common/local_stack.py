@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from infra.common.errors import OperatorError
 from infra.common.local_session import CONFIG, session
@@ -24,6 +24,9 @@ class Stack:
     """A deployed stack: the names of its resources, and clients for them.
 
     Attributes:
+        vector_bucket: S3 vector bucket of the search indexes; None without search, like the next two.
+        indexer: name of the function that keeps the index.
+        api: name of the function that searches.
         swapped: logical names of the functions that run as a zip instead of a container image.
     """
 
@@ -35,6 +38,9 @@ class Stack:
     function: str
     queue_url: str
     dead_letter_queue_url: str
+    vector_bucket: str | None
+    indexer: str | None
+    api: str | None
     swapped: tuple[str, ...]
 
     def source(self, key: str) -> str:
@@ -64,6 +70,12 @@ class Stack:
         """Lambda."""
         client: LambdaClient = session().client("lambda", endpoint_url=self.endpoint, config=CONFIG)
         return client
+
+    @cached_property
+    def s3vectors(self) -> Any:  # noqa: ANN401 - there is no type package for it
+        """S3 Vectors."""
+        make_client: Any = session().client
+        return make_client("s3vectors", endpoint_url=self.endpoint, config=CONFIG)
 
     def to_json(self) -> str:
         """The stack as JSON, for `from_json` in another process."""

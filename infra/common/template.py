@@ -13,7 +13,13 @@ _FUNCTION = "AWS::Serverless::Function"
 
 @dataclass(frozen=True)
 class ZipCode:
-    """A function's code: a zip in S3 with a `bootstrap` program in it."""
+    """The code of the functions: a zip in S3 with a `bootstrap` program in it.
+
+    Attributes:
+        bucket: where the zip is.
+        key: of the zip.
+        handler: entry point of the functions whose container image has no other command.
+    """
 
     bucket: str
     key: str
@@ -70,8 +76,9 @@ def _is_image_function(resource: dict[str, Any]) -> bool:
 def _zip_properties(properties: dict[str, Any], code: ZipCode) -> dict[str, Any]:
     image_only = {"PackageType", "ImageUri", "ImageConfig"}
     rest = {key: value for key, value in properties.items() if key not in image_only}
+    (handler,) = properties.get("ImageConfig", {}).get("Command", [code.handler])
     return rest | {
         "Runtime": "provided.al2023",
-        "Handler": code.handler,
+        "Handler": handler,
         "CodeUri": {"Bucket": code.bucket, "Key": code.key},
     }

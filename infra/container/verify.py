@@ -1,4 +1,4 @@
-"""Verify the image while it is built: the function imports, gives the right vector and decodes every format."""
+"""Verify the image while it is built: the functions start, give the right vector and decode every format."""
 
 import base64
 import importlib
@@ -38,8 +38,9 @@ def main() -> None:
         raise RuntimeError("the function's packages include awslambdaric; only the base image's may be in the image")
     for module in _LATE:
         importlib.import_module(module)
-    os.environ.update(RESULTS_BUCKET="none", TABLE_NAME="none", AWS_REGION="us-east-1")
+    os.environ.update(RESULTS_BUCKET="none", TABLE_NAME="none", VECTOR_BUCKET="none", AWS_REGION="us-east-1")
     handler = importlib.import_module("handler.app").handler
+    check_search()
     check_vector(handler)
     check_decoders(handler)
     check_certificates()
@@ -54,6 +55,14 @@ def check_vector(handler: Callable[..., Any]) -> None:
         raise RuntimeError(found["error"])
     if found["graph"] == PORTABLE:
         sys.stdout.write("WARNING: no prepared graph fits this CPU and onnxruntime: cold starts are slow\n")
+
+
+def check_search() -> None:
+    """Start the indexer and the search function, which have other entry points, and answer a request without AWS."""
+    importlib.import_module("handler.index.app").handler({"Records": []})
+    answer = importlib.import_module("handler.api.app").handler({})
+    if answer.get("error_code") != "invalid_request":
+        raise RuntimeError(f"the search function answers an empty request with {answer}")
 
 
 def check_decoders(handler: Callable[..., Any]) -> None:

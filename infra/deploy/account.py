@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.common.aws_session import user_session
@@ -13,8 +14,10 @@ from infra.common.errors import OperatorError
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
+    from types_boto3_lambda import LambdaClient
     from types_boto3_s3 import S3Client
 
+_PATIENT = Config(read_timeout=900, retries={"max_attempts": 1})  # the longest invocation
 _STACK_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,25}[a-z0-9])?")
 
 
@@ -27,12 +30,16 @@ class Account:
         region: such as eu-west-1.
         cloudformation: CloudFormation client.
         s3: S3 client.
+        s3vectors: S3 Vectors client.
+        lambda_: Lambda client.
     """
 
     id: str
     region: str
     cloudformation: "CloudFormationClient"
     s3: "S3Client"
+    s3vectors: Any
+    lambda_: "LambdaClient"
 
 
 @contextmanager
@@ -48,8 +55,10 @@ def account() -> Iterator[Account]:
             raise OperatorError("no region is set: set AWS_REGION, or a region in your profile with `aws configure`")
         cloudformation: CloudFormationClient = session.client("cloudformation")
         s3: S3Client = session.client("s3")
+        make_client: Any = session.client  # there is no type package for S3 Vectors
+        lambda_: LambdaClient = session.client("lambda", config=_PATIENT)
         identity = session.client("sts").get_caller_identity()
-        yield Account(identity["Account"], session.region_name, cloudformation, s3)
+        yield Account(identity["Account"], session.region_name, cloudformation, s3, make_client("s3vectors"), lambda_)
     except (BotoCoreError, ClientError) as error:
         raise OperatorError(f"AWS: {error}") from None
 

@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 from infra.common.errors import OperatorError
 from infra.deploy.account import Account
 from infra.deploy.plan import Plan
+from infra.deploy.vector_bucket import check_region
 
 _IMAGE = re.compile(r"\d{12}\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/.+[:@].+")
 
@@ -21,6 +22,8 @@ def check(aws: Account, plan: Plan) -> None:
     _check_status(plan)
     _check_concurrency(plan)
     _check_bucket_names(aws, plan)
+    if plan.creates_index:
+        check_region(aws)
 
 
 def _check_image(aws: Account, plan: Plan) -> None:
@@ -30,9 +33,10 @@ def _check_image(aws: Account, plan: Plan) -> None:
             "the first deployment needs an image: build it (`image`), push it to ECR in this account "
             f"({aws.id}.dkr.ecr.{aws.region}.amazonaws.com/…), and pass its URI as IMAGE_URI=…"
         )
-    match = _IMAGE.fullmatch(image) if image else None
-    if image and (not match or match[1] != aws.region):
-        raise OperatorError(f"{image!r} is not an image in ECR in {aws.region}: Lambda accepts no other images")
+    for uri in (image, plan.given.get("ApiImageUri")):
+        match = _IMAGE.fullmatch(uri) if uri else None
+        if uri and (not match or match[1] != aws.region):
+            raise OperatorError(f"{uri!r} is not an image in ECR in {aws.region}: Lambda accepts no other images")
 
 
 def _check_status(plan: Plan) -> None:

@@ -65,6 +65,29 @@ class Plan:
         return keeps_existing_bucket and old == "eventbridge" != new
 
     @property
+    def has_search(self) -> bool:
+        """Whether the stack is to have a search index."""
+        return self.wanted["Search"] == "true"
+
+    @property
+    def creates_index(self) -> bool:
+        """Whether the deployment creates a vector bucket; another KMS key replaces it."""
+        had_search = self.current is not None and self.deployed.get("Search", "false") == "true"
+        keeps_key = self.wanted["KmsKeyArn"] == self.deployed.get("KmsKeyArn", "")
+        return self.has_search and not (had_search and keeps_key)
+
+    @property
+    def needs_rebuild(self) -> bool:
+        """Whether the table may have items that the new index lacks."""
+        return self.creates_index and self.current is not None
+
+    @property
+    def abandoned_vector_bucket(self) -> str:
+        """The vector bucket that the stack would no longer use; empty if it keeps its bucket."""
+        is_kept = self.has_search and not self.creates_index
+        return "" if is_kept else vector_bucket(self.current or {})
+
+    @property
     def may_miss_uploads(self) -> bool:
         """Whether the trigger of the same bucket changes, which takes S3 minutes to apply."""
         changes_trigger = self.deployed.get("Trigger") != self.wanted["Trigger"]
@@ -79,3 +102,8 @@ def outputs(stack: Mapping[str, Any]) -> dict[str, str]:
 def uploads_bucket(stack: Mapping[str, Any]) -> str:
     """The name of a stack's uploads bucket; empty if the stack was never created."""
     return outputs(stack).get("UploadsBucket", "")
+
+
+def vector_bucket(stack: Mapping[str, Any]) -> str:
+    """The name of a stack's vector bucket; empty without search."""
+    return outputs(stack).get("VectorBucketName", "")

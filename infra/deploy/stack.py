@@ -1,6 +1,6 @@
 """Deploy and delete the stack."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from infra.common.errors import OperatorError
 from infra.common.paths import TEMPLATE
@@ -10,9 +10,12 @@ from infra.deploy import changes
 from infra.deploy.account import Account, account, check_stack_name, confirm
 from infra.deploy.checks import check
 from infra.deploy.connection import connect, disconnect, targets_of
-from infra.deploy.plan import Plan, uploads_bucket
+from infra.deploy.model_check import check_model
+from infra.deploy.plan import Plan, outputs, uploads_bucket, vector_bucket
+from infra.deploy.vector_bucket import VECTOR_BUCKET_TYPE, drop, index_names
 
 _DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+_CHECKED = {"ImageUri", "Architecture", "Search"}  # after a change of these, the model is verified
 
 
 def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: bool) -> dict[str, object]:
@@ -49,15 +52,28 @@ def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: b
             disconnect(aws, plan.abandoned_bucket, targets_of(aws, deployed))
         if not plan.replaces_eventbridge:
             connect(aws, deployed, plan.wanted, yes=yes)
-        if plan.may_miss_uploads:
-            print(
-                "\nFor a few minutes after this change S3 may not send events. To embed uploads without a result, run "
-                f"`{command('backfill')} --stack {stack} "
-                f"s3://{uploads_bucket(deployed)}/{plan.wanted['KeyPrefix']}` (--dry-run only counts them). Results of "
-                "objects that are deleted in these minutes are kept."
-            )
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in deployed["Outputs"]}
-    return {"stack": stack, "deployed": True, "outputs": outputs}
+        _print_follow_up(plan, uploads_bucket(deployed))
+        if plan.given.keys() & _CHECKED:
+            check_model(aws, outputs(deployed)["FunctionName"], search=plan.has_search)
+    return {"stack": stack, "deployed": True, "outputs": outputs(deployed)}
+
+
+def _print_follow_up(plan: Plan, uploads: str) -> None:
+    """Print what the user may want to do after this deployment."""
+    if plan.may_miss_uploads:
+        print(
+            "\nFor a few minutes after this change S3 may not send events. To embed uploads without a result, run "
+            f"`{command('backfill')} --stack {plan.stack} s3://{uploads}/{plan.wanted['KeyPrefix']}` (--dry-run "
+            "only counts them). Results of objects that are deleted in these minutes are kept."
+        )
+    if plan.needs_rebuild:
+        print(
+            "\nThe search index has only what changes from now on. To index the items that the table already has, run "
+            f"`{command('index rebuild')} --stack {plan.stack}`."
+        )
+    if plan.abandoned_vector_bucket:
+        bucket = plan.abandoned_vector_bucket
+        print(f"\nThe stack no longer uses the vector bucket {bucket}. It is kept with its indexes.")
 
 
 def _apply(aws: Account, plan: Plan, *, yes: bool) -> bool:
@@ -107,8 +123,13 @@ def _is_confirmed(aws: Account, plan: Plan, *, yes: bool) -> bool:
     return confirm("Uploads will not be embedded until the bucket's notifications are changed. Continue?", yes=False)
 
 
-def destroy(stack: str, *, yes: bool) -> dict[str, object]:
+def destroy(stack: str, *, drop_index: bool, yes: bool) -> dict[str, object]:
     """Delete the stack, after confirmation. The buckets and the table are kept with their contents.
+
+    Args:
+        stack: the stack's name.
+        drop_index: also delete the vector bucket with its indexes.
+        yes: do not ask.
 
     Raises:
         OperatorError: the stack does not exist, or AWS returned an error.
@@ -124,10 +145,9 @@ def destroy(stack: str, *, yes: bool) -> dict[str, object]:
                 "update-termination-protection --no-enable-termination-protection "
                 f"--region {aws.region} --stack-name {stack}`"
             )
-        retained = _retained(aws, stack)
-        print(f"The stack {stack} in {aws.region} of account {aws.id} would be deleted.")
-        print("These resources are kept with their contents until you delete them yourself:")
-        print("\n".join(f"  {line}" for line in retained) or "  (none)")
+        dropped = vector_bucket(current) if drop_index else ""
+        retained = [line for line in _retained(aws, stack) if not dropped or VECTOR_BUCKET_TYPE not in line]
+        _print_consequences(aws, stack, retained, dropped)
         if not confirm("Delete the stack?", yes=yes):
             print("Nothing was changed.")
             return {"stack": stack, "deleted": False, "kept": retained}
@@ -138,7 +158,19 @@ def destroy(stack: str, *, yes: bool) -> dict[str, object]:
             raise OperatorError(f"the stack {stack} is {status}; the lines above show the cause")
         if bucket := uploads_bucket(current):
             disconnect(aws, bucket, targets_of(aws, current))
+        if dropped:  # only now, because the indexer would create an index again
+            drop(aws, dropped)
     return {"stack": stack, "deleted": True, "kept": retained}
+
+
+def _print_consequences(aws: Account, stack: str, retained: Sequence[str], dropped: str) -> None:
+    """Print what would be deleted and kept with a stack; `dropped` is the vector bucket to delete, if any."""
+    print(f"The stack {stack} in {aws.region} of account {aws.id} would be deleted.")
+    if dropped:
+        print(f"The vector bucket {dropped} would be deleted, with its indexes:")
+        print("\n".join(f"  {name}" for name in index_names(aws, dropped)) or "  (none)")
+    print("These resources are kept with their contents until you delete them yourself:")
+    print("\n".join(f"  {line}" for line in retained) or "  (none)")
 
 
 def _retained(aws: Account, stack: str) -> list[str]:
@@ -148,7 +180,7 @@ def _retained(aws: Account, stack: str) -> list[str]:
     }
     resources = aws.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
     return [
-        f"{one['ResourceType']:<22} {one['PhysicalResourceId']}"
+        f"{one['ResourceType']:<28} {one['PhysicalResourceId']}"
         for one in resources
         if one["LogicalResourceId"] in retained
     ]

@@ -15,10 +15,11 @@ from infra.common.paths import DEMO, shown
 from infra.common.program import command
 from infra.local import report
 from infra.local.images import collect, samples
-from infra.local.outcomes import check_function, upload_and_await
+from infra.local.outcomes import check_functions, upload_and_await
 from infra.local.progress import progress
+from infra.local.search_index import await_indexed
 from infra.local.server import local_aws
-from infra.local.stack import DEPLOYED, deploy
+from infra.local.stack import deploy, describe
 
 RESULTS = DEMO / "results.jsonl"
 
@@ -46,17 +47,18 @@ def demo(images: Path | None, model: str) -> dict[str, object]:
     with local_aws(DEMO / "aws.log") as aws:
         console.print(f"The local AWS is running at {aws.endpoint}; log: {shown(aws.log)}")
         stack = deploy(aws, bundle)
-        console.print(DEPLOYED.format(names=", ".join(stack.swapped)))
-        check_function(aws, stack)
+        console.print(describe(stack))
+        check_functions(aws, stack)
         started = time.perf_counter()
         with progress(console, len(uploads)) as watch:
             found = upload_and_await(aws, stack, uploads, watch)
         seconds = time.perf_counter() - started
         items = [found[source] for source in sorted(found)]
+        indexed = await_indexed(aws, stack, items)
         milliseconds = _milliseconds(stack, report.shown_rows(items))
     report.write_jsonl(items, RESULTS)
     console.print(report.table(items, stack.source(""), milliseconds, nearest(items)))
-    _print_summary(console, items, seconds)
+    _print_summary(console, items, seconds, indexed)
     return {"images": len(items), "outcomes": report.tally(items), "seconds": seconds, "results": str(RESULTS)}
 
 
@@ -65,14 +67,14 @@ def _console() -> Console:
     return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=_PIPED_COLUMNS)
 
 
-def _print_summary(console: Console, items: Sequence[Item], seconds: float) -> None:
+def _print_summary(console: Console, items: Sequence[Item], seconds: float, indexed: int) -> None:
     console.print(
         f"{len(items)} images, {report.counts(items)}: {seconds:.1f} s from the first upload to the last outcome, "
-        f"{len(items) / seconds:.1f} images/s"
+        f"{len(items) / seconds:.1f} images/s; {indexed} in the search index"
     )
     console.print(f"Wrote every item with its vector to {shown(RESULTS)}, one per line. The local AWS has stopped.")
     console.print(
-        f"To upload and query images yourself, run `{command('up', make='up')}` and try the commands that it prints."
+        f"To upload and search images yourself, run `{command('up', make='up')}` and try the commands that it prints."
     )
 
 

@@ -124,15 +124,27 @@ def _missing(stack: Stack, waiting: Sequence[str], total: int) -> str:
     )
 
 
-def check_function(aws: LocalAws, stack: Stack) -> None:
-    """Invoke the function with S3's test event, so that an error at its start is reported now and in one line.
+def check_functions(aws: LocalAws, stack: Stack) -> None:
+    """Invoke the functions with requests that change nothing, so that an error at their start is reported in one line.
 
     Raises:
-        OperatorError: the function does not start; includes its error message.
+        OperatorError: a function does not start; includes its error message.
     """
     body = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": stack.uploads_bucket}
     record = {"messageId": "start", "eventSource": "aws:sqs", "body": orjson.dumps(body).decode()}
-    answer = stack.lambda_.invoke(FunctionName=stack.function, Payload=orjson.dumps({"Records": [record]}))
+    requests: list[tuple[str | None, object]] = [
+        (stack.function, {"Records": [record]}),
+        (stack.indexer, {"Records": []}),
+        (stack.api, {}),
+    ]
+    with ThreadPoolExecutor(len(requests)) as executor:
+        list(executor.map(lambda each: _check_function(aws, stack, *each), requests))
+
+
+def _check_function(aws: LocalAws, stack: Stack, function: str | None, request: object) -> None:
+    if function is None:
+        return
+    answer = stack.lambda_.invoke(FunctionName=function, Payload=orjson.dumps(request))
     if answer.get("FunctionError"):
         error: dict[str, Any] = orjson.loads(answer["Payload"].read())
-        raise aws.failure(f"the function does not start: {error.get('errorMessage', error)}")
+        raise aws.failure(f"the function {function} does not start: {error.get('errorMessage', error)}")

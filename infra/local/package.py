@@ -1,4 +1,4 @@
-"""The function as a zip file: the `handler` package, and a bootstrap that runs it with Lambda's runtime client."""
+"""The functions as a zip file: the `handler` package, and a bootstrap that runs it with Lambda's runtime client."""
 
 import io
 import shlex
@@ -12,7 +12,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed date makes the zip reproducible
 
 
 def function_zip(package: Path, bundle: Path, python: str = sys.executable) -> bytes:
-    """Pack a Python package as a custom-runtime function.
+    """Pack a Python package as a custom-runtime function; several functions can share the zip.
 
     Args:
         package: the package's folder; the zip contains it under the same name.
@@ -28,12 +28,15 @@ def function_zip(package: Path, bundle: Path, python: str = sys.executable) -> b
 
 
 def bootstrap(bundle: Path, python: str) -> str:
-    """The shell script that Lambda starts; it does the same as the container image's entry point."""
+    """The shell script that Lambda starts; it does the same as the container image's entry point and command.
+
+    Lambda sets `_HANDLER` to the function's property `Handler`.
+    """
     return (
         "#!/bin/sh\n"
         f'[ -n "$MODEL_DIR" ] || MODEL_DIR={shlex.quote(str(bundle.absolute()))}\n'
         "export MODEL_DIR\n"
-        f"exec {shlex.quote(python)} -m awslambdaric {ENTRY_POINT}\n"
+        f'exec {shlex.quote(python)} -m awslambdaric "$_HANDLER"\n'
     )
 
 

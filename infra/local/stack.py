@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
 STACK_NAME = "dropvec"
 ARTIFACTS_BUCKET = "dropvec-artifacts"
-DEPLOYED = (
-    "Deployed infra/template.yaml with one difference: {names} runs from a zip file, because a container image needs "
-    "Docker. The handler and the runtime client are the same."
-)
 
 # Two workers are enough to use the processors of a small machine.
 PARAMETERS = {"ImageUri": "replaced-by-a-zip", "MaximumConcurrency": "2"}
@@ -41,12 +37,12 @@ def deploy(
     path: Path = TEMPLATE,
     parameters: Mapping[str, str] | None = None,
 ) -> Stack:
-    """Deploy a template through CloudFormation, with the function as a zip file.
+    """Deploy a template through CloudFormation, with its functions as a zip file.
 
     Args:
         aws: the local AWS.
-        bundle: the function's model bundle.
-        package: the function's Python package.
+        bundle: the functions' model bundle.
+        package: the functions' Python package.
         path: the template.
         parameters: parameters of the template that differ from the defaults.
 
@@ -69,6 +65,9 @@ def deploy(
             function=outputs["FunctionName"],
             queue_url=outputs["QueueUrl"],
             dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
+            vector_bucket=outputs.get("VectorBucketName"),
+            indexer=outputs.get("IndexerName"),
+            api=outputs.get("ApiName"),
             swapped=tuple(swapped),
         )
         _fix_numbers(stack)
@@ -78,6 +77,20 @@ def deploy(
     except LookupError as error:
         raise aws.failure(f"{path.name} is deployed, but the local AWS did not create {error}") from None
     return stack
+
+
+def describe(stack: Stack) -> str:
+    """How the deployed stack differs from one on AWS."""
+    names = (
+        f"{', '.join(stack.swapped[:-1])} and {stack.swapped[-1]} run"
+        if stack.swapped[1:]
+        else f"{stack.swapped[0]} runs"
+    )
+    text = (
+        f"Deployed infra/template.yaml with one difference: {names} from a zip file, because a container image needs "
+        "Docker. The handler and the runtime client are the same."
+    )
+    return f"{text} S3 Vectors is a stand-in for development." if stack.vector_bucket else text
 
 
 def _create(aws: LocalAws, body: template.Template, parameters: Mapping[str, str]) -> dict[str, str]:
@@ -136,11 +149,21 @@ def _check_resources(stack: Stack, *, owns_uploads: bool) -> None:
     queue = stack.sqs.get_queue_attributes(QueueUrl=stack.queue_url, AttributeNames=["All"])["Attributes"]
     mappings = stack.lambda_.list_event_source_mappings(FunctionName=stack.function)["EventSourceMappings"]
     response_types = [mapping.get("FunctionResponseTypes") for mapping in mappings]
-    created = {
+    created: dict[str, object] = {
         "the bucket's notifications": not owns_uploads or notifications.keys() & _NOTIFICATIONS,
         "the queue's redrive policy": queue.get("RedrivePolicy"),
         "the event source mapping with partial batch responses": response_types == [["ReportBatchItemFailures"]],
+        "the indexer's event source mapping": not stack.indexer or _is_connected(stack, stack.indexer),
     }
     for name, exists in created.items():
         if not exists:
             raise LookupError(name)
+
+
+def _is_connected(stack: Stack, indexer: str) -> bool:
+    """Whether the table's stream of old and new items invokes the indexer."""
+    table = stack.dynamodb.describe_table(TableName=stack.table)["Table"]
+    mappings = stack.lambda_.list_event_source_mappings(FunctionName=indexer)["EventSourceMappings"]
+    sources = [mapping.get("EventSourceArn") for mapping in mappings]
+    kind = table.get("StreamSpecification", {}).get("StreamViewType")
+    return kind == "NEW_AND_OLD_IMAGES" and sources == [table.get("LatestStreamArn")]

@@ -18,9 +18,9 @@ from infra.common.paths import EVENTS, UP, shown
 from infra.common.program import command
 from infra.common.signals import Terminated
 from infra.local.images import samples
-from infra.local.outcomes import check_function
+from infra.local.outcomes import check_functions
 from infra.local.server import LocalAws, local_aws
-from infra.local.stack import DEPLOYED, deploy
+from infra.local.stack import deploy, describe
 
 EXAMPLE_ACCOUNT = b"123456789012"  # the account in AWS's documentation and in events/
 
@@ -42,7 +42,7 @@ def up(port: int, model: str, *, as_json: bool = False) -> None:
     bundle = bundle_for(model)
     with local_aws(UP / "aws.log", port) as aws:
         stack = deploy(aws, bundle)
-        check_function(aws, stack)
+        check_functions(aws, stack)
         text = stack.to_json() if as_json else _help(aws, stack)
         try:
             _publish(stack)
@@ -79,14 +79,18 @@ def _help(aws: LocalAws, stack: Stack) -> str:
     key = photo.name
     item_key = orjson.dumps({"source": {"S": stack.source(key)}}).decode()
     request = orjson.dumps({"input_paths": [stack.source(key)]}).decode()
+    search = orjson.dumps({"query": {"source": stack.source(key)}, "k": 5}).decode()
     return f"""\
 The local AWS is running at {stack.endpoint} until Ctrl-C; log: {shown(aws.log)}
-{DEPLOYED.format(names=", ".join(stack.swapped))}
+{describe(stack)}
 
   uploads bucket   {stack.uploads_bucket}
   results bucket   {stack.results_bucket}
   table            {stack.table}
   function         {stack.function}
+  vector bucket    {stack.vector_bucket}
+  indexer          {stack.indexer}
+  search function  {stack.api}
 
 Commands to try in another terminal:
 
@@ -97,6 +101,8 @@ Commands to try in another terminal:
   aws s3 ls --recursive s3://{stack.results_bucket}/
   echo {shlex.quote(request)} |
     aws lambda invoke --function-name {stack.function} --payload fileb:///dev/stdin /dev/stdout
+  echo {shlex.quote(search)} |
+    aws lambda invoke --function-name {stack.api} --payload fileb:///dev/stdin /dev/stdout
 
 Without the aws command:
 

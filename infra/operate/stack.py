@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # The outputs of infra/template.yaml, and the command line option that overrides each.
 TABLE, QUEUE, DEAD_LETTERS, FUNCTION = "TableName", "QueueUrl", "DeadLetterQueueUrl", "FunctionName"
 UPLOADS, RESULTS = "UploadsBucket", "ResultsBucket"
-VECTOR_BUCKET, INDEXER, API = "VectorBucketName", "IndexerName", "ApiName"
+VECTOR_BUCKET, INDEXER, API = "VectorBucketName", "IndexerName", "ApiName"  # absent without search
 _OPTIONS = {TABLE: "--table", QUEUE: "--queue", DEAD_LETTERS: "--dead-letters", FUNCTION: "--function"}
 
 _CONFIG = Config(
@@ -238,6 +238,7 @@ def _connect_local(ref: StackRef) -> DeployedStack:
     from infra.common.local_stack import running  # noqa: PLC0415 - likewise
 
     stack = running()
+    search = {VECTOR_BUCKET: stack.vector_bucket, INDEXER: stack.indexer, API: stack.api}
     outputs = {
         TABLE: stack.table,
         QUEUE: stack.queue_url,
@@ -245,6 +246,7 @@ def _connect_local(ref: StackRef) -> DeployedStack:
         FUNCTION: stack.function,
         UPLOADS: stack.uploads_bucket,
         RESULTS: stack.results_bucket,
+        **{name: value for name, value in search.items() if value is not None},
     }
     return DeployedStack(ref, session(), stack.endpoint, outputs)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from handler.errors import Rejection
+from handler.index.writer import Applied
 from handler.metrics import Counts, Meter
 from infra.cli.parser import make_parser
 from infra.common.paths import MANIFESTS, ROOT, TEMPLATE
@@ -26,7 +27,7 @@ def test_every_parameter_is_described() -> None:
 def test_every_environment_variable_is_described() -> None:
     settings = (ROOT / "handler" / "settings.py").read_text("utf-8")
     names = set(re.findall(r'environment, "([A-Z_]+)"|environment\.get\("([A-Z_]+)"', settings))
-    assert len(names) == 9
+    assert len({one or other for one, other in names}) == 10
     assert missing("deploying.md", (one or other for one, other in names)) == []
 
 
@@ -42,10 +43,20 @@ def test_every_metric_is_described() -> None:
     assert missing("operating.md", names) == []
 
 
+def test_every_metric_of_the_indexer_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"VECTOR_BUCKET": "bucket", "AWS_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    from handler.index.app import counts_of  # reads its settings when it is imported
+
+    names = counts_of(Applied(put=0, deleted=0, refused=()))
+    assert "RefusedVectors" in names
+    assert missing("operating.md", names) == []
+
+
 def test_every_alarm_is_described() -> None:
     resources = load(TEMPLATE)["Resources"].items()
     alarms = [name for name, resource in resources if resource["Type"] == "AWS::CloudWatch::Alarm"]
-    assert len(alarms) >= 5
+    assert len(alarms) >= 8
     assert missing("operating.md", alarms) == []
 
 

@@ -6,7 +6,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def _deployed(aws: LocalAws, folder: Path, mode: str) -> "Strict":
     if "ExistingBucket" in parameters:
         targets = notifications.StackTargets(STACK_NAME, queue="", function="")  # EventBridge needs no ARNs
         notifications.write(s3, EXISTING, notifications.with_stack({}, targets, parameters))
-    return Strict(stack, mode, parameters)
+    return Strict(stack, mode, parameters, stack.function)
 
 
 def client(endpoint: str, service: str) -> Any:
@@ -71,11 +71,17 @@ def client(endpoint: str, service: str) -> Any:
 
 @dataclass(frozen=True)
 class Strict:
-    """A stack with IAM enforcement, and its function's role."""
+    """A stack with IAM enforcement, and the role of one of its functions."""
 
     stack: Stack
     mode: str
     parameters: dict[str, str]
+    function: str
+
+    def with_role_of(self, function: str | None) -> "Strict":
+        """The same stack, with the role of another of its functions."""
+        assert function
+        return replace(self, function=function)
 
     def key(self, name: str) -> str:
         """A key that matches the stack's filters."""
@@ -83,7 +89,7 @@ class Strict:
 
     @cached_property
     def role_arn(self) -> str:
-        return self.stack.lambda_.get_function(FunctionName=self.stack.function)["Configuration"]["Role"]
+        return self.stack.lambda_.get_function(FunctionName=self.function)["Configuration"]["Role"]
 
     @cached_property
     def iam(self) -> Any:
@@ -128,13 +134,13 @@ class Strict:
         with zipfile.ZipFile(code, "w") as archive:
             archive.writestr("probe.py", _PROBE)
         self.stack.lambda_.create_function(
-            FunctionName="probe",
+            FunctionName=f"probe-{self.function}",
             Runtime="python3.12",
             Handler="probe.handler",
             Role=self.role_arn,
             Code={"ZipFile": code.getvalue()},
         )
-        answer = self.stack.lambda_.invoke(FunctionName="probe")
+        answer = self.stack.lambda_.invoke(FunctionName=f"probe-{self.function}")
         key, secret, token = json.loads(answer["Payload"].read())
         return boto3.Session(key, secret, token, region_name=REGION)
 

@@ -89,11 +89,12 @@ def test_the_demo_prints_an_outcome_for_every_file(commands: Commands, images: P
     assert (left["width"], left["height"], left["embedding_dim"], left["normalized"]) == (64, 48, 48, True)
     assert len(left["embedding"]) == 48
     assert sum(x * x for x in left["embedding"]) == pytest.approx(1, abs=1e-5)
-    assert "one difference: Function runs from a zip file" in done.stdout
+    assert "one difference: Function, Indexer and Api run from a zip file" in done.stdout
     assert "outcomes: 6 of 6, 6 uploaded" in done.stdout
     assert re.search(rf"left\.png +success +48 +\d+ +— +{re.escape(DEEP)} [01]\.\d\d", done.stdout)
     assert re.search(r"notes\.txt +unsupported_format +— +\d+ +— +—", done.stdout)
     assert "6 images, 3 success" in done.stdout
+    assert "; 3 in the search index" in done.stdout
     assert "make up" in done.stdout
     assert sorted(path.name for path in (commands.build / "demo").iterdir()) == ["aws.log", "results.jsonl"]
 
@@ -165,7 +166,7 @@ def test_up_runs_until_it_is_stopped(up: Up, signum: signal.Signals) -> None:
     out = up.stop(signum)
     assert up.process.returncode == 0
     assert f"The local AWS is running at {up.stack['endpoint']} until Ctrl-C" in out
-    for name in ("uploads_bucket", "results_bucket", "table", "function"):
+    for name in ("uploads_bucket", "results_bucket", "table", "function", "vector_bucket", "indexer", "api"):
         assert up.stack[name] in out
     assert [path.name for path in (up.commands.build / "up").iterdir()] == ["aws.log"]
     with socket.socket() as client:

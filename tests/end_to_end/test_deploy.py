@@ -30,6 +30,8 @@ class DeployCommands:
         }
         self.s3: Any = session().client("s3", endpoint_url=aws.endpoint, config=CONFIG)
         self.sqs: Any = session().client("sqs", endpoint_url=aws.endpoint, config=CONFIG)
+        make_client: Any = session().client
+        self.vectors: Any = make_client("s3vectors", endpoint_url=aws.endpoint, config=CONFIG)
         self.cloudformation: Any = session().client("cloudformation", endpoint_url=aws.endpoint, config=CONFIG)
 
     def run(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
@@ -139,6 +141,68 @@ def test_a_stack_is_created_updated_and_deleted_after_confirmation(commands: Dep
     done = commands.run("deploy", "--stack", "one", "--image", IMAGE, "--yes")
     assert done.returncode == 1
     assert "one-uploads-000000000000-us-east-1 already exists" in done.stderr
+
+
+def test_search_can_be_switched_on_for_an_existing_stack_and_off(commands: DeployCommands) -> None:
+    def buckets() -> set[str]:
+        listed = commands.vectors.list_vector_buckets()["vectorBuckets"]
+        return {one["vectorBucketName"] for one in listed if one["vectorBucketName"].startswith("fourteen-")}
+
+    deploy = ("deploy", "--stack", "fourteen", "--image", IMAGE, "--yes", "--set")
+    done = commands.run(*deploy, "Search=false")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not {"VectorBucket", "Indexer", "Api"} & commands.resources("fourteen").keys()
+    assert "index rebuild" not in done.stdout
+
+    done = commands.run(*deploy, "Search=true")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "run `python3 -m infra index rebuild --stack fourteen`" in done.stdout
+    assert "Add     VectorBucket " in done.stdout
+    (first,) = buckets()
+    assert f"one for each model.\n  {first}\n" in done.stdout
+    assert "index rebuild" not in commands.run(*deploy, "Metrics=false").stdout
+
+    done = commands.run(*deploy, "Search=false")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"no longer uses the vector bucket {first}. It is kept with its indexes." in done.stdout
+    assert buckets() == {first}
+
+    done = commands.run(*deploy, "Search=true")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(buckets()) == 2
+
+
+def test_the_model_is_verified_after_a_deployment(commands: DeployCommands) -> None:
+    done = commands.run("deploy", "--stack", "fifteen", "--image", IMAGE, "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "could not be invoked (Cannot connect to Docker)" in done.stdout
+    assert "the right vector" not in done.stdout
+
+
+@pytest.mark.parametrize("indexes", [0, 2])
+def test_destroy_keeps_the_vector_bucket_or_drops_it(commands: DeployCommands, indexes: int) -> None:
+    name = f"sixteen-{indexes}"
+    deploy = ("deploy", "--stack", name, "--image", IMAGE, "--yes")
+    assert commands.run(*deploy).returncode == 0
+    arn = commands.resources(name)["VectorBucket"]
+    bucket = arn.rpartition("/")[2]
+    for number in range(indexes):
+        where = {"vectorBucketName": bucket, "indexName": f"dropvec-{number}"}
+        commands.vectors.create_index(**where, dataType="float32", dimension=2, distanceMetric="cosine")
+
+    kept = commands.run("destroy", "--stack", name, stdin="n\n").stdout
+    assert f"AWS::S3Vectors::VectorBucket {arn}\n" in kept
+    done = commands.run("destroy", "--stack", name, "--drop-index", stdin="n\n")
+    assert f"The vector bucket {bucket} would be deleted, with its indexes:\n  " in done.stdout
+    assert "AWS::S3Vectors::VectorBucket" not in done.stdout
+    assert commands.vectors.get_vector_bucket(vectorBucketName=bucket)
+
+    done = commands.run("destroy", "--stack", name, "--drop-index", "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("Deleted the index dropvec-") == indexes
+    assert f"Deleted the vector bucket {bucket}." in done.stdout
+    with pytest.raises(commands.vectors.exceptions.NotFoundException):
+        commands.vectors.get_vector_bucket(vectorBucketName=bucket)
 
 
 def test_an_existing_bucket_keeps_its_other_notifications(commands: DeployCommands) -> None:
@@ -381,6 +445,7 @@ def test_a_stack_whose_bucket_is_gone_can_be_deleted(commands: DeployCommands) -
         (["deploy"], "the first deployment needs an image"),
         (["deploy", "--image", "dropvec:latest"], "is not an image in ECR in us-east-1"),
         (["deploy", "--image", IMAGE.replace(REGION, "eu-west-1")], "is not an image in ECR in us-east-1"),
+        (["deploy", "--image", IMAGE, "--set", "ApiImageUri=old"], "'old' is not an image in ECR in us-east-1"),
         (["deploy", "--image", IMAGE, "--set", "Tiger=direct"], "template has no parameter Tiger; it has ImageUri"),
         (["deploy", "--image", IMAGE, "--set", "Trigger=wrong"], "AWS: .*Trigger"),
         (

@@ -135,6 +135,8 @@ class _Evaluation:
             value = self.value(names[found[1]]) if found[1] in names else self.known.get(found[1], found[0])
             if isinstance(value, Mapping):  # a reference that only a deployment can resolve
                 ((kind, of),) = value.items()
+                if kind == "Fn::Sub":
+                    return str(of)
                 return "${" + (of if kind == "Ref" else ".".join(of)) + "}"
             return str(value)
 

@@ -12,9 +12,11 @@ Rule = Callable[[Resolved], Iterator[str]]
 WIDE: dict[str, Any] = {"Trace": "*"}
 
 _BUCKET, _QUEUE, _TABLE = "AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::DynamoDB::Table"
+_VECTOR_BUCKET, _FUNCTION = "AWS::S3Vectors::VectorBucket", "AWS::Serverless::Function"
 _RULE = "AWS::Events::Rule"
 _OVER_HTTP = {"Bool": {"aws:SecureTransport": "false"}}
 _LONGEST_RETENTION = 1_209_600
+_INDEXES = "${VectorBucket.VectorBucketArn}/index/dropvec-*"
 
 
 def statements(stack: Resolved) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -26,9 +28,18 @@ def statements(stack: Resolved) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from ((name, each) for each in one["PolicyDocument"]["Statement"])
 
 
-def role(stack: Resolved) -> dict[str, dict[str, Any]]:
-    """The statements of the function's role by Sid."""
-    return {each["Sid"]: each for name, each in statements(stack) if name == "FunctionRole"}
+def role(stack: Resolved, of: str = "FunctionRole") -> dict[str, dict[str, Any]]:
+    """The statements of a function's role by Sid."""
+    return {each["Sid"]: each for name, each in statements(stack) if name == of}
+
+
+def actions(stack: Resolved, of: str) -> set[str]:
+    """All actions of a function's role."""
+    return {action for each in role(stack, of).values() for action in many(each["Action"])}
+
+
+def has_search(stack: Resolved) -> bool:
+    return stack.parameters["Search"] == "true"
 
 
 def many(value: Any) -> list[Any]:
@@ -50,13 +61,13 @@ def uploads_and_results_are_separate(stack: Resolved) -> Iterator[str]:
         yield "the results bucket has event notifications"
     if results["BucketName"] == stack.outputs["UploadsBucket"]["Value"]:
         yield "uploads and results use the same bucket"
-    (function,) = stack.of_type("AWS::Serverless::Function").values()
+    function = stack.of_type(_FUNCTION)["Function"]
     if function["Environment"]["Variables"]["RESULTS_BUCKET"] != {"Ref": "ResultsBucket"}:
         yield "the function writes to another bucket"
-    for sid, one in role(stack).items():
+    for name, one in statements(stack):
         writes = {action for action in many(one["Action"]) if action in {"s3:PutObject", "s3:DeleteObject"}}
         if writes and references(one["Resource"]) != {"ResultsBucket"}:
-            yield f"{sid} allows writes outside the results bucket"
+            yield f"{name}, {one['Sid']} allows writes outside the results bucket"
 
 
 def actions_have_no_wildcards(stack: Resolved) -> Iterator[str]:
@@ -76,9 +87,11 @@ def resources_have_no_wildcards(stack: Resolved) -> Iterator[str]:
 
 
 def _is_specific(resource: Any) -> bool:
-    """Whether it is a resource of the stack, an ARN, or the objects of one bucket."""
+    """Whether it is a resource of the stack, an ARN, the objects of one bucket, or dropvec's indexes in one bucket."""
     text = resource.get("Fn::Sub", "") if isinstance(resource, dict) else resource
     if isinstance(resource, dict) and "Fn::GetAtt" in resource:
+        return True
+    if text == _INDEXES:
         return True
     bucket, slash, _ = text.partition("/")
     is_bucket = bucket == "${ResultsBucket.Arn}" or (bucket.startswith("arn:aws:s3:::") and "*" not in bucket)
@@ -115,14 +128,24 @@ def everything_is_encrypted(stack: Resolved) -> Iterator[str]:
             yield f"{name} is not encrypted with the key"
 
 
-def the_role_may_use_the_given_keys_only(stack: Resolved) -> Iterator[str]:
-    given = {stack.parameters[name] for name in ("KmsKeyArn", "ExistingBucketKmsKeyArn")} - {""}
-    used = {sid: one for sid, one in role(stack).items() if "kms:" in str(one["Action"])}
-    if {one["Resource"] for one in used.values()} != given:
-        yield f"the role should use the keys {given}, but has {used}"
-    for sid, one in used.items():
-        if not one.get("Condition", {}).get("StringEquals", {}).get("kms:ViaService"):
-            yield f"{sid} allows use of a key other than through a service"
+def the_index_is_encrypted(stack: Resolved) -> Iterator[str]:
+    key = stack.parameters["KmsKeyArn"]
+    wanted = {"SseType": "aws:kms", "KmsKeyArn": key} if key else {"SseType": "AES256"}
+    for name, one in stack.of_type(_VECTOR_BUCKET).items():
+        if one["EncryptionConfiguration"] != wanted:
+            yield f"{name}: {one['EncryptionConfiguration']}"
+
+
+def the_roles_may_use_the_given_keys_only(stack: Resolved) -> Iterator[str]:
+    for name in stack.of_type("AWS::IAM::Role"):
+        keys = ("KmsKeyArn", "ExistingBucketKmsKeyArn") if name == "FunctionRole" else ("KmsKeyArn",)
+        given = {stack.parameters[key] for key in keys} - {""}
+        used = {sid: one for sid, one in role(stack, name).items() if "kms:" in str(one["Action"])}
+        if {one["Resource"] for one in used.values()} != given:
+            yield f"{name} should use the keys {given}, but has {used}"
+        for sid, one in used.items():
+            if not one.get("Condition", {}).get("StringEquals", {}).get("kms:ViaService"):
+                yield f"{name}, {sid} allows use of a key other than through a service"
 
 
 def tls_is_required(stack: Resolved) -> Iterator[str]:
@@ -156,7 +179,9 @@ def buckets_are_private(stack: Resolved) -> Iterator[str]:
 def data_is_retained(stack: Resolved) -> Iterator[str]:
     for name, one in stack.resources.items():
         kept = one.get("DeletionPolicy"), one.get("UpdateReplacePolicy")
-        if kept != (("RetainExceptOnCreate", "Retain") if one["Type"] in {_BUCKET, _TABLE} else (None, None)):
+        if kept != (
+            ("RetainExceptOnCreate", "Retain") if one["Type"] in {_BUCKET, _TABLE, _VECTOR_BUCKET} else (None, None)
+        ):
             yield f"{name}: {kept}"
     for name, one in stack.of_type(_TABLE).items():
         if one["PointInTimeRecoverySpecification"] != {"PointInTimeRecoveryEnabled": True}:
@@ -253,14 +278,23 @@ def filters_are_consistent(stack: Resolved) -> Iterator[str]:
 def alarms_notify_the_topic(stack: Resolved) -> Iterator[str]:
     topic = stack.parameters["AlarmTopicArn"]
     alarms = stack.of_type("AWS::CloudWatch::Alarm")
-    if {one["MetricName"] for one in alarms.values()} != {
+    of_uploads = {
         "ApproximateNumberOfMessagesVisible",
         "ApproximateAgeOfOldestMessage",
         "Errors",
         "Throttles",
         "Duration",
-    }:
+    }
+    of_the_index = {"IteratorAge", "Errors", "OnFailureDestinationDeliveredEventCount"} if has_search(stack) else set()
+    by_index = {name: one["MetricName"] for name, one in alarms.items() if name.startswith("Index")}
+    if set(by_index.values()) != of_the_index:
+        yield f"alarms of the index: {by_index}"
+    if {one["MetricName"] for name, one in alarms.items() if name not in by_index} != of_uploads:
         yield f"alarms: {list(alarms)}"
+    for name in by_index:
+        (dimension,) = alarms[name]["Dimensions"]
+        if dimension["Value"] != {"Ref": "IndexerChanges" if name == "IndexFailuresAlarm" else "Indexer"}:
+            yield f"{name} watches {dimension}"
     for name, one in alarms.items():
         if (one.get("AlarmActions"), one.get("OKActions")) != (([topic],) * 2 if topic else (None, None)):
             yield f"{name} notifies {one.get('AlarmActions')}"
@@ -268,8 +302,8 @@ def alarms_notify_the_topic(stack: Resolved) -> Iterator[str]:
             yield f"{name} fires without data"
 
 
-def the_function_has_limits_and_tracing(stack: Resolved) -> Iterator[str]:
-    (function,) = stack.of_type("AWS::Serverless::Function").values()
+def the_functions_have_limits_and_tracing(stack: Resolved) -> Iterator[str]:
+    function = stack.of_type(_FUNCTION)["Function"]
     is_direct = stack.parameters["Trigger"] == "direct"
     reserved = function.get("ReservedConcurrentExecutions")
     if reserved != (stack.parameters["MaximumConcurrency"] if is_direct else None):
@@ -280,10 +314,84 @@ def the_function_has_limits_and_tracing(stack: Resolved) -> Iterator[str]:
         yield f"the event source mapping's limit is {limit}"
     if parameter not in stack.resources["WaitingAlarm"]["Properties"]["AlarmDescription"]:
         yield f"the alarm for old messages does not name {parameter}"
-    if function["Tracing"] != "Active":
-        yield "tracing is off"
-    if role(stack)["Trace"]["Action"] != ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]:
-        yield "the role's statement Trace allows other actions"
+    for name, one in stack.of_type(_FUNCTION).items():
+        if one["Tracing"] != "Active" or one["Role"] != {"Fn::GetAtt": [f"{name}Role", "Arn"]}:
+            yield f"{name} is not traced, or has another role"
+        if one["LoggingConfig"] != {"LogGroup": {"Ref": f"{name}Logs"}}:
+            yield f"{name} writes to another log"
+        if role(stack, f"{name}Role")["Trace"]["Action"] != ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]:
+            yield f"the statement Trace of {name}'s role allows other actions"
+
+
+def search_exists_only_if_it_is_on(stack: Resolved) -> Iterator[str]:
+    found = {name for name in stack.resources if name.startswith(("Index", "Api", "Vector"))}
+    found |= {name for name in stack.outputs if name.startswith(("Index", "Api", "Vector"))}
+    if not has_search(stack) and found:
+        yield f"without search there are {found}"
+    if (
+        has_search(stack)
+        and not {"VectorBucket", "Indexer", "Api", "VectorBucketName", "IndexerName", "ApiName"} <= found
+    ):
+        yield f"with search there are only {found}"
+    stream = stack.of_type(_TABLE)["Table"].get("StreamSpecification")
+    if stream != ({"StreamViewType": "NEW_AND_OLD_IMAGES"} if has_search(stack) else None):
+        yield f"the table's stream is {stream}"
+
+
+def the_indexer_follows_the_table(stack: Resolved) -> Iterator[str]:
+    if not has_search(stack):
+        return
+    (mapping,) = stack.of_type("AWS::Lambda::EventSourceMapping").values()
+    wanted = {
+        "FunctionName": {"Ref": "Indexer"},
+        "EventSourceArn": {"Fn::GetAtt": ["Table", "StreamArn"]},
+        "StartingPosition": "TRIM_HORIZON",
+        "BatchSize": 10_000,
+        "MaximumBatchingWindowInSeconds": 1,
+        "BisectBatchOnFunctionError": True,
+        "MaximumRecordAgeInSeconds": 12 * 60 * 60,
+        "DestinationConfig": {"OnFailure": {"Destination": {"Fn::GetAtt": ["ResultsBucket", "Arn"]}}},
+        "MetricsConfig": {"Metrics": ["EventCount"]},
+    }
+    if mapping != wanted:
+        yield f"the event source mapping is {mapping}"
+
+
+def failure_records_expire(stack: Resolved) -> Iterator[str]:
+    rules = stack.of_type(_BUCKET)["ResultsBucket"]["LifecycleConfiguration"]["Rules"]
+    by_prefix = {rule.get("Prefix", ""): str(rule["ExpirationInDays"]) for rule in rules if rule["Status"] == "Enabled"}
+    days = stack.parameters["ResultsRetentionDays"]
+    if by_prefix != {"aws/lambda/": "14"} | ({} if days == "0" else {"": days}):
+        yield f"the results bucket's lifecycle rules are {by_prefix}"
+    if has_search(stack) and role(stack, "IndexerRole")["WriteFailureRecords"]["Resource"] != {
+        "Fn::Sub": "${ResultsBucket.Arn}/aws/lambda/*"
+    }:
+        yield "the indexer may write other objects than failure records"
+
+
+def functions_run_their_commands(stack: Resolved) -> Iterator[str]:
+    image, api_image = stack.parameters["ImageUri"], stack.parameters["ApiImageUri"]
+    found = {
+        name: (one["ImageUri"], one.get("ImageConfig", {}).get("Command"))
+        for name, one in stack.of_type(_FUNCTION).items()
+    }
+    wanted: dict[str, Any] = {"Function": (image, None)}
+    if has_search(stack):
+        wanted["Indexer"] = (image, ["handler.index.app.handler"])
+        wanted["Api"] = (api_image or image, ["handler.api.app.handler"])
+    if found != wanted:
+        yield f"the functions run {found}"
+
+
+def functions_of_search_have_separate_rights(stack: Resolved) -> Iterator[str]:
+    if not has_search(stack):
+        return
+    if "s3:GetObject" in actions(stack, "IndexerRole"):
+        yield "the indexer may read objects"
+    if not actions(stack, "ApiRole").isdisjoint({"dynamodb:PutItem", "dynamodb:UpdateItem", "s3vectors:PutVectors"}):
+        yield "the search function may write items or vectors"
+    if any(action.startswith("s3vectors:") for action in actions(stack, "FunctionRole")):
+        yield "the function may use the index"
 
 
 RULES: tuple[Rule, ...] = (
@@ -293,7 +401,8 @@ RULES: tuple[Rule, ...] = (
     resources_have_no_wildcards,
     permissions_name_one_sender,
     everything_is_encrypted,
-    the_role_may_use_the_given_keys_only,
+    the_index_is_encrypted,
+    the_roles_may_use_the_given_keys_only,
     tls_is_required,
     buckets_are_private,
     data_is_retained,
@@ -303,5 +412,10 @@ RULES: tuple[Rule, ...] = (
     all_event_paths_stay_permitted,
     filters_are_consistent,
     alarms_notify_the_topic,
-    the_function_has_limits_and_tracing,
+    the_functions_have_limits_and_tracing,
+    search_exists_only_if_it_is_on,
+    the_indexer_follows_the_table,
+    failure_records_expire,
+    functions_run_their_commands,
+    functions_of_search_have_separate_rights,
 )

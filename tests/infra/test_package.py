@@ -37,6 +37,6 @@ def test_the_bootstrap_runs_the_runtime_client_with_the_bundle(tmp_path: Path, g
     python.write_text('#!/bin/sh\nprintf "%s|" "$MODEL_DIR" "$@"\n')
     python.chmod(0o755)
     folder = unpack(function_zip(HANDLER, bundle, str(python)), tmp_path / "code")
-    environment = os.environ | {"MODEL_DIR": given}
+    environment = os.environ | {"MODEL_DIR": given, "_HANDLER": "handler.index.app.handler"}
     done = subprocess.run([folder / "bootstrap"], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout == f"{given or bundle}|-m|awslambdaric|handler.app.handler|"
+    assert done.stdout == f"{given or bundle}|-m|awslambdaric|handler.index.app.handler|"

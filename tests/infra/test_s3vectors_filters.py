@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.common.vector_filter import Metadata
 from infra.local.s3vectors.errors import ValidationError
 from infra.local.s3vectors.filters import read_filter
-from infra.local.s3vectors.metadata import Metadata
 
 METADATA: Metadata = {
     "s": "2019/a.jpg",

@@ -19,13 +19,13 @@ from tests.support.processes import alive, eventually
 PARENT = """
 import sys, time
 from pathlib import Path
-from infra.local.outcomes import check_function
+from infra.local.outcomes import check_functions
 from infra.local.server import local_aws
 from infra.common.signals import terminations_raised
 from infra.local.stack import deploy
 
 with terminations_raised(), local_aws(Path(sys.argv[1])) as aws:
-    check_function(aws, deploy(aws, Path(sys.argv[2])))
+    check_functions(aws, deploy(aws, Path(sys.argv[2])))
     print(aws.pid, aws.endpoint, flush=True)
     time.sleep(60)
 """
@@ -171,12 +171,12 @@ def test_the_users_own_settings_do_not_reach_it(
 
 
 def test_the_error_of_a_function_that_does_not_start_is_reported(tmp_path: Path) -> None:
-    from infra.local.outcomes import check_function
+    from infra.local.outcomes import check_functions
 
     with local_aws(tmp_path / "aws.log") as aws:
         stack = deploy(aws, tmp_path / "no-bundle")
-        with pytest.raises(OperatorError, match=r"the function does not start: .*MODEL_DIR") as raised:
-            check_function(aws, stack)
+        with pytest.raises(OperatorError, match=r"the function \S+ does not start: .*MODEL_DIR") as raised:
+            check_functions(aws, stack)
     assert "\n" not in str(raised.value)
 
 

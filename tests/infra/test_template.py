@@ -36,25 +36,32 @@ def test_short_tags_become_long_forms(tmp_path: Any, text: str, expected: object
     assert load(tmp_path / "t.yaml") == {"value": expected}
 
 
-def test_only_the_packaging_of_the_function_is_swapped(template: Template) -> None:
+def test_only_the_packaging_of_the_functions_is_swapped(template: Template) -> None:
     before = json.dumps(template)
     swapped, names = with_zip_functions(template, CODE)
     assert json.dumps(template) == before
-    assert names == ["Function"]
+    assert names == ["Function", "Indexer", "Api"]
     assert {k: v for k, v in swapped.items() if k != "Resources"} == {
         k: v for k, v in template.items() if k != "Resources"
     }
     assert swapped["Resources"].keys() == template["Resources"].keys()
     assert [name for name, resource in swapped["Resources"].items() if resource != template["Resources"][name]] == names
-    old, new = (one["Resources"]["Function"]["Properties"] for one in (template, swapped))
-    assert {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)} == {
-        "PackageType",
-        "ImageUri",
-        "Runtime",
-        "Handler",
-        "CodeUri",
+    for name in names:
+        old, new = (one["Resources"][name]["Properties"] for one in (template, swapped))
+        assert {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)} - {"ImageConfig"} == {
+            "PackageType",
+            "ImageUri",
+            "Runtime",
+            "Handler",
+            "CodeUri",
+        }
+        assert new["CodeUri"] == {"Bucket": "artifacts", "Key": "function.zip"}
+        assert "ImageConfig" not in new
+    assert {name: swapped["Resources"][name]["Properties"]["Handler"] for name in names} == {
+        "Function": "handler.app.handler",
+        "Indexer": "handler.index.app.handler",
+        "Api": "handler.api.app.handler",
     }
-    assert new["CodeUri"] == {"Bucket": "artifacts", "Key": "function.zip"}
 
 
 def test_the_default_image_limits_are_the_handler_s(template: Template) -> None:

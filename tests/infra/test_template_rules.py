@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -28,9 +29,19 @@ CHOICES = {
     "ResultsRetentionDays": ["0", "90"],
     "KeyPrefix": ["", "in/"],
     "Timeout": ["60", "900"],
+    "Search": ["true", "false"],
 }
+OLD_IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/dropvec:0"
 # Enough combinations for a broken template to violate its rule.
-FEWER = {**CHOICES, "AlarmTopicArn": [TOPIC], "ResultsRetentionDays": ["0"], "KeyPrefix": ["in/"], "Timeout": ["60"]}
+FEWER = {
+    **CHOICES,
+    "ExistingBucketKmsKeyArn": [OTHER_KEY],
+    "AlarmTopicArn": [TOPIC],
+    "ResultsRetentionDays": ["0"],
+    "KeyPrefix": ["in/"],
+    "Timeout": ["60"],
+    "ApiImageUri": ["", OLD_IMAGE],
+}
 
 
 def combinations(template: Template, choices: dict[str, list[str]]) -> list[Resolved]:
@@ -53,7 +64,7 @@ def violations(rule: Rule, every: list[Resolved]) -> list[str]:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_the_template_follows_the_rule_with_any_parameters(every: list[Resolved], rule: Rule) -> None:
-    assert len(every) == 384
+    assert len(every) == 768
     assert violations(rule, every) == []
 
 
@@ -98,12 +109,16 @@ def test_every_parameter_is_used_and_all_but_the_image_have_defaults(template: T
     assert all(one["Description"] for one in parameters.values())
 
 
-def test_the_dashboard_is_json(every: list[Resolved]) -> None:
-    (dashboard,) = every[0].of_type("AWS::CloudWatch::Dashboard").values()
+@pytest.mark.parametrize("search", ["true", "false"])
+def test_the_dashboard_is_json(template: Template, search: str) -> None:
+    stack = resolve(template, {"Search": search})
+    (dashboard,) = stack.of_type("AWS::CloudWatch::Dashboard").values()
     widgets = json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]
     shown = json.dumps(widgets)
     for metric in ("Images", "Rejected", "Failed", "ColdStarts", "TotalMs", "Errors", "Throttles", "Duration"):
         assert f'"{metric}"' in shown
+    for metric in ("Indexed", "Unindexed", "RefusedVectors", "IteratorAge", "${Indexer}", "${Api}"):
+        assert (f'"{metric}"' in shown) == (search == "true")
     assert "{dropvec,FunctionName,ErrorCode}" in shown
     positions = [(one["x"], one["y"]) for one in widgets]
     assert len(set(positions)) == len(positions)
@@ -140,12 +155,45 @@ def drop(name: str, *path: Any) -> Callable[[Template], None]:
     return change
 
 
+def test_the_search_function_can_keep_an_older_image(template: Template) -> None:
+    stacks = combinations(template, FEWER)
+    assert {stack.parameters["ApiImageUri"] for stack in stacks} == {"", OLD_IMAGE}
+    assert violations(rules.functions_run_their_commands, stacks) == []
+
+
+def test_search_does_not_change_the_function(every: list[Resolved]) -> None:
+    by_other_parameters: dict[str, list[Any]] = {}
+    for stack in every:
+        others = {name: value for name, value in stack.parameters.items() if name != "Search"}
+        parts = [stack.resources[name] for name in ("Function", "FunctionRole", "FunctionLogs", "UploadsQueue")]
+        by_other_parameters.setdefault(json.dumps(others), []).append(parts)
+    assert {len(parts) for parts in by_other_parameters.values()} == {2}
+    assert all(parts == equal[0] for equal in by_other_parameters.values() for parts in equal)
+
+
+def test_results_cannot_be_written_where_failure_records_expire(template: Template) -> None:
+    pattern = re.compile(template["Parameters"]["ResultsPrefix"]["AllowedPattern"])
+    assert [
+        bool(pattern.fullmatch(prefix)) for prefix in ("", "vectors/", "aws-vectors/", "aws/", "aws/lambda/x/")
+    ] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
 def drop_bucket_policy(template: Template) -> None:
     del template["Resources"]["ResultsBucketPolicy"]
 
 
 def drop_deletion_policy(template: Template) -> None:
     del template["Resources"]["Table"]["DeletionPolicy"]
+
+
+def drop_retention_of_vectors(template: Template) -> None:
+    del template["Resources"]["VectorBucket"]["UpdateReplacePolicy"]
 
 
 def refer_to_the_bucket(template: Template) -> None:
@@ -205,8 +253,8 @@ STATEMENT = ("Policies", 0, "PolicyDocument", "Statement")
         (rules.everything_is_encrypted, drop("DeadLetterQueue", "SqsManagedSseEnabled")),
         (rules.everything_is_encrypted, drop("Table", "SSESpecification")),
         (rules.everything_is_encrypted, drop("FunctionLogs", "KmsKeyId")),
-        (rules.the_role_may_use_the_given_keys_only, put("FunctionRole", *STATEMENT, 6, "Fn::If", 1, "Resource", "*")),
-        (rules.the_role_may_use_the_given_keys_only, drop("FunctionRole", *STATEMENT, 7)),
+        (rules.the_roles_may_use_the_given_keys_only, put("FunctionRole", *STATEMENT, 6, "Fn::If", 1, "Resource", "*")),
+        (rules.the_roles_may_use_the_given_keys_only, drop("FunctionRole", *STATEMENT, 7)),
         (rules.tls_is_required, drop_bucket_policy),
         (rules.tls_is_required, drop("UploadsBucketPolicy", "PolicyDocument", "Statement", 0, "Resource", 1)),
         (rules.buckets_are_private, drop("UploadsBucket", "PublicAccessBlockConfiguration", "BlockPublicAcls")),
@@ -227,12 +275,35 @@ STATEMENT = ("Policies", 0, "PolicyDocument", "Statement")
         (rules.all_event_paths_stay_permitted, drop_dependency_on_rule),
         (rules.filters_are_consistent, put("FunctionRole", *STATEMENT, 0, "Resource", "arn:aws:s3:::x/*")),
         (rules.alarms_notify_the_topic, drop("WaitingAlarm", "AlarmActions")),
-        (rules.the_function_has_limits_and_tracing, drop("Function", "ReservedConcurrentExecutions")),
+        (rules.the_functions_have_limits_and_tracing, drop("Function", "ReservedConcurrentExecutions")),
         (
-            rules.the_function_has_limits_and_tracing,
+            rules.the_functions_have_limits_and_tracing,
             put("Function", *SCALING, "MaximumConcurrency", {"Ref": "MaximumConcurrency"}),
         ),
-        (rules.the_function_has_limits_and_tracing, put("WaitingAlarm", "AlarmDescription", "MaximumConcurrency")),
+        (rules.the_functions_have_limits_and_tracing, put("WaitingAlarm", "AlarmDescription", "MaximumConcurrency")),
+        (rules.the_functions_have_limits_and_tracing, put("Api", "Tracing", "PassThrough")),
+        (rules.uploads_and_results_are_separate, put("IndexerRole", *STATEMENT, 3, "Resource", "arn:aws:s3:::x/*")),
+        (
+            rules.resources_have_no_wildcards,
+            put("ApiRole", *STATEMENT, 1, "Resource", "arn:aws:s3vectors:*:*:bucket/*"),
+        ),
+        (rules.the_index_is_encrypted, put("VectorBucket", "EncryptionConfiguration", {"SseType": "AES256"})),
+        (rules.the_roles_may_use_the_given_keys_only, drop("ApiRole", *STATEMENT, 2)),
+        (rules.data_is_retained, drop_retention_of_vectors),
+        (rules.alarms_notify_the_topic, put("IndexErrorsAlarm", "Dimensions", 0, "Value", {"Ref": "Function"})),
+        (rules.alarms_notify_the_topic, put("IndexDelayAlarm", "MetricName", "Duration")),
+        (rules.search_exists_only_if_it_is_on, add_condition("OwnsUploads", "ApiLogs")),
+        (rules.search_exists_only_if_it_is_on, put("Table", "StreamSpecification", {"StreamViewType": "KEYS_ONLY"})),
+        (rules.the_indexer_follows_the_table, put("IndexerChanges", "StartingPosition", "LATEST")),
+        (rules.failure_records_expire, put("ResultsBucket", "LifecycleConfiguration", "Rules", 0, "Prefix", "aws/")),
+        (
+            rules.failure_records_expire,
+            put("IndexerRole", *STATEMENT, 3, "Resource", {"Fn::Sub": "${ResultsBucket.Arn}/*"}),
+        ),
+        (rules.functions_run_their_commands, put("Api", "ImageUri", {"Ref": "ImageUri"})),
+        (rules.functions_run_their_commands, put("Indexer", "ImageConfig", "Command", ["handler.app.handler"])),
+        (rules.functions_of_search_have_separate_rights, put("IndexerRole", *STATEMENT, 3, "Action", "s3:GetObject")),
+        (rules.functions_of_search_have_separate_rights, put("ApiRole", *STATEMENT, 0, "Action", "dynamodb:PutItem")),
     ],
 )
 def test_a_broken_template_violates_the_rule(

@@ -48,7 +48,7 @@ def make_api(bundle: Path, search: Search | None) -> Any:
         for name, value in settings.items():
             patch.setenv(name, value)
         from handler.api.app import Api
-    return Api(search=search)
+    return Api(load_identity(bundle), search)
 
 
 @dataclass
@@ -255,7 +255,8 @@ def test_a_page_that_ends_with_the_last_hit_has_no_next_one(empty: World) -> Non
 def test_equal_vectors_are_always_in_the_same_order(empty: World) -> None:
     empty.add(*(Made(source(number), vector=QUERY) for number in range(30)))
     query = {"vector": QUERY.tolist()}
-    token, found = None, []
+    token: str | None = None
+    found: list[str] = []
     while not found or token:
         answer = empty.ask(query, k=7, next=token)
         found += [hit["source"] for hit in answer["hits"]]

@@ -4,6 +4,7 @@ Its tables of resource types are private, so what is written into them is tested
 stack.
 """
 
+import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -113,8 +114,11 @@ def _date(seconds: float) -> str:
 
 
 def _generated_name(stack_name: str, logical_id: str) -> str:
-    name: str = provisioners._physical_name(stack_name, logical_id, lowercase=True, max_len=NAME_LENGTH[1])  # noqa: SLF001
-    return name
+    """A name that was never used: a retained bucket keeps its name when the stack creates another one."""
+    suffix = f"-{secrets.token_hex(4)}"
+    room = NAME_LENGTH[1] - len(suffix)
+    name: str = provisioners._physical_name(stack_name, logical_id, lowercase=True, max_len=room)  # noqa: SLF001
+    return name + suffix
 
 
 def _encryption(properties: Properties) -> Json:
