@@ -188,10 +188,8 @@ def test_options_for_all_resources_need_no_stack(run: CommandRunner, stack: Stac
         (("export", "--out", "vectors.csv"), r"vectors.csv must end in .parquet or .npz"),
         (("export", "--out", "missing/v.npz"), "cannot write missing/v.npz: No such file"),
         (("export", "--out", "v.npz", "--fingerprint", "ffff"), "no vectors with the fingerprint ffff"),
-        (("export", "mobileclip-s2", "--out", "v.onnx"), "give both NAME and --weights"),
         (("status", "--table", "no-such-table"), "no-such-table|ResourceNotFound"),
         (("cost", "--model", "gpt"), "no measurements of the model gpt"),
-        (("cost", "--concurrency", "0"), "--concurrency must be 1 to 1000"),
     ],
 )
 def test_an_error_is_one_line(run: CommandRunner, arguments: tuple[str, ...], message: str) -> None:

@@ -56,7 +56,13 @@ def test_a_misspelt_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "arguments", [["embed"], ["export", "mobileclip-s2", "--out", "x.onnx"], ["cost", "--memory", "5"]]
+    "arguments",
+    [
+        ["embed"],
+        ["export", "mobileclip-s2", "--out", "x.onnx"],
+        ["cost", "--memory", "5"],
+        ["cost", "--concurrency", "0"],
+    ],
 )
 def test_arguments_that_do_not_fit_together(
     arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -86,7 +86,7 @@ def test_an_unusable_folder_is_an_error(tmp_path: Path, name: str, message: str)
     (tmp_path / "empty" / ".git").mkdir(parents=True)
     with pytest.raises(OperatorError, match=message) as raised:
         collect(tmp_path / name)
-    assert "IMAGES=DIR" in str(raised.value)
+    assert "--images DIR" in str(raised.value)
 
 
 @pytest.fixture
