@@ -68,7 +68,7 @@ def deploy(
             vector_bucket=outputs.get("VectorBucketName"),
             indexer=outputs.get("IndexerName"),
             api=outputs.get("ApiName"),
-            swapped=tuple(swapped),
+            swapped=tuple(name for name in swapped if f"{name}Name" in outputs),
         )
         _fix_numbers(stack)
         _check_resources(stack, owns_uploads=not (parameters or {}).get("ExistingBucket"))

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from infra.common.errors import OperatorError
+from infra.common.local_stack import Stack
 from infra.common.paths import ROOT
+from infra.local.outcomes import check_functions
 from infra.local.package import bootstrap
 from infra.local.server import LocalAws, last_problem, local_aws
-from infra.local.stack import deploy
+from infra.local.stack import deploy, describe
 from tests.support.processes import alive, eventually
 
 # Deploys a function, starts a worker of it, prints the process group and the endpoint, and waits to be killed.
@@ -170,9 +172,18 @@ def test_the_users_own_settings_do_not_reach_it(
         assert stack.s3.list_objects_v2(Bucket=stack.results_bucket)["KeyCount"] == 0
 
 
-def test_the_error_of_a_function_that_does_not_start_is_reported(tmp_path: Path) -> None:
-    from infra.local.outcomes import check_functions
+def test_a_stack_without_search(tmp_path: Path, tiny_bundle: Path) -> None:
+    with local_aws(tmp_path / "aws.log") as aws:
+        stack = deploy(aws, tiny_bundle, parameters={"Search": "false"})
+        check_functions(aws, stack)
+        assert (stack.vector_bucket, stack.indexer, stack.api, stack.swapped) == (None, None, None, ("Function",))
+        assert "Function runs from a zip file" in describe(stack)
+        assert "S3 Vectors" not in describe(stack)
+        assert "LatestStreamArn" not in stack.dynamodb.describe_table(TableName=stack.table)["Table"]
+        assert Stack.from_json(stack.to_json()) == stack
 
+
+def test_the_error_of_a_function_that_does_not_start_is_reported(tmp_path: Path) -> None:
     with local_aws(tmp_path / "aws.log") as aws:
         stack = deploy(aws, tmp_path / "no-bundle")
         with pytest.raises(OperatorError, match=r"the function \S+ does not start: .*MODEL_DIR") as raised:
