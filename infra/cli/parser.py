@@ -31,7 +31,7 @@ EXAMPLES = {
     "redrive": "redrive --rate 50",
     "get": "get s3://photos/2019/cat.jpg",
     "cost": "cost --memory 1769 --concurrency 100",
-    "search": "search 'a red shoe' --minus sneaker -k 20",
+    "search": "search dog -k 20 --html dogs.html",
     "index": "index status",
     "duplicates": "duplicates --vectors vectors.parquet --html duplicates.html",
     "forget": "forget s3://photos/2019/cat.jpg",

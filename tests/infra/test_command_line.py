@@ -1,5 +1,6 @@
 """Habits of the command line: version, suggestions, exit codes, JSON, colours, completion, and its reference page."""
 
+import argparse
 import importlib.metadata
 import json
 import os
@@ -76,11 +77,16 @@ def test_arguments_that_do_not_fit_together(
 
 @pytest.mark.parametrize("command", LISTS_OR_REPORTS)
 def test_every_command_that_reports_takes_json(command: str) -> None:
-    parser = make_parser("dropvec")
-    (commands,) = (action.choices for action in parser._actions if action.dest == "==SUPPRESS==" and action.choices)  # noqa: SLF001
-    assert isinstance(commands, dict)
-    assert "--json" in commands[command].format_help()
-    assert f"example: dropvec {EXAMPLES[command]}" in commands[command].format_help()
+    parser = commands_of(make_parser("dropvec"))[command]
+    actions = commands_of(parser) or {command: parser}
+    assert [name for name, action in actions.items() if "--json" not in action.format_help()] == []
+    assert f"example: dropvec {EXAMPLES[command]}" in parser.format_help()
+
+
+def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The commands below a parser."""
+    groups = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
+    return {name: command for group in groups for name, command in group.items()}
 
 
 @pytest.mark.parametrize("command", EXAMPLES)
