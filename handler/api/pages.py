@@ -20,6 +20,10 @@ from handler.errors import RequestError
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MAX_HITS_BYTES = 6_291_556 - 4096
 
+# So many hits always fit: with six bytes for each character, a hit has at most 50 KB in JSON (two S3 addresses, and the
+# labels that fit into 2 KB of metadata, with their scores).
+_ALWAYS_FIT = 100
+
 # How much longer a hit may become when its duplicates are counted, and the comma between two hits.
 _MORE_BYTES = 8
 
@@ -54,6 +58,8 @@ def shortened(page: Page, hits: Sequence[Hit]) -> Page:
         page: which hits are asked for.
         hits: of the whole query, best first.
     """
+    if min(page.stop, len(hits)) - page.start <= _ALWAYS_FIT:
+        return page
     size = 0
     for number in range(page.start, min(page.stop, len(hits))):
         size += len(json.dumps(hits[number].to_json())) + _MORE_BYTES

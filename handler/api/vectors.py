@@ -9,6 +9,9 @@ from handler.errors import RequestError
 # Below this share of its terms' weights a sum says nothing: its direction is rounding noise.
 _SMALLEST_SUM = 1e-6
 
+# Vectors of other lengths are scaled first.
+_SMALLEST, _LARGEST = 1e-150, 1e150
+
 Numbers = Sequence[float]
 
 
@@ -26,33 +29,34 @@ def query_vector(terms: Sequence[Term], vector_of: Callable[[Subject], Numbers],
     Raises:
         RequestError: a vector has another dimension or length zero, or the terms cancel each other out.
     """
-    total = [0.0] * dimension
     largest = max(abs(term.weight) for term in terms)
-    for term in terms:
-        numbers = vector_of(term.subject)
-        if len(numbers) != dimension:
-            raise RequestError(f"vector has {len(numbers)} numbers; the model's have {dimension}")
-        unit = _normalized(numbers)
-        if unit is None:
-            raise RequestError(
-                f"{_NAMES[type(term.subject)]} has a vector of zeros, which has no direction to search in"
-            )
-        factor = term.weight / largest
-        total = [sum_ + factor * number for sum_, number in zip(total, unit, strict=True)]
-    found = _normalized(total)
-    if found is None or math.hypot(*total) < _SMALLEST_SUM * sum(abs(term.weight / largest) for term in terms):
+    weights = [term.weight / largest for term in terms]
+    parts = [
+        _with_length(weight, term.subject, vector_of(term.subject), dimension)
+        for term, weight in zip(terms, weights, strict=True)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    total = [math.fsum(numbers) for numbers in zip(*parts, strict=True)]
+    length = math.hypot(*total)
+    if length < _SMALLEST_SUM * sum(map(abs, weights)):
         raise RequestError("the terms of the query cancel each other out; change a weight")
-    return found
+    return [number / length for number in total]
 
 
 _NAMES = {Text: "text", Picture: "image", Source: "source", RawVector: "vector"}
 
 
-def _normalized(numbers: Numbers) -> list[float] | None:
-    """A vector of length 1 in the same direction; None for a vector of zeros."""
-    largest = max(map(abs, numbers))
-    if largest == 0:
-        return None
-    scaled = [number / largest for number in numbers]  # so that no square is too large or too small
-    length = math.hypot(*scaled)
-    return [number / length for number in scaled]
+def _with_length(wanted: float, subject: Subject, numbers: Numbers, dimension: int) -> list[float]:
+    """The vector in the direction of a subject's with another length; of a negative length in the opposite one."""
+    if len(numbers) != dimension:
+        raise RequestError(f"vector has {len(numbers)} numbers; the model's have {dimension}")
+    length = math.hypot(*numbers)
+    if not _SMALLEST < length < _LARGEST:  # float cannot express all products of such numbers
+        largest = max(map(abs, numbers))
+        if largest == 0:
+            raise RequestError(f"{_NAMES[type(subject)]} has a vector of zeros, which has no direction to search in")
+        numbers = [number / largest for number in numbers]
+        length = math.hypot(*numbers)
+    factor = wanted / length
+    return [factor * number for number in numbers]

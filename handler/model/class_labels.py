@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from handler.errors import BundleError
+from handler.model.bundle_files import check_bytes, check_sample
 from handler.model.labels import Label
-from handler.model.prepared import check_bytes, check_sample
 from handler.model.spec import ClassLabelsSpec
 
 # A label is kept if its score is at least this, or if it is the own label of one of the most likely classes and not

@@ -15,7 +15,8 @@ import onnxruntime as ort
 
 from handler.errors import BundleError
 from handler.images.preprocess import Tensor
-from handler.model.prepared import base_options, check_bytes, check_size, choose_graph, open_session, prepared_options
+from handler.model.bundle_files import check_bytes, check_size
+from handler.model.prepared import base_options, choose_graph, open_session, prepared_options
 from handler.model.spec import ModelSpec, load_spec
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import orjson
 
 from handler.errors import BundleError
-from handler.model.prepared import check_bytes
+from handler.model.bundle_files import check_bytes
 from handler.model.spec import ClassLabelsSpec, LabelsSpec
 
 

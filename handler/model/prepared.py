@@ -13,7 +13,6 @@ damage if it changes the vector: it embeds the test card with the loaded graph, 
 original model's.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from handler.errors import BundleError
+from handler.model.bundle_files import check_bytes, check_sample
 from handler.model.spec import BundleFile, ModelSpec, PreparedGraph, TextSpec
 
 CANARY_INPUT, CANARY_OUTPUT = "pixels", "output"
@@ -30,9 +30,6 @@ CANARY_SIDE = 12
 # Relative. The rounding error of a float32 sum of a few hundred products is about 1e-6; with the wrong block size, not
 # even the first digit is right.
 _CANARY_TOLERANCE = 1e-3
-
-# Hashing all weights would take too long in a cold start; hashing a sample takes almost no time.
-_SAMPLES, _SAMPLE_BYTES = 32, 4096
 
 
 def choose_graph(bundle: Path, spec: ModelSpec | TextSpec) -> PreparedGraph | None:
@@ -98,51 +95,6 @@ def open_session(path: Path, options: ort.SessionOptions) -> ort.InferenceSessio
         raise BundleError(f"onnxruntime cannot load {path}: {_first_line(error)}; bake the bundle again") from None
 
 
-def check_bytes(bundle: Path, file: BundleFile) -> None:
-    """Check a file's size and SHA-256.
-
-    Raises:
-        BundleError: the file is missing or does not match `model.json`.
-    """
-    check_size(bundle, file)
-    with (bundle / file.name).open("rb") as opened:
-        _compare(bundle, file, hashlib.file_digest(opened, "sha256").hexdigest())
-
-
-def check_sample(bundle: Path, file: BundleFile) -> None:
-    """Check a file's size and the SHA-256 of a sample.
-
-    Raises:
-        BundleError: see `check_bytes`.
-    """
-    check_size(bundle, file)
-    _compare(bundle, file, sample_sha256(bundle / file.name))
-
-
-def check_size(bundle: Path, file: BundleFile) -> None:
-    """Check a file's size only.
-
-    Raises:
-        BundleError: see `check_bytes`.
-    """
-    path = bundle / file.name
-    if not path.is_file():
-        raise BundleError(f"{path} is missing; bake the bundle again")
-    if path.stat().st_size != file.bytes:
-        raise BundleError(f"{path} has {path.stat().st_size} bytes; expected {file.bytes}; bake the bundle again")
-
-
-def sample_sha256(path: Path) -> str:
-    """SHA-256, hex, of 32 evenly spaced pieces of 4 KiB of a file, including its beginning and its end."""
-    last = max(0, path.stat().st_size - _SAMPLE_BYTES)
-    digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        for number in range(_SAMPLES):
-            file.seek(last * number // (_SAMPLES - 1))
-            digest.update(file.read(_SAMPLE_BYTES))
-    return digest.hexdigest()
-
-
 def _runs_correctly(bundle: Path, canary: BundleFile, expected: tuple[float, ...]) -> bool:
     check_bytes(bundle, canary)
     try:
@@ -152,11 +104,6 @@ def _runs_correctly(bundle: Path, canary: BundleFile, expected: tuple[float, ...
     except Exception:  # noqa: BLE001 - with any error of onnxruntime, the graph does not fit this CPU
         return False
     return canary_matches(output, np.array(expected, dtype=np.float32))
-
-
-def _compare(bundle: Path, file: BundleFile, found: str) -> None:
-    if found != file.sha256:
-        raise BundleError(f"{bundle / file.name} does not have the SHA-256 in model.json; bake the bundle again")
 
 
 def _first_line(error: Any) -> str:  # noqa: ANN401 - any exception

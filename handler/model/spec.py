@@ -39,7 +39,7 @@ class BundleFile:
         name: file name in the bundle's directory.
         bytes: size.
         sha256: hex; of the whole file, or for the weights of a prepared graph of a sample
-            (`handler.model.prepared.sample_sha256`).
+            (`handler.model.bundle_files.sample_sha256`).
     """
 
     name: str

@@ -20,15 +20,9 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from handler.errors import BundleError, InternalError
+from handler.model.bundle_files import check_bytes, check_size
 from handler.model.encoder import PORTABLE, thread_count
-from handler.model.prepared import (
-    base_options,
-    check_bytes,
-    check_size,
-    choose_graph,
-    open_session,
-    prepared_options,
-)
+from handler.model.prepared import base_options, choose_graph, open_session, prepared_options
 from handler.model.spec import TextSpec, load_spec, require_text_tower
 from handler.model.tokenizer import Tokenizer, load_tokenizer
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from handler.errors import BundleError
+from handler.model.bundle_files import check_bytes
 from handler.model.labels import Label
-from handler.model.prepared import check_bytes
 from handler.model.spec import TextLabelsSpec
 
 TOP = 5

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handler.errors import BundleError
+from handler.model.bundle_files import check_bytes, check_size
 from handler.model.byte_pairs import BytePairs, read_byte_pairs
-from handler.model.prepared import check_bytes, check_size
 from handler.model.spec import BundleFile, TextSpec
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from handler.model.prepared import sample_sha256
+from handler.model.bundle_files import sample_sha256
 from handler.model.spec import BundleFile, ClassLabelsSpec
 from infra.bake.efficientnet_lite import classifier
 from infra.bake.manifest import ClassLabels

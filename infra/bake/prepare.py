@@ -17,6 +17,7 @@ import onnx
 import onnxruntime as ort
 from onnx import numpy_helper
 
+from handler.model.bundle_files import sample_sha256
 from handler.model.encoder import Vector
 from handler.model.prepared import (
     CANARY_INPUT,
@@ -25,7 +26,6 @@ from handler.model.prepared import (
     canary_matches,
     canary_pixels,
     prepared_options,
-    sample_sha256,
 )
 from handler.model.self_check import cosine_of
 from handler.model.spec import BundleFile, PreparedGraph

@@ -7,7 +7,7 @@ import onnxruntime as ort
 import orjson
 
 from handler.errors import BundleError
-from handler.model.prepared import check_size
+from handler.model.bundle_files import check_size
 from handler.model.spec import SPEC_FILE, load_spec
 from infra.common.errors import OperatorError
 from infra.common.files import create_folder

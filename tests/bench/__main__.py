@@ -25,7 +25,7 @@ from infra.operate import measured
 from tests.bench import report
 from tests.bench.figures import Findings
 from tests.bench.machine import described, load
-from tests.bench.parts import cold, peers, text, throughput, unused
+from tests.bench.parts import cold, peers, search, text, throughput, unused
 from tests.bench.peers import NAMES, install
 from tests.bench.process import FailedRunError, cores, python
 from tests.bench.setting import EMBEDDED, FOLDER, PEERS, STANDIN_MAKER, TEXT_STANDIN_MAKER, Setting
@@ -60,6 +60,7 @@ PARTS: Mapping[str, Callable[[Setting], Findings] | Warm] = {
     "cold-disk": cold.measure_from_disk,
     "text": text.measure,
     "unused": unused.measure,
+    "search": search.measure,
     "decode": Warm("decode"),
     "inference": Warm("inference"),
     "overhead": Warm("overhead", "near"),

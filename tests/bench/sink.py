@@ -1,6 +1,6 @@
-"""A fake S3 and DynamoDB for runs of many thousands of images: it keeps uploads and discards results.
+"""A fake AWS that takes almost no time: it keeps uploads and discards results; its index is always the same.
 
-python -m tests.bench.sink SOCKET_FD
+python -m tests.bench.sink SOCKET_FD [DIMENSION]
 
 It serves on an inherited socket until its standard input is closed. All other parts use the local AWS.
 """
@@ -8,13 +8,48 @@ It serves on an inherited socket until its standard input is closed. All other p
 import asyncio
 import contextlib
 import hashlib
+import json
+import math
 import socket
 import sys
 
 from tests.bench.counting_proxy import receive
 
 _KEPT = "/bench-uploads/"
+_HITS = 12
+_INDEX = {"indexName": "dropvec-0123456789abcdef0123456789abcdef"}
 _objects: dict[str, bytes] = {}
+_answers: dict[str, bytes] = {}
+
+
+def answers(dimension: int) -> dict[str, bytes]:
+    """By path, the answers of S3 Vectors: one index, whose every vector has this dimension."""
+    numbers = [math.sin(number + 1) for number in range(dimension)]
+    hits = [{"key": f"{n:064x}", "distance": n / 100, "metadata": _metadata(n)} for n in range(_HITS)]
+    found = {
+        "/ListIndexes": {"indexes": [_INDEX]},
+        "/GetVectors": {"vectors": [{"key": "0" * 64, "data": {"float32": numbers}}]},
+        "/QueryVectors": {"vectors": hits, "distanceMetric": "cosine"},
+    }
+    return {path: json.dumps(answer).encode() for path, answer in found.items()}
+
+
+def _metadata(number: int) -> dict[str, object]:
+    key = f"photos/2026/{number:06}.jpg"
+    return {
+        "bucket": "bench-uploads",
+        "key": key,
+        "format": "jpeg",
+        "width": 4000,
+        "height": 3000,
+        "bytes": 4_000_000,
+        "updated_at": 1_795_955_415,
+        "labels": [f"a label of number {label}" for label in range(20)],
+        "label_scores": [1 - label / 20 for label in range(20)],
+        "source": f"s3://bench-uploads/{key}",
+        "result": f"s3://bench-results/bench-uploads/{key}/{number:032x}-01234567.json",
+        "etag": f"{number:032x}",
+    }
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -29,7 +64,7 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 def _handle(method: str, path: str, body: bytes) -> bytes:
     if method == "POST":
-        return _response(b"{}", "Content-Type: application/x-amz-json-1.0")
+        return _response(_answers.get(path, b"{}"), "Content-Type: application/x-amz-json-1.0")
     if method == "PUT":
         if path.startswith(_KEPT):
             _objects[path] = body
@@ -49,4 +84,5 @@ async def _main(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
+    _answers.update(answers(int((sys.argv[2:] or ["0"])[0])))
     asyncio.run(_main(int(sys.argv[1])))

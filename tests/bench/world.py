@@ -17,7 +17,7 @@ from infra.common.local_session import ACCESS_KEY, CONFIG, REGION, session
 from infra.common.paths import ROOT
 from infra.local.server import HOST, local_aws
 
-UPLOADS, RESULTS, TABLE = "bench-uploads", "bench-results", "bench-vectors"
+UPLOADS, RESULTS, TABLE, VECTORS = "bench-uploads", "bench-results", "bench-vectors", "bench-indexes"
 
 # A typical latency of S3 and DynamoDB within a region.
 LATENCY_MS = 15
@@ -52,6 +52,7 @@ class World:
             "AWS_DEFAULT_REGION": REGION,
             "RESULTS_BUCKET": RESULTS,
             "TABLE_NAME": TABLE,
+            "VECTOR_BUCKET": VECTORS,
         }
 
 
@@ -72,10 +73,10 @@ def world(folder: Path, core: int) -> Iterator[World]:
             os.sched_setaffinity(int(task.name), {core})
         upstream = aws.endpoint.rpartition(":")[2]
         near, far = (
-            stack.enter_context(_server("tests.bench.counting_proxy", core, upstream, str(latency)))
+            stack.enter_context(server("tests.bench.counting_proxy", core, upstream, str(latency)))
             for latency in (0, LATENCY_MS)
         )
-        sink = stack.enter_context(_server("tests.bench.sink", core))
+        sink = stack.enter_context(server("tests.bench.sink", core))
         s3 = session().client("s3", endpoint_url=aws.endpoint, config=CONFIG)
         for bucket in (UPLOADS, RESULTS):
             s3.create_bucket(Bucket=bucket)
@@ -89,7 +90,8 @@ def world(folder: Path, core: int) -> Iterator[World]:
 
 
 @contextmanager
-def _server(module: str, core: int, *arguments: str) -> Iterator[str]:
+def server(module: str, core: int, *arguments: str) -> Iterator[str]:
+    """Run a server of the benchmarks on a core within the block; yields its endpoint."""
     with socket.create_server((HOST, 0)) as listener:
         port, descriptor = listener.getsockname()[1], listener.fileno()
         process = subprocess.Popen(

@@ -26,6 +26,7 @@ FOR_THE_INDEXER = [
     ("WriteIndexes", "s3vectors:CreateIndex"),
     ("WriteIndexes", "s3vectors:PutVectors"),
     ("WriteIndexes", "s3vectors:DeleteVectors"),
+    ("WriteIndexes", "s3vectors:GetVectors"),
 ]
 FOR_THE_STREAM = [
     ("ReadStream", "dynamodb:DescribeStream"),
@@ -101,11 +102,12 @@ def record(source: str, old: dict[str, Any] | None, new: dict[str, Any] | None) 
 
 
 def indexes(indexer: Strict, name: str) -> bool:
-    """Whether the indexer applies an insertion into a new index, an overwrite and a removal."""
+    """Whether the indexer applies an insertion into a new index, an overwrite, a touch and a removal."""
     source = f"s3://bucket/{name}"
     fingerprint = vector_key(name)  # any hash: each call needs an index of its own
     first, second = image(source, "1", fingerprint), image(source, "2", fingerprint)
-    for old, new in ((None, first), (first, second), (second, None)):
+    touched = second | {"touched_at": {"S": "2026-01-01T00:00:00Z"}}
+    for old, new in ((None, first), (first, second), (second, touched), (touched, None)):
         event = {"Records": [record(source, old, new)]}
         answer = indexer.stack.lambda_.invoke(FunctionName=indexer.function, Payload=json.dumps(event))
         if answer.get("FunctionError"):

@@ -15,9 +15,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from handler.errors import BundleError
+from handler.model.bundle_files import sample_sha256
 from handler.model.encoder import load_encoder
 from handler.model.fingerprint import sha256_of
-from handler.model.prepared import sample_sha256
 from handler.model.self_check import canonical_text_cosine, check, cosine_of
 from handler.model.spec import TextSpec, load_spec
 from handler.model.text import CANONICAL_TEXT, TextEncoder, load_text_encoder, load_text_tower

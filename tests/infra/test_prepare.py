@@ -13,8 +13,9 @@ import pytest
 from onnx import TensorProto
 
 from handler.errors import BundleError
+from handler.model.bundle_files import sample_sha256
 from handler.model.encoder import Encoder, load_encoder, open_portable
-from handler.model.prepared import prepared_options, sample_sha256
+from handler.model.prepared import prepared_options
 from handler.model.self_check import MIN_COSINE, check, cosine_of, embed_test_card
 from infra.bake import bake, prepare
 from infra.bake.bundle import Options

@@ -6,7 +6,7 @@ After the last delivery every index holds what the table says.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hypothesis import strategies as st
@@ -23,14 +23,15 @@ from handler.settings import read_settings
 from handler.timing import Deadline
 from infra.local.s3vectors.errors import TooManyRequestsError
 from tests.support.index_divergences import Held, divergences
-from tests.support.order_model import HISTORIES, RESULTS, SOURCE, TABLE, OrderMachine, embedded
+from tests.support.order_model import HISTORIES, KEY, RESULTS, SOURCE, TABLE, UPLOADS, OrderMachine, embedded
 from tests.support.stream_records import event_of, record_of
 from tests.support.vector_indexes import Indexes
 
 MAX_CALLS = 8
 
 # As in the order model, and: i indexes all that the stream has, u a record after which the answers get lost; g gives up
-# the next record, h after it was applied; m takes the other model; t redrives, k rebuilds, x lets a tombstone expire.
+# the next record, h after it was applied; m takes the other model; t redrives, k rebuilds, x lets a tombstone expire;
+# f is a step of `forget`, F all that are left.
 INDEX_HISTORIES = [
     "p.iq.i",
     "p.imb.i",  # both indexes have the picture
@@ -44,6 +45,12 @@ INDEX_HISTORIES = [
     "p.imb.kq.kd.k",
     "p.imb.iq.mb.i",  # one batch with a new picture, and the same again by the first model
     "p.iq.hp.i",  # back to the first picture
+    "p.imb.iF.i",
+    "p1F",  # an upload is under way, which has read the object
+    "p2F",  # or has written its JSON
+    "p.iq2fffv",  # or commits after the tombstone
+    "pfff9",
+    "p.dF.i",
 ]
 
 
@@ -60,6 +67,7 @@ class IndexMachine(OrderMachine):
         self.indexed = 0  # position in the stream
         self.given_up = False
         self.touches = 0
+        self.forgetting: Iterator[None] | None = None
 
     @initialize(
         versioned=st.booleans(),
@@ -79,6 +87,8 @@ class IndexMachine(OrderMachine):
             "t": self.redrive,
             "k": self.rebuild,
             "x": self.expire,
+            "f": self.forget,
+            "F": self._finish_forgetting,
         }
         if step in steps:
             steps[step]()
@@ -147,8 +157,46 @@ class IndexMachine(OrderMachine):
             self.delivered.clear()
             self.newest = None
 
+    @precondition(lambda self: self.patience)
+    @rule()
+    def forget(self) -> None:
+        """One step of `forget`, beside uploads under way."""
+        if self.forgetting is None:
+            self.forgetting = self._forget()
+        if next(self.forgetting, "done") == "done":
+            self.forgetting = None
+
+    def _forget(self) -> Iterator[None]:
+        """The steps of `infra.operate.search.forget`, until nothing comes back."""
+        while True:
+            if self.s3.keys.pop((UPLOADS, KEY), None):
+                self._happened(sequenced=True)  # S3 sends an event of each version
+            yield
+            names = self._results()
+            yield
+            self._disturb()
+            self.dynamodb.replace(dict(tombstone_of(SOURCE, None, None, self._now())))
+            self.newest = None
+            yield
+            for address in {*names, *self._results()}:
+                self._disturb()
+                self.s3.delete_object(RESULTS, address.removeprefix(f"s3://{RESULTS}/"))
+                yield
+            if self._current() is None and not self._results() and self._item()["status"] == "deleted":
+                return
+
+    def _finish_forgetting(self) -> None:
+        self.forget()
+        while self.forgetting is not None:
+            self.forget()
+
     def _can_expire(self) -> bool:
-        return not self.workers and not self.pending and self._item().get("status") == "deleted"
+        return (
+            self.forgetting is None
+            and not self.workers
+            and not self.pending
+            and self._item().get("status") == "deleted"
+        )
 
     def _touch(self) -> None:
         self._disturb()
@@ -190,6 +238,8 @@ class IndexMachine(OrderMachine):
     # What must be true.
 
     def teardown(self) -> None:
+        if self.forgetting is not None:
+            self._finish_forgetting()
         super().teardown()
         self._index_all()
         if self.given_up:

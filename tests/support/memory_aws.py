@@ -161,6 +161,10 @@ class MemoryDynamoDB:
         if source in self.items:
             self._write(source, {**self.items[source], "touched_at": {"S": now}})
 
+    def replace(self, item: Item) -> None:
+        """Write an item without a condition, as `forget` does."""
+        self._write(item["source"]["S"], dict(item))
+
     def remove(self, source: str) -> None:
         """Remove an item, as DynamoDB does after its `expires_at`."""
         self._write(source, None)

@@ -165,6 +165,7 @@ def test_a_word_of_a_vocabulary_needs_no_graph(function: Function, tiny_bundle: 
     function.fill(bundle)
     asked = function.ask(bundle, {"query": {"text": "cat"}})
     assert [hit["label_score"] for hit in asked.answer["hits"]] == [0.75] * 5
+    assert asked.packages & NATIVE == {"numpy"}
     unknown = function.ask(bundle, {"query": {"text": "cow"}})
     assert unknown.answer["error_code"] == "unknown_word"
     assert unknown.packages == {"handler", "orjson"}

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pytest
 
 from handler.errors import BundleError
+from handler.model.bundle_files import sample_sha256
 from handler.model.class_labels import DECIMALS, LEAST_SCORE, LEAST_TOP_SCORE, MOST_LABELS, ClassLabels
 from handler.model.encoder import load_encoder
 from handler.model.labels import Label, load_labels
-from handler.model.prepared import sample_sha256
 from handler.model.spec import BundleFile, ClassLabelsSpec
 from infra.bake.words.table import Row
 from infra.common.hashing import file_sha256
