@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from handler.api.vectors import Numbers
     from handler.model.encoder import Encoder
+    from handler.model.label_vectors import LabelVectors
     from handler.model.text import TextEncoder
     from handler.model.vocabulary import Vocabulary
 
@@ -50,6 +51,7 @@ class Towers:
     _image: "Encoder | None" = None
     _text: "TextEncoder | None" = None
     _vocabulary: "Vocabulary | None" = None
+    _labels: "LabelVectors | None" = None
 
     def embed_text(self, words: str) -> "Numbers":
         """Embed a text; loads the text tower alone.
@@ -90,9 +92,11 @@ class Towers:
 
         It decides the `score` of hits and, beyond 10,000 objects with the label, which of them are found.
         """
-        from handler.model.label_vectors import load_label_vector  # noqa: PLC0415 - see above
+        from handler.model.label_vectors import load_label_vectors  # noqa: PLC0415 - see above
 
-        return load_label_vector(self.bundle, labels)
+        with self._lock:
+            self._labels = self._labels or load_label_vectors(self.bundle)
+            return self._labels.of(labels)
 
     def vocabulary(self) -> "Vocabulary":
         """The words of a model without a text tower.

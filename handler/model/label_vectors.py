@@ -1,18 +1,39 @@
-"""A vector for labels of a classifier: where objects with these labels lie."""
+"""Vectors for labels of a classifier: where objects with these labels lie."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from handler.errors import BundleError
-from handler.model.class_labels import load_class_labels
+from handler.model.class_labels import ClassLabels, load_class_labels
 from handler.model.labels import read_label_names
 from handler.model.spec import ClassLabelsSpec, load_spec
 
 
-def load_label_vector(bundle: Path, labels: Sequence[str]) -> list[float]:
-    """The mean of the classifier's normalised rows of all classes of some labels: (embedding_dim,) floats.
+@dataclass(frozen=True, slots=True)
+class LabelVectors:
+    """The classifier of a bundle.
+
+    Attributes:
+        classifier: its layer, and which classes each label has.
+    """
+
+    classifier: ClassLabels
+
+    def of(self, labels: Collection[str]) -> list[float]:
+        """The mean of the classifier's normalised rows of all classes of some labels: (embedding_dim,) floats."""
+        pairs = self.classifier.pairs
+        wanted = [number for number, name in enumerate(self.classifier.names) if name in labels]
+        rows = self.classifier.layer[np.unique(pairs[np.isin(pairs[:, 0], wanted), 1]), :-1]
+        units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        numbers: list[float] = units.mean(axis=0).tolist()
+        return numbers
+
+
+def load_label_vectors(bundle: Path) -> LabelVectors:
+    """Load the classifier of a bundle.
 
     Raises:
         BundleError: the bundle has no classifier, or its files are damaged.
@@ -21,10 +42,4 @@ def load_label_vector(bundle: Path, labels: Sequence[str]) -> list[float]:
     if not isinstance(spec.labels, ClassLabelsSpec):
         raise BundleError(f"{bundle} has no classifier; bake the bundle again")
     names = read_label_names(bundle, spec.labels)
-    classifier = load_class_labels(bundle, spec.labels, names, spec.embedding_dim)
-    wanted = [number for number, name in enumerate(names) if name in labels]
-    classes = np.unique(classifier.pairs[np.isin(classifier.pairs[:, 0], wanted), 1])
-    rows = classifier.layer[classes, :-1]
-    units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    numbers: list[float] = units.mean(axis=0).tolist()
-    return numbers
+    return LabelVectors(load_class_labels(bundle, spec.labels, names, spec.embedding_dim))
