@@ -28,7 +28,7 @@ from tests.support.manifests import changed_manifest
 from tests.support.torch_writer import View, torch_file
 
 QUIET = Options(progress=False)
-FINGERPRINT = "525f37f0ef03f12c41efadcbba134f0c760ae384cea87cee408977555ee2e385"
+FINGERPRINT = "6def1ca2cc65238bac789b1b46d5bdf9bc116890bf17b4bbd0a9c2a7b8058371"
 
 Weights = dict[str, npt.NDArray[np.float32]]
 

@@ -337,7 +337,7 @@ def test_a_graph_that_differs_slightly_from_the_model_is_not_kept(
 
 def test_a_bake_says_what_it_prepared(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bake(str(source / "own.toml"), tmp_path / "bundle", Options(cache=tmp_path / "cache"))
-    (line,) = (line for line in capsys.readouterr().out.splitlines() if "text tower: " in line)
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "text tower: " in line)
     assert "77 tokens, 0 labels; text-optimised, table for ASCII text; cosine to the original model 1.0" in line
 
 

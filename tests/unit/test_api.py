@@ -41,7 +41,7 @@ class Context:
         return 60000
 answer = handler.api.app.handler(json.loads({event!r}), Context())
 packages = {{name.partition('.')[0] for name in sys.modules if not name.startswith('_')}}
-print(json.dumps([answer, sorted(packages - sys.stdlib_module_names)]))
+print(json.dumps([answer, sorted(packages - sys.stdlib_module_names - {{'sitecustomize'}})]))
 """
 
 

@@ -105,7 +105,8 @@ SPARED = ["asyncio", "concurrent", "multiprocessing", "sqlite3", "unittest", "ur
 MODULES = f"""
 import sys
 packages = {{name.partition('.')[0] for name in sys.modules if not name.startswith('_')}}
-print(sorted(packages - sys.stdlib_module_names), [name for name in {SPARED} if name in sys.modules])
+packages -= sys.stdlib_module_names | {{'sitecustomize'}}  # which Debian's Python has
+print(sorted(packages), [name for name in {SPARED} if name in sys.modules])
 """
 
 
