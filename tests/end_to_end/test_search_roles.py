@@ -46,6 +46,10 @@ DIMENSION = 4
 @pytest.fixture(scope="module", params=["direct", "eventbridge"])
 def strict(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Strict]:
     with strict_stack(tmp_path_factory.mktemp(request.param), request.param) as made:
+        for number in range(2):
+            key = made.key(f"found-{number}")
+            etag = put(made.stack, key, encoded(picture(64, 48, seed=number)))
+            assert eventually(lambda key=key, etag=etag: has_etag(made.stack, key, etag), 60)  # type: ignore[misc]
         yield made
 
 
@@ -60,12 +64,9 @@ def api(strict: Strict) -> Strict:
 
 
 def test_an_upload_is_found(strict: Strict) -> None:
-    keys = [strict.key(f"found-{number}") for number in range(2)]
-    for number, key in enumerate(keys):
-        etag = put(strict.stack, key, encoded(picture(64, 48, seed=number)))
-        assert eventually(lambda key=key, etag=etag: has_etag(strict.stack, key, etag), 60)  # type: ignore[misc]
-    answer = search(strict.stack, query={"source": strict.stack.source(keys[0])})
-    assert strict.stack.source(keys[1]) in [hit["source"] for hit in answer["hits"]]
+    first, second = (strict.stack.source(strict.key(f"found-{number}")) for number in range(2))
+    answer = search(strict.stack, query={"source": first})
+    assert second in [hit["source"] for hit in answer["hits"]]
 
 
 def test_the_roles_allow_exactly_the_listed_actions(strict: Strict, indexer: Strict, api: Strict) -> None:
