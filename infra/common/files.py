@@ -24,7 +24,8 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         part = Path(name)
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            os.close(descriptor)
+            with part.open("wb") as file:
                 yield file
             part.chmod(0o666 & ~_umask())
             part.replace(path)
