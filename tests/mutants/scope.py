@@ -19,7 +19,7 @@ TARGETS = {
     "handler/results/sequencing.py": _PROTOCOL,
     "handler/results/store.py": _PROTOCOL,
     "handler/results/item.py": _PROTOCOL,
-    "handler/pipeline.py": _PROTOCOL,
+    "handler/pipeline.py": [*_PROTOCOL, f"{_UNIT}/test_direct.py"],
     "handler/results/keys.py": _PROTOCOL,
     "handler/results/record.py": _PROTOCOL,
     "handler/triggers/events.py": _EVENTS,
