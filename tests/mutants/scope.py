@@ -6,6 +6,7 @@ _UNIT = "tests/unit"
 _PROTOCOL = [
     f"{_UNIT}/test_order.py",
     f"{_UNIT}/test_items.py",
+    f"{_UNIT}/test_vectors_that_cannot_be_stored.py",
     f"{_UNIT}/test_order_model.py",
     f"{_UNIT}/test_pipeline.py",
     f"{_UNIT}/test_versions.py",
