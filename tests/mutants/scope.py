@@ -6,6 +6,7 @@ _UNIT = "tests/unit"
 _PROTOCOL = [
     f"{_UNIT}/test_order.py",
     f"{_UNIT}/test_items.py",
+    f"{_UNIT}/test_vectors_that_cannot_be_stored.py",
     f"{_UNIT}/test_order_model.py",
     f"{_UNIT}/test_pipeline.py",
     f"{_UNIT}/test_versions.py",
@@ -19,7 +20,7 @@ TARGETS = {
     "handler/results/sequencing.py": _PROTOCOL,
     "handler/results/store.py": _PROTOCOL,
     "handler/results/item.py": _PROTOCOL,
-    "handler/pipeline.py": _PROTOCOL,
+    "handler/pipeline.py": [*_PROTOCOL, f"{_UNIT}/test_direct.py"],
     "handler/results/keys.py": _PROTOCOL,
     "handler/results/record.py": _PROTOCOL,
     "handler/triggers/events.py": _EVENTS,

@@ -62,6 +62,7 @@ HISTORIES = [
     "p.d3p9",  # is about to delete what is named again
     "p.d3p9avb9",  # deletes what is named again, and then the object is archived: its JSON cannot be made again
     "p.D4p9",
+    "p.D4p9ba",  # deletes what is named again, when the object is archived and only a backfill looks at it
     "d1q2p2",  # a tombstone, and a commit over it, between the JSON and the item of another worker
     "P.p3q3",  # two events meet an item without a sequencer
     "p2b3",
@@ -339,10 +340,7 @@ class OrderMachine(RuleBasedStateMachine):
             assert item.get("status", "deleted") == "deleted", item
             return
         assert item["etag"] == _identity(current)[0]
-        # With the same bytes a backfill of an archived object keeps the vector, and a repeated event the rejection. The
-        # JSON of such a vector, if a slow clean-up deletes it, can only be written again after a restore.
-        if current.archived and item["status"] == "success":
-            return
+        # With the same bytes a backfill of an archived object keeps the vector, and a repeated event the rejection.
         if not current.archived and item.get("error_code") != "archived_object":
             assert item.get("version_id") == current.id
         result = self._results()[item["result"]]

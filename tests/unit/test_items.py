@@ -37,7 +37,13 @@ from tests.support.memory_aws import MemoryDynamoDB, MemoryS3, is_met
 NOW = datetime(2026, 11, 29, 12, 30, 15, 250, tzinfo=UTC)
 VECTOR = np.array([0.5, -0.25, 1e-5], dtype=np.float32)
 EMBEDDING = ImageEmbedding(
-    VECTOR, normalized=True, width=64, height=48, format="png", labels=(Label("cat", 0.5), Label("dog", -0.25))
+    VECTOR,
+    normalized=True,
+    width=64,
+    height=48,
+    format="png",
+    labels=(Label("cat", 0.5), Label("dog", -0.25)),
+    norm=2.5,
 )
 RECORD = Record(
     bucket="uploads",
@@ -78,6 +84,7 @@ def test_an_embedding_as_an_item() -> None:
         "embedding_dtype": {"S": "float16"},
         "embedding_dim": {"N": "3"},
         "normalized": {"BOOL": True},
+        "norm": {"N": "2.5"},
         "width": {"N": "64"},
         "height": {"N": "48"},
         "bytes": {"N": "1234"},
@@ -132,6 +139,7 @@ def test_an_item_is_read_as_it_was_written() -> None:
         embedding_dtype="float16",
         embedding_dim=3,
         normalized=True,
+        norm=2.5,
         labels=(("cat", 0.5), ("dog", -0.25)),
         width=64,
         height=48,
@@ -289,7 +297,16 @@ def test_every_result_of_a_key_is_under_one_of_its_prefixes(length: int, charact
         assert prefixes == [f"v1/uploads/{key}/"]
 
 
+@pytest.mark.parametrize(("length", "prefixes"), [(895, 1), (896, 1), (897, 2), (1023, 2), (1024, 1), (1025, 1)])
+def test_a_key_has_two_prefixes_only_where_the_name_decides(length: int, prefixes: int) -> None:
+    key = "k" * (length - len("uploads//"))
+    found = result_prefixes("", "uploads", key)
+    assert len(found) == prefixes
+    assert (found[0] == f"uploads/{key}/") is (length < 1024)
+
+
 def test_a_key_is_cut_only_where_it_must_be() -> None:
+    assert MAX_KEY_BYTES == 1024
     key = "k" * (MAX_KEY_BYTES - len("uploads//name"))
     assert result_key("", "uploads", key, "name") == f"uploads/{key}/name"
     cut = result_key("", "uploads", f"{key}k", "name")

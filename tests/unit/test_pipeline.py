@@ -1,5 +1,4 @@
 import itertools
-from collections import Counter
 from pathlib import Path
 from typing import Any, cast
 
@@ -314,33 +313,55 @@ def test_another_limit_does_not_change_a_repeat(aws: State, tiny_bundle: Path) -
     assert (second.item("a"), second.result(second.results()[0])) == before
 
 
+class CountingS3(MemoryS3):
+    """Counts the reads of uploads."""
+
+    reads = 0
+
+    def get_object(self, bucket: str, key: str) -> MemoryObject:
+        self.reads += bucket == UPLOADS
+        return super().get_object(bucket, key)
+
+
+def memory_pipeline(bundle: Path, s3: MemoryS3, dynamodb: MemoryDynamoDB) -> Pipeline:
+    settings = read_settings({"RESULTS_BUCKET": RESULTS, "TABLE_NAME": TABLE})
+    clients = Clients(s3=cast("Any", s3), dynamodb=cast("Any", dynamodb))
+    return Pipeline(settings, load_encoder(bundle), clients, Store(clients, settings))
+
+
 def test_an_item_that_changes_in_every_round_fails_the_job_for_now(tiny_bundle: Path) -> None:
     class Changing(MemoryDynamoDB):
         def put_item(self, **_: object) -> dict[str, Any]:
             raise ServiceError("PutItem", 400, "ConditionalCheckFailedException", "", {})
 
-    reads: Counter[str] = Counter()
-
-    class Counting(MemoryS3):
-        def get_object(self, bucket: str, key: str) -> MemoryObject:
-            reads[bucket] += 1
-            return super().get_object(bucket, key)
-
-    s3 = Counting()
+    s3 = CountingS3()
     s3.put(UPLOADS, "a", PHOTO, archived=False)
-    settings = read_settings({"RESULTS_BUCKET": RESULTS, "TABLE_NAME": TABLE})
-    clients = Clients(s3=cast("Any", s3), dynamodb=cast("Any", Changing()))
-    pipeline = Pipeline(settings, load_encoder(tiny_bundle), clients, Store(clients, settings))
-    outcome = pipeline.process(Job(UPLOADS, "a", "01"), Deadline(30))
+    outcome = memory_pipeline(tiny_bundle, s3, Changing()).process(Job(UPLOADS, "a", "01"), Deadline(30))
     assert (outcome.status, outcome.error and outcome.error.code) == (Status.FAILED, "unavailable")
     assert str(outcome.error) == "the item of s3://uploads/a changed 4 times meanwhile"
-    assert reads[UPLOADS] == 4
+    assert s3.reads == 4
 
 
-@pytest.mark.parametrize("seconds", [0, -1])
-def test_without_time_left_nothing_is_begun(world: World, seconds: float) -> None:
-    world.put("a", PHOTO)
+def test_an_event_that_meets_an_item_without_a_sequencer_needs_two_rounds(tiny_bundle: Path) -> None:
+    s3, dynamodb = CountingS3(), MemoryDynamoDB()
+    pipeline = memory_pipeline(tiny_bundle, s3, dynamodb)
+    s3.put(UPLOADS, "a", PHOTO, archived=False)
+    assert pipeline.process(Job(UPLOADS, "a", None), Deadline(30)).status is Status.SUCCESS
+    assert s3.reads == 1
+    s3.put(UPLOADS, "a", OTHER, archived=False)
+    assert pipeline.process(Job(UPLOADS, "a", "01"), Deadline(30)).status is Status.SUCCESS
+    assert s3.reads == 3
+    assert dynamodb.items["s3://uploads/a"]["sequencer"] == {"S": normalize_sequencer("01")}
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(-1, Status.FAILED), (0, Status.FAILED), (0.5, Status.SUCCESS)])
+def test_without_time_left_nothing_is_begun(tiny_bundle: Path, seconds: float, status: Status) -> None:
+    s3 = CountingS3()
+    s3.put(UPLOADS, "a", PHOTO, archived=False)
+    pipeline = memory_pipeline(tiny_bundle, s3, MemoryDynamoDB())
     clock = itertools.repeat(0.0)
-    outcome = world.pipeline.process(Job(UPLOADS, "a", "01"), Deadline(seconds, lambda: next(clock)))
-    assert (outcome.status, outcome.error and outcome.error.code) == (Status.FAILED, "unavailable")
-    assert world.item("a") == {}
+    outcome = pipeline.process(Job(UPLOADS, "a", "01"), Deadline(seconds, lambda: next(clock)))
+    assert outcome.status is status
+    assert s3.reads == (status is Status.SUCCESS)
+    if outcome.error is not None:
+        assert str(outcome.error) == "no time is left in this invocation"
