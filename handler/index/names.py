@@ -5,7 +5,7 @@ import hashlib
 # Every index of a stack's vector bucket begins so.
 INDEX_PREFIX = "dropvec-"
 
-# Index names have at most 63 characters; 128 bits of the fingerprint are enough to tell models apart.
+# Index names have at most 63 characters; 128 bits of the fingerprint are enough to distinguish models.
 _FINGERPRINT_DIGITS = 32
 
 

@@ -31,7 +31,7 @@ def _completion(parsed: argparse.Namespace) -> None:
     for command in _parsers(parser):
         for action in command._actions:  # noqa: SLF001 - argparse has no public list of them
             if action.metavar == "DIR":
-                action.complete = shtab.DIRECTORY  # type: ignore[attr-defined] # how shtab is told
+                action.complete = shtab.DIRECTORY  # type: ignore[attr-defined] # the attribute that shtab reads
             elif str(action.metavar).startswith("FILE") or action.metavar in {"A", "B", "EVENT.json"}:
                 action.complete = shtab.FILE  # type: ignore[attr-defined] # likewise
     print(shtab.complete(parser, parsed.shell))

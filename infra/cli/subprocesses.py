@@ -1,4 +1,4 @@
-"""Run a program that ends, with everything that it started, when this process is told to end."""
+"""Run a program that ends, with everything that it started, when this process receives a signal to end."""
 
 import os
 import signal
