@@ -13,7 +13,7 @@ _WEIGHTS = {"webp": 2, "avif": 2, "heic": 2, "heif": 2}
 _HEVC = {"heic", "heif"}
 _DENSE_WEIGHT, _DENSE_BITS = 4, 6
 # libtiff unpacks a strip, which may be the whole picture, before 8 bits of each sample are taken. Lab is slow.
-_TIFF_BITS, _LAB_WEIGHT = 32, 2
+_TIFF_BITS, _LAB_WEIGHT = 32, 4
 # Of several scans, every coefficient waits for the last one: for as many as 2 to a pixel there is room.
 _FULL_COLOUR_SCANS_WEIGHT, _MOST_SAMPLES = 2, 2
 # At a reduced scale the pixels of a JPEG in one scan cost time, but no memory: 400 million of them about 1 s.

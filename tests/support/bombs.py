@@ -30,6 +30,7 @@ REFUSED = f"{CORRUPT} {TOO_LARGE}"
 
 UNDER, OVER = (10_000, 9_999), (10_000, 10_001)
 HALF_UNDER, HALF_OVER = (10_000, 5_000), (10_000, 5_001)
+LAB_UNDER, LAB_OVER = (10_000, 2_500), (10_000, 2_501)
 
 
 def flat(kind: str, size: tuple[int, int], mode: str = "RGB", **options: Any) -> bytes:
@@ -156,7 +157,7 @@ def _large() -> Mapping[str, tuple[Callable[[], bytes], str]]:
         "TIFF of floats": partial(black_tiff, UNDER, bits=32, form=3),
         "TIFF of long rows of floats": partial(black_tiff, (9_990_000, 10), bits=32, form=3),
         "TIFF of 64 bits a pixel": partial(black_tiff, HALF_UNDER, bits=16, samples=4, photometric=2),
-        "TIFF in Lab": partial(black_tiff, HALF_UNDER, samples=3, photometric=8),
+        "TIFF in Lab": partial(black_tiff, LAB_UNDER, samples=3, photometric=8),
         "TIFF in CMYK": partial(black_tiff, UNDER, samples=4, photometric=5),
         "TIFF for a fax": partial(flat, "TIFF", UNDER, "1", compression="group4"),
         "GIF": partial(flat, "GIF", UNDER, "L"),
@@ -184,7 +185,7 @@ def _large() -> Mapping[str, tuple[Callable[[], bytes], str]]:
             partial(black_tiff, HALF_OVER, bits=16, samples=3, photometric=2),
             TOO_LARGE,
         ),
-        "TIFF in Lab just over the limit": (partial(black_tiff, HALF_OVER, samples=3, photometric=8), TOO_LARGE),
+        "TIFF in Lab just over the limit": (partial(black_tiff, LAB_OVER, samples=3, photometric=8), TOO_LARGE),
         "BMP just over the limit": (partial(flat, "BMP", OVER, "1"), TOO_LARGE),
         "JPEG of 200 million pixels": (partial(flat, "JPEG", (16_320, 12_240), "L"), GOOD),
         "JPEG just over the limit of reduced ones": (partial(claiming, "JPEG", 20_000, 20_001), TOO_LARGE),
