@@ -35,11 +35,24 @@ class Rejection(StrEnum):
     UNUSABLE_VECTOR = "unusable_vector"
 
 
+def printable(text: str) -> str:
+    """The text as one line that a terminal, a log or a page can show: characters that are not printable are escaped."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 class DropvecError(Exception):
-    """Base class of all errors of dropvec."""
+    """Base class of all errors of dropvec.
+
+    The text is one line whatever a request, an event or a file put into it: control characters are escaped.
+    """
 
     code = "internal"
     retryable = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class SettingsError(DropvecError):

@@ -50,10 +50,20 @@ def _build_lite0(path: Path) -> bytes:
         raise OperatorError(f"{path.name} does not contain the weights of efficientnet-lite0: {reason}") from None
 
 
-def _read(path: Path) -> tuple[onnx.ModelProto, bool]:
-    """Read a model with its weights; also returns whether some of them are external data."""
+def check_size(path: Path) -> None:
+    """Check that a file may hold a graph.
+
+    Raises:
+        OperatorError: it is larger than an ONNX file with its weights inside can be.
+        OSError: there is no such file.
+    """
     if path.stat().st_size > _MAX_BYTES:
         raise OperatorError(f"{path.name} is larger than 2 GB, the limit of an ONNX file with its weights inside")
+
+
+def _read(path: Path) -> tuple[onnx.ModelProto, bool]:
+    """Read a model with its weights; also returns whether some of them are external data."""
+    check_size(path)
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:  # noqa: BLE001 - the type depends on the protobuf library

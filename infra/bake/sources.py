@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from infra.bake.download.transfer import Remote, download
+from infra.bake.graph import check_size
 from infra.bake.manifest import Manifest, SourceFile, files_of
 from infra.common import wheels
 from infra.common.errors import OperatorError
@@ -77,6 +78,7 @@ def _local(manifest: Manifest, wanted: list[SourceFile]) -> Files:
     for file in wanted:
         path = manifest.folder / file.path
         try:
+            check_size(path)
             sha256 = file_sha256(path)
         except OSError as error:
             raise OperatorError(f"{manifest.path} names {path}, which cannot be read ({error.strerror})") from None

@@ -1,17 +1,18 @@
 """`python -m infra deploy` and `destroy` as a user runs them, against the local AWS."""
 
+import io
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 import pytest
 
 from infra.cli.main import main
 from infra.common.local_session import ACCESS_KEY, CONFIG, REGION, session
-from infra.common.paths import ROOT, TEMPLATE
+from infra.common.paths import TEMPLATE
 from infra.deploy import notifications
 from infra.local.server import LocalAws, local_aws
 
@@ -35,16 +36,16 @@ class DeployCommands:
         self.cloudformation: Any = session().client("cloudformation", endpoint_url=aws.endpoint, config=CONFIG)
 
     def run(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "infra", *arguments],
-            cwd=ROOT,
-            env=self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        """Run a command in this process, with text on its standard input."""
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            self.set_environment(patch)
+            patch.setattr("sys.stdin", io.StringIO(stdin))
+            try:
+                code = main(arguments)
+            except SystemExit as usage:
+                code = int(usage.code or 0)
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
     def set_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Make this process call the local AWS, too."""

@@ -1,6 +1,7 @@
 """Pictures made from known pixels: each case is a file and what an ordinary viewer shows of it."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,7 +24,7 @@ class Case:
     Attributes:
         kind: format and what is special, in words; the table of `make formats` has a line for each.
         name: unique within its kind.
-        data: the file.
+        source: the file, or what makes it when it is needed.
         expected: upright pixels, (H, W, 3); None where the file is refused.
         tolerance: mean difference that is right, in levels of 255; 0 where the file has the pixels exactly.
         refused: what the refusal says; empty where the file is decoded.
@@ -32,11 +33,16 @@ class Case:
 
     kind: str
     name: str
-    data: bytes = field(repr=False)
+    source: bytes | Callable[[], bytes] = field(repr=False)
     expected: Pixels | None = field(repr=False)
     tolerance: float = 0
     refused: str = ""
     rule: str = ""
+
+    @property
+    def data(self) -> bytes:
+        """The file."""
+        return self.source if isinstance(self.source, bytes) else self.source()
 
     @property
     def title(self) -> str:

@@ -1,6 +1,7 @@
 """TIFF: every depth, sign and zero by colours by planes by compression by byte order by size of offsets."""
 
 import dataclasses
+import functools
 import io
 import itertools
 import zlib
@@ -164,8 +165,8 @@ def cases() -> Iterator[Case]:
                 separate=plain.separate and samples.shape[2] > 1,
                 predictor=bits in {8, 16, 32} and plain.compression in {"LZW", "deflate"} and samples.dtype.kind != "f",
             )
-            data = tiff_of(samples, bits, tags, layout)
-            yield Case(f"TIFF {kind}", layout.name, data, expected, tolerance, rule=_rule(kind))
+            make = functools.partial(tiff_of, samples, bits, tags, layout)
+            yield Case(f"TIFF {kind}", layout.name, make, expected, tolerance, rule=_rule(kind))
     yield from _compressed_by_jpeg()
     yield from _refused()
 

@@ -1,7 +1,10 @@
 """Download one file over HTTP: the complete, verified file, or no file at all."""
 
+import os
+import ssl
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -128,10 +131,17 @@ def _is_there(target: Path, remote: Remote) -> bool:
     return file_sha256(target) == (remote.sha256 or "").lower()
 
 
+@cache
+def _certificates(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    """Certificates for these settings; reading them takes longer than a small download."""
+    return httpx.create_ssl_context()
+
+
 def _client(retries: RetryPolicy) -> httpx.Client:
     try:
         return httpx.Client(
             follow_redirects=True,
+            verify=_certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
             timeout=httpx.Timeout(retries.silence, connect=retries.connect),
             # A compressed response has neither the hash nor the byte ranges of the file.
             headers={"Accept-Encoding": "identity", "User-Agent": "dropvec"},
