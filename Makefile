@@ -4,6 +4,9 @@ PY     := .venv/bin/python
 MODEL  ?= efficientnet-lite0
 export MODEL ONLY IMAGES PORT EVENT IMAGE BASE_IMAGE ARCH STACK IMAGE_URI SET # recipes read these as shell variables, so values need no escaping
 
+# Without its bytecode, every process compiles all of its packages again: twice the time for tests and the demo.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo up invoke image deploy destroy test test-export image-test package-test bench cpus mutants soak
 .PHONY: backfill-run export-run fuzz formats check structure format lock clean
