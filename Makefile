@@ -45,8 +45,9 @@ image-test: .venv/.ready-test ## run the tests of the container image
 	@sh tests/image/packages.sh
 	@$(PY) -m pytest -o timeout=900 tests/image
 
+# One process more than there are processors, because many tests wait for servers.
 test: .venv/.ready-test ## run all tests except test-export and image-test
-	@$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	@$(PY) -m pytest -n "$$($(PY) -c 'import os; print(os.cpu_count() + 1)')" --dist loadfile --no-loadscope-reorder
 
 package-test: .venv/.ready-test ## build the wheel and the sdist, install them, and run the commands
 	@$(PY) -m pytest -q -o timeout=600 -n auto tests/package
