@@ -13,12 +13,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from infra.cli.parser import version
 from infra.common.errors import OperatorError
 from infra.common.paths import HANDLER, ROOT
 from infra.operate import measured
@@ -92,7 +92,7 @@ def main() -> int:
         console.print(f"{name}: {time.monotonic() - started:.0f} s, load {load():.1f}")
     machine = described()
     results = {
-        "version": version("dropvec"),
+        "version": version(),
         "model": Path(setting.bundle).name,
         "machine": machine,
         "setting": asdict(setting),
