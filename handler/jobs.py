@@ -1,9 +1,11 @@
 """The unit of work: one S3 key whose item and result JSON are to be reconciled with its object."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from handler.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Job:
     """One key to process.
 

@@ -1,9 +1,9 @@
 """The outcome of a job."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from handler.errors import DropvecError
+from handler.frozen import frozen
 from handler.jobs import Job
 from handler.results.record import ImageEmbedding
 
@@ -19,7 +19,7 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """The outcome of a job.
 

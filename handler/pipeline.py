@@ -1,12 +1,13 @@
 """One job: read the object, embed it, commit the outcome. The only module that knows all stages."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from threading import Lock
 
 from handler.aws.clients import Clients
 from handler.aws.objects import StoredObject, read_object
 from handler.embed import embed_image
 from handler.errors import DropvecError, MissingObjectError, RejectedError, RetryableError
+from handler.frozen import frozen
 from handler.jobs import Job
 from handler.log import with_typed_errors
 from handler.model.encoder import Encoder
@@ -23,7 +24,7 @@ from handler.timing import Deadline, Stopwatch
 MAX_ROUNDS = 4
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pipeline:
     """The function's parts, made once at cold start.
 

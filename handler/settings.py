@@ -1,11 +1,11 @@
 """Environment variables -> frozen settings, or a one-line error that says what to set."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from handler.errors import SettingsError
+from handler.frozen import frozen
 
 EmbeddingDtype = Literal["float32", "float16"]
 
@@ -16,7 +16,7 @@ MAX_IMAGE_PIXELS = 100_000_000
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     """The settings that the function reads from its environment.
 
@@ -62,7 +62,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IndexerSettings:
     """The settings of the function that keeps the index.
 
@@ -83,7 +83,7 @@ def read_indexer_settings(environment: Mapping[str, str]) -> IndexerSettings:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ApiSettings:
     """The settings of the function that searches.
 

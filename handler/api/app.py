@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from handler.api.items import ItemReader
@@ -12,13 +11,14 @@ from handler.api.search import Search
 from handler.api.towers import Limits, Towers
 from handler.aws.clients import make_clients, make_s3vectors
 from handler.errors import DropvecError, SearchOffError
+from handler.frozen import frozen
 from handler.log import log, with_typed_errors
 from handler.model.identity import ModelIdentity, load_identity
 from handler.settings import ApiSettings, read_api_settings
 from handler.timing import Deadline, LambdaContext
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Api:
     """The function's parts, made once at cold start.
 

@@ -1,12 +1,14 @@
 """S3 Vectors' answer -> hits: their scores, order and fields."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from handler.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Hit:
     """One found object.
 

@@ -1,15 +1,15 @@
 """Reads items of the table for the API."""
 
-from dataclasses import dataclass
 from functools import partial
 
 from handler.aws.clients import attempt
 from handler.aws.sdk.dynamodb import DynamoDB
+from handler.frozen import frozen
 from handler.results.item import StoredItem, read_item
 from handler.timing import Deadline
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ItemReader:
     """Reads one table.
 

@@ -7,7 +7,7 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import orjson
 
@@ -15,6 +15,7 @@ from handler.api.hits import Hit
 from handler.api.query import SearchRequest
 from handler.aws.sdk.s3vectors import MAX_TOP_K
 from handler.errors import RequestError
+from handler.frozen import frozen
 
 # Lambda's limit of an answer, after which the whole answer is lost, less room for its other fields:
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
@@ -28,7 +29,7 @@ _ALWAYS_FIT = 100
 _MORE_BYTES = 8
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Page:
     """Which hits of a query are asked for.
 

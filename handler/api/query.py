@@ -3,13 +3,13 @@
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from handler.api.base64_data import decode_base64
 from handler.errors import RequestError
+from handler.frozen import frozen
 
 MAX_K = 1000
 MAX_TERMS = 100
@@ -19,28 +19,28 @@ _FIELDS = frozenset({"query", "k", "filter", "min_score", "dedupe", "next"})
 _KINDS = ("text", "image", "source", "vector")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Text:
     """Words."""
 
     words: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Picture:
     """The bytes of an image file."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """An object whose vector is in the index."""
 
     address: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RawVector:
     """A vector of the caller's."""
 
@@ -50,7 +50,7 @@ class RawVector:
 Subject = Text | Picture | Source | RawVector
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Term:
     """One part of a query.
 
@@ -63,7 +63,7 @@ class Term:
     weight: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SearchRequest:
     """A validated request.
 

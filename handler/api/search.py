@@ -1,7 +1,6 @@
 """One search: request -> query vector -> hits -> answer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,6 +12,7 @@ from handler.aws.clients import attempt
 from handler.aws.sdk.errors import ServiceError
 from handler.aws.sdk.s3vectors import MAX_GET_KEYS, MAX_TOP_K, QueryPage
 from handler.errors import MissingObjectError, NotIndexedError, RequestError, RetryableError
+from handler.frozen import frozen
 from handler.index.names import index_name, vector_key
 from handler.model.identity import ModelIdentity
 from handler.results.item import StoredItem
@@ -68,7 +68,7 @@ class Model(Protocol):
         """The words of a model without a text tower."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Search:
     """Searches the index of one model.
 

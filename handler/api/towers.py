@@ -6,6 +6,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from handler.errors import NoTextTowerError
+from handler.frozen import frozen
 from handler.model.identity import ModelIdentity
 from handler.sizes import check_size
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 # Every import of a tower or of the vocabulary stands in the method that needs it: a search by example needs none.
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """What a picture of a query may have.
 

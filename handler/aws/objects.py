@@ -1,11 +1,10 @@
 """Read what a key holds now: bytes and facts. The size is checked before the bytes are read."""
 
-from dataclasses import dataclass
-
 from handler.aws.clients import attempt, translate
 from handler.aws.sdk.errors import ServiceError
 from handler.aws.sdk.s3 import S3, ObjectResponse
 from handler.errors import MissingObjectError, RejectedError, Rejection, RetryableError
+from handler.frozen import frozen
 from handler.sizes import check_size
 from handler.timing import Deadline
 
@@ -16,7 +15,7 @@ _MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "InvalidBucketName", "KeyTooL
 _ARCHIVED, _INVALID = "InvalidObjectState", "InvalidRequest"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoredObject:
     """The answer to a plain GET of a key.
 

@@ -14,7 +14,6 @@ Refused by name: Huffman codes, JPEG or PNG inside, other depths.
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from handler.errors import RejectedError, Rejection
+from handler.frozen import frozen
 from handler.images.alpha import over_white
 
 Bytes = npt.NDArray[np.uint8]
@@ -40,7 +40,7 @@ _MOST_COLOURS = 256
 _STRIP_PIXELS = 500_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bitmap:
     """What a header says.
 

@@ -25,11 +25,11 @@ a compression of TIFF |
 
 import logging
 import warnings
-from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
 
 from handler.errors import RejectedError, Rejection
+from handler.frozen import frozen
 from handler.images.decoders import DECODERS
 from handler.images.pixel_limits import Limits
 from handler.images.sniff import sniff, sniff_or_refuse
@@ -44,7 +44,7 @@ logging.getLogger("PIL").propagate = False
 __all__ = ["Picture", "decode", "sniff"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Picture:
     """A decoded picture.
 

@@ -1,9 +1,9 @@
 """What the cutting functions hand to the decoders."""
 
-from dataclasses import dataclass
+from handler.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Frame:
     """The file of the first picture alone.
 

@@ -5,8 +5,8 @@ the header is ignored as by them. A canvas that is too small for the first frame
 """
 
 import struct
-from dataclasses import dataclass
 
+from handler.frozen import frozen
 from handler.images.frame import Frame
 
 # More than real files have, and few enough to walk through in an instant.
@@ -19,7 +19,7 @@ _EXTENSION, _CONTROL, _IMAGE = 0x21, 0xF9, 0x2C
 _NO_DISPOSAL = 0b11100011  # what becomes of the frame is the next one's affair; Pillow would draw it at once
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Canvas:
     """Where a frame is shown.
 

@@ -16,9 +16,9 @@ arithmetic codes are decoded, with samples of 8 bits; the other ones are `unsupp
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from handler.errors import RejectedError, Rejection
+from handler.frozen import frozen
 
 _MOST_SEGMENTS = 10_000
 _MOST_SCANS = 100
@@ -54,7 +54,7 @@ _COEFFICIENTS = 64  # of a block
 _UNSENT = 16  # more bits than a coefficient has
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Jpeg:
     """The first picture of a file.
 

@@ -3,9 +3,8 @@
 The measure is 1 GiB and 5 s for 100 million pixels of the cheapest kind that is decoded in full.
 """
 
-from dataclasses import dataclass
-
 from handler.errors import RejectedError, Rejection
+from handler.frozen import frozen
 
 # How many times a pixel counts. The decoders of these hold a picture several times over.
 _WEIGHTS = {"webp": 2, "avif": 2, "heic": 2, "heif": 2}
@@ -26,7 +25,7 @@ _RUN_LENGTH_MOST_BYTES, _RUN_LENGTH_EXTRA = 4, 1 << 16  # a pixel; header and pa
 _MOST_SIDE = 10_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """What a decoder may do.
 

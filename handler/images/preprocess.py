@@ -5,11 +5,12 @@ The geometry is torchvision's `Resize(size)` on the shortest side and `CenterCro
 `int(round((n - size) / 2.0))`, with Python's rounding of halves to even. Pillow's filters antialias when they shrink.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from handler.frozen import frozen
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,7 +28,7 @@ DETAIL = 4
 MAX_RESIZED_PIXELS = 32_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Preprocess:
     """How a model wants its pixels; comes from `model.json`.
 

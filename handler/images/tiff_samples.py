@@ -8,7 +8,6 @@ Note of 2005), packed samples, planes, tiles.
 import io
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from handler.errors import RejectedError, Rejection
+from handler.frozen import frozen
 from handler.images import libtiff
 from handler.images import tiff_tags as tags
 from handler.images.tiff_tags import Directory, chunks_of, replaced, with_directory
@@ -45,7 +45,7 @@ _SAMPLES_AT_ONCE = 1 << 20
 _BAND_BYTES = 4 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Layout:
     """How samples lie in the file.
 

@@ -8,9 +8,9 @@ meets further directories, metadata, or 64-bit offsets, which Pillow misreads in
 import itertools
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from handler.errors import RejectedError, Rejection
+from handler.frozen import frozen
 
 # Directories and tags: more than real files have, and few enough to walk through in an instant.
 MOST_TAGS = 5_000
@@ -49,7 +49,7 @@ _SENSOR = {32803, 34892, 32767, 32770, 34713, 65535}
 _RAW_NAMES = {"NIKON": "NEF", "SONY": "ARW", "PENTAX": "PEF", "SAMSUNG": "SRW", "Canon": "CR2", "Hasselblad": "3FR"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tag:
     """One entry of a directory.
 
@@ -66,7 +66,7 @@ class Tag:
     values: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Directory:
     """The tags of a directory that pixels depend on.
 

@@ -8,10 +8,10 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from handler.aws.clients import make_s3vectors
 from handler.errors import DropvecError
+from handler.frozen import frozen
 from handler.index.plan import plan_of
 from handler.index.stream import read_stream
 from handler.index.writer import Applied, IndexWriter
@@ -20,7 +20,7 @@ from handler.settings import read_indexer_settings
 from handler.timing import Deadline, LambdaContext
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Indexer:
     """The function's parts, made once at cold start.
 

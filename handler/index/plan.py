@@ -1,14 +1,14 @@
 """Changes of items -> what each index is to hold: pure, and the same however often a batch is applied."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from handler.frozen import frozen
 from handler.index.names import index_name, vector_key
 from handler.index.stream import Change
 from handler.results.item import StoredItem
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """What a batch of changes asks of the indexes.
 

@@ -5,14 +5,14 @@ Source of the shape: https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from handler.errors import UnknownEventError
+from handler.frozen import frozen
 from handler.results.item import StoredItem, read_item, text_of
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """One change of an item.
 

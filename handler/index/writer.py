@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 from handler.aws.clients import attempt
 from handler.aws.sdk.errors import ServiceError
 from handler.aws.sdk.s3vectors import MAX_DELETE_KEYS, MAX_GET_KEYS, S3Vectors
+from handler.frozen import frozen
 from handler.index.metadata import NON_FILTERABLE
 from handler.index.names import INDEX_PREFIX, vector_key
 from handler.index.plan import Plan
@@ -21,7 +21,7 @@ _MISSING = "NotFoundException"
 _EXISTS = "ConflictException"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RefusedVector:
     """A vector that S3 Vectors refuses permanently.
 
@@ -34,7 +34,7 @@ class RefusedVector:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Applied:
     """What a plan did.
 
@@ -49,7 +49,7 @@ class Applied:
     refused: tuple[RefusedVector, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IndexWriter:
     """Writes to the indexes of one vector bucket; every call can be repeated.
 

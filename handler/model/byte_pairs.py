@@ -11,8 +11,9 @@ uint64 pairs (left id << 32 | right id), ascending; uint64 merges (priority << 3
 
 import re
 from bisect import bisect_left
-from dataclasses import dataclass
 from itertools import pairwise
+
+from handler.frozen import frozen
 
 HEADER_BYTES = (2 + 2 * 256) * 4
 
@@ -25,7 +26,7 @@ _MAX_WORD = 64
 _NO_MERGE = 2**64 - 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BytePairs:
     """The table.
 

@@ -6,13 +6,13 @@ the probabilities of its classes. The constants and the temperature of Efficient
 """
 
 import mmap
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from handler.errors import BundleError
+from handler.frozen import frozen
 from handler.model.bundle_files import check_bytes, check_sample
 from handler.model.labels import Label
 from handler.model.spec import ClassLabelsSpec
@@ -30,7 +30,7 @@ Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.uint16]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClassLabels:
     """The labels of a classifier.
 

@@ -5,7 +5,6 @@ and the prepared graphs are optimised copies of it that load faster.
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from handler.errors import BundleError
+from handler.frozen import frozen
 from handler.images.preprocess import Tensor
 from handler.model.bundle_files import check_bytes, check_size
 from handler.model.prepared import base_options, choose_graph, open_session, prepared_options
@@ -28,7 +28,7 @@ PORTABLE = "portable"
 Vector = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Encoder:
     """A loaded image encoder.
 

@@ -1,17 +1,17 @@
 """What a bundle is, read without numpy or onnxruntime: enough to find its index and to choose how to search in it."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
 from handler.errors import BundleError
+from handler.frozen import frozen
 from handler.model.json_fields import require_int, require_sha256, require_text
 
 _SPEC_FILE = "model.json"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelIdentity:
     """The model of a bundle.
 

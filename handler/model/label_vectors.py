@@ -1,18 +1,18 @@
 """Vectors for labels of a classifier: where objects with these labels lie."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from handler.errors import BundleError
+from handler.frozen import frozen
 from handler.model.class_labels import ClassLabels, load_class_labels
 from handler.model.labels import read_label_names
 from handler.model.spec import ClassLabelsSpec, load_spec
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LabelVectors:
     """The classifier of a bundle.
 

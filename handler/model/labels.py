@@ -6,7 +6,6 @@ classifier has the classifier's labels, and a score is a probability (`handler.m
 text tower.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,11 +14,12 @@ import numpy.typing as npt
 import orjson
 
 from handler.errors import BundleError
+from handler.frozen import frozen
 from handler.model.bundle_files import check_bytes
 from handler.model.spec import ClassLabelsSpec, LabelsSpec
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Label:
     """One label of an image.
 

@@ -1,13 +1,14 @@
 """`model.json` -> the specification of a bundle: its files, and everything that determines a vector."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from handler.errors import BundleError, NoTextTowerError
+from handler.frozen import frozen
 from handler.images.preprocess import INTERPOLATIONS, Preprocess
 from handler.model.fingerprint import DECODE_POLICY, fingerprint_of, sha256_of
 from handler.model.json_fields import (
@@ -31,7 +32,7 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _TEXT_FIELDS = ("input_name", "input_dtype", "mask_name", "output_name", "context_length", "pad_id")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BundleFile:
     """A file of a bundle.
 
@@ -47,7 +48,7 @@ class BundleFile:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PreparedGraph:
     """A graph that was optimised at bake time for one kind of CPU; see `handler.model.prepared`.
 
@@ -64,7 +65,7 @@ class PreparedGraph:
     canary: BundleFile | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TextSpec:
     """A bundle's text tower: its files, and the format of its input.
 
@@ -103,7 +104,7 @@ class TextSpec:
     byte_pairs: BundleFile | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TextLabelsSpec:
     """Labels with text vectors; see `handler.model.text_labels`.
 
@@ -116,7 +117,7 @@ class TextLabelsSpec:
     vectors: BundleFile
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClassLabelsSpec:
     """The labels of a classifier, and the words that find them; see `handler.model.class_labels` and `.vocabulary`.
 
@@ -138,7 +139,7 @@ class ClassLabelsSpec:
 LabelsSpec = TextLabelsSpec | ClassLabelsSpec
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelSpec:
     """The validated content of `model.json`.
 

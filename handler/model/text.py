@@ -11,7 +11,6 @@ https://github.com/mlfoundations/open_clip/blob/main/src/open_clip/tokenizer.py
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from handler.errors import BundleError, InternalError
+from handler.frozen import frozen
 from handler.model.bundle_files import check_bytes, check_size
 from handler.model.encoder import PORTABLE, thread_count
 from handler.model.prepared import base_options, choose_graph, open_session, prepared_options
@@ -37,7 +37,7 @@ MAX_CHARACTERS = 10_000
 CANONICAL_TEXT = "a photo of a cat"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TextEncoder:
     """A loaded text encoder.
 

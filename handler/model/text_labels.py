@@ -1,13 +1,13 @@
 """Labels with text vectors: the nearest ones of an image, by cosine."""
 
 import io
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from handler.errors import BundleError
+from handler.frozen import frozen
 from handler.model.bundle_files import check_bytes
 from handler.model.labels import Label
 from handler.model.spec import TextLabelsSpec
@@ -17,7 +17,7 @@ TOP = 5
 Vectors = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TextLabels:
     """Labels and their text vectors.
 

@@ -6,13 +6,13 @@ come from `handler.model.class_labels`.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from handler.errors import BundleError, UnknownWordError
+from handler.frozen import frozen
 
 MOST_SUGGESTIONS = 5
 
@@ -32,7 +32,7 @@ def normalize_word(text: str) -> str:
     return " ".join(text.translate(_SPACES).casefold().split())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Vocabulary:
     """A closed set of words, each of which finds labels.
 

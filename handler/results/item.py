@@ -4,8 +4,9 @@ Needs neither numpy nor any other package, so that a function without a model ca
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from handler.frozen import frozen
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -20,7 +21,7 @@ SUCCESS, ERROR, DELETED = "success", "error", "deleted"
 StoredLabels = tuple[tuple[str, float], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoredItem:
     """An item as it was read; an attribute that it does not have is None.
 

@@ -10,10 +10,10 @@ The rules, for any number of workers on one key, any of which may stop anywhere 
   deletion that began earlier may have taken it, or it may say something else.
 """
 
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from handler.errors import Rejection
+from handler.frozen import frozen
 from handler.jobs import Job
 from handler.results.item import StoredItem, WireItem, read_item, says_the_same
 from handler.results.keys import source_of
@@ -69,7 +69,7 @@ def commit_record(
     return _Commit(store, record, wire, read_item(wire), condition, deadline).run(watch)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Commit:
     """One record and the item that is made of it."""
 

@@ -1,6 +1,6 @@
 """What was found in one object, and its two stored forms: the result JSON in S3 and the item in DynamoDB."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 
 from handler.errors import DropvecError, RejectedError, Rejection
+from handler.frozen import frozen
 from handler.model.encoder import Vector
 from handler.results.item import DELETED, ERROR, SUCCESS
 from handler.results.keys import source_of
@@ -26,7 +27,7 @@ TOMBSTONE_LIFE = timedelta(days=30)
 _LITTLE_ENDIAN = {"float32": "<f4", "float16": "<f2"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Embedding:
     """A vector.
 
@@ -65,7 +66,7 @@ class Embedding:
         raise RejectedError(Rejection.UNUSABLE_VECTOR, f"the vector cannot be stored: its largest value is {reason}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ImageEmbedding(Embedding):
     """The vector of an image, and facts about the image.
 
@@ -84,7 +85,7 @@ class ImageEmbedding(Embedding):
     norm: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """What was found in an object: an embedding, or why the object is rejected."""
 

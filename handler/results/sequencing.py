@@ -6,8 +6,7 @@ Work without a sequencer compares and swaps: it reads the item, then the object,
 the one that it read.
 """
 
-from dataclasses import dataclass
-
+from handler.frozen import frozen
 from handler.results.item import StoredItem
 
 _WIDTH = 32
@@ -16,7 +15,7 @@ _WIDTH = 32
 _IDENTITY = ("updated_at", "sequencer", "etag", "fingerprint", "status")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BySequencer:
     """Replace nothing, or the item of an older event.
 
@@ -36,7 +35,7 @@ class BySequencer:
         """The item was not read."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CompareAndSwap:
     """Replace exactly the item that was read before the object.
 
@@ -58,7 +57,7 @@ class CompareAndSwap:
 WriteCondition = BySequencer | CompareAndSwap
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Expression:
     """A DynamoDB condition expression with its placeholders."""
 

@@ -4,13 +4,13 @@ In which order the steps go is the protocol's: `handler.results.protocol`.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 from handler.aws.clients import Clients, attempt
 from handler.aws.sdk.errors import ServiceError
+from handler.frozen import frozen
 from handler.results.item import StoredItem, WireItem, read_item, says_the_same
 from handler.results.keys import result_key, result_prefixes, source_of
 from handler.results.record import Record, item_of, result_facts, result_json, result_name, tombstone_of, utc_now
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import PutItemInputTypeDef
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Committed:
     """The item was written.
 
@@ -33,7 +33,7 @@ class Committed:
     replaced: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refused:
     """The write's condition was not met.
 
@@ -44,7 +44,7 @@ class Refused:
     item: StoredItem
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Store:
     """Reads and writes of one function; every call is idempotent.
 

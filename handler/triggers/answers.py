@@ -1,9 +1,9 @@
 """Outcomes of an event's messages -> the answer that its trigger expects."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from handler.errors import DropvecError, UnknownEventError
+from handler.frozen import frozen
 from handler.outcomes import Outcome, Status
 from handler.triggers.events import Message, Trigger, Work
 
@@ -11,7 +11,7 @@ from handler.triggers.events import Message, Trigger, Work
 _MAX_RESULT_STRING = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Report:
     """The result of one message.
 

@@ -13,12 +13,13 @@ EventBridge events. Sources of the shapes:
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 from urllib.parse import unquote_plus
 
 from handler.errors import UnknownEventError
+from handler.frozen import frozen
 from handler.jobs import Job
 
 EXPECTED = (
@@ -49,7 +50,7 @@ class Trigger(StrEnum):
     S3_BATCH = "s3_batch"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Message:
     """The smallest part of an event that its sender can deliver again by itself.
 
@@ -66,7 +67,7 @@ class Message:
     group: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Work:
     """An event of a trigger.
 
@@ -83,7 +84,7 @@ class Work:
     schema_version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Direct:
     """A direct request, not validated yet."""
 

@@ -3,7 +3,6 @@
 import base64
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import orjson
@@ -12,6 +11,7 @@ from handler.aws.sdk.endpoints import EndpointResolver
 from handler.aws.sdk.errors import InvalidResponseError, ServiceError
 from handler.aws.sdk.signed_client import SignedClient
 from handler.aws.sdk.signing import UnsignedRequest
+from handler.frozen import frozen
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import (
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _VERSION = "DynamoDB_20120810"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DynamoDB:
     """DynamoDB in the function's region; thread-safe.
 

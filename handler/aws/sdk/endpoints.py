@@ -6,11 +6,12 @@ https://docs.aws.amazon.com/sdkref/latest/guide/feature-endpoints.html
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from handler.aws.sdk.signing import percent_encode
 from handler.errors import SettingsError
+from handler.frozen import frozen
 
 # Of each partition: prefix of its regions, DNS suffix, DNS suffix of dual-stack endpoints.
 _PARTITIONS = (
@@ -29,7 +30,7 @@ _HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Endpoint:
     """A server, and the prefix of paths on it.
 
@@ -52,7 +53,7 @@ class Endpoint:
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EndpointResolver:
     """Resolves the endpoints of S3 and DynamoDB.
 

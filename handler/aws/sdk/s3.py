@@ -4,7 +4,7 @@ import base64
 import hashlib
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote_plus
 
@@ -13,6 +13,7 @@ from handler.aws.sdk.endpoints import EndpointResolver, is_region
 from handler.aws.sdk.errors import InvalidResponseError, ServiceError
 from handler.aws.sdk.signed_client import SignedClient
 from handler.aws.sdk.signing import UnsignedRequest, percent_encode
+from handler.frozen import frozen
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -22,7 +23,7 @@ _OTHER_REGION = frozenset({301, 302, 307, 400})
 _BUCKET_NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListedObject:
     """An object in a listing."""
 
@@ -31,7 +32,7 @@ class ListedObject:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListPage:
     """A page of a listing.
 
@@ -89,7 +90,7 @@ class ObjectResponse:
         self._response.__exit__()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class S3:
     """S3, for buckets in every region of the partition; thread-safe.
 

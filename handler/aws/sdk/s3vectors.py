@@ -4,7 +4,6 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_S3
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -13,6 +12,7 @@ from handler.aws.sdk.endpoints import EndpointResolver
 from handler.aws.sdk.errors import InvalidResponseError, ServiceError
 from handler.aws.sdk.signed_client import SignedClient
 from handler.aws.sdk.signing import UnsignedRequest
+from handler.frozen import frozen
 
 # Limits of one call, from the service's quotas:
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-vectors-limitations.html
@@ -24,7 +24,7 @@ MAX_BODY_BYTES = 20 * 1024 * 1024
 MAX_DIMENSION = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QueryPage:
     """One page of a query's answer.
 
@@ -37,7 +37,7 @@ class QueryPage:
     next_token: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class S3Vectors:
     """The indexes of one vector bucket; safe to use from several threads.
 

@@ -1,18 +1,19 @@
 """Sign a request and send it."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from handler.aws.sdk.connections import Connections, HttpResponse
 from handler.aws.sdk.credentials import CredentialsProvider
 from handler.aws.sdk.endpoints import Endpoint
 from handler.aws.sdk.signing import CredentialScope, UnsignedRequest, encode_query, signed_headers
+from handler.frozen import frozen
 
 # Not signed, because proxies may change them.
 _UNSIGNED_HEADERS = {"accept-encoding": "identity", "user-agent": "dropvec"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SignedClient:
     """Signs requests and sends them."""
 

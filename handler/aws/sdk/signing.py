@@ -7,15 +7,17 @@ import hashlib
 import hmac
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from urllib.parse import quote
+
+from handler.frozen import frozen
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 
 Query = Sequence[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Credentials:
     """The credentials that sign a request.
 
@@ -30,7 +32,7 @@ class Credentials:
     token: str | None = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnsignedRequest:
     """A request before it is signed.
 
@@ -50,7 +52,7 @@ class UnsignedRequest:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CredentialScope:
     """The scope in which a signature is valid.
 
