@@ -53,6 +53,7 @@ class Worker:
 
     Attributes:
         undisturbed: whether neither another worker nor the owner did anything since it began.
+        newer: the item when it began, if that was of a newer event and right.
         error: what it raised: always a defect.
     """
 
@@ -60,6 +61,7 @@ class Worker:
     pipeline: Pipeline
     gate: Gate
     undisturbed: bool
+    newer: dict[str, Any] | None
     outcome: Outcome | None = None
     error: BaseException | None = None
     alive: bool = True

@@ -27,6 +27,7 @@ HISTORIES = [
     "p.D4p9ba",  # deletes what is named again, when the object is archived and only a backfill looks at it
     "d1q2p2",  # a tombstone, and a commit over it, between the JSON and the item of another worker
     "P.p3q3",  # two events meet an item without a sequencer
+    "pp9q03wwwwv",  # deletes what it wrote, although a third worker has committed it meanwhile
     "p2b3",
     "p.d3a2p9wv",  # a JSON that says "archived" takes the place of a deleted one that is named
     "p.D4p9sw+",  # and so it does by a repeated event, while the deletion is still under way

@@ -220,7 +220,13 @@ class OrderMachine(RuleBasedStateMachine):
         clients = Clients(s3=cast("Any", Gated(self.s3, gate)), dynamodb=cast("Any", Gated(self.dynamodb, gate)))
         store = Store(clients, self.settings, self._now)
         pipeline = Pipeline(self.settings, self.encoder, clients, store)
-        self.workers.append(Worker(job, pipeline, gate, undisturbed=not self.workers))
+        self.workers.append(Worker(job, pipeline, gate, undisturbed=not self.workers, newer=self._newer(job)))
+
+    def _newer(self, job: Job) -> dict[str, Any] | None:
+        item = self._item()
+        if not job.sequencer or normalize_sequencer(job.sequencer) >= item.get("sequencer", ""):
+            return None
+        return item if item["status"] == "deleted" or self._matches(item) else None
 
     def _order(self, worker: Worker, order: str) -> None:
         worker.order(order)
@@ -234,7 +240,7 @@ class OrderMachine(RuleBasedStateMachine):
             assert error is None or error.code == "unavailable", repr(error)
             self.pending.append(worker.job)
         elif worker.undisturbed:
-            self._check_undisturbed(worker.outcome.status)
+            self._check_undisturbed(worker, worker.outcome.status)
 
     def _finish_all(self) -> None:
         deliveries = 0
@@ -248,17 +254,18 @@ class OrderMachine(RuleBasedStateMachine):
 
     # What must be true.
 
-    def _check_undisturbed(self, status: Status) -> None:
+    def _check_undisturbed(self, worker: Worker, status: Status) -> None:
         """A worker that ran alone has made item and JSON right by itself, whatever other events are still to come.
 
         If it was superseded, the item may describe an earlier object, or the JSON of a deleted object be gone.
         """
         item, current = self._item(), self._current()
         superseded = status is Status.SUPERSEDED
+        assert worker.newer is None or (superseded and item == worker.newer)
         if current is None:
             assert superseded or item.get("status", "deleted") == "deleted", item
         elif not superseded or item["status"] != "deleted":
-            self._check_json(item)
+            assert self._matches(item)
             assert superseded or item["etag"] == current.etag.strip('"')
 
     def teardown(self) -> None:
@@ -274,7 +281,7 @@ class OrderMachine(RuleBasedStateMachine):
             assert item["sequencer"] == self.newest
 
     def _check_describes(self, item: dict[str, Any], current: Version) -> None:
-        result = self._check_json(item)
+        assert self._matches(item)
         unread = item.get("error_code") == "archived_object"
         # What was read before the object was archived without an event may stay.
         may_stay = any(current is version for version in self.archived_later)
@@ -287,14 +294,14 @@ class OrderMachine(RuleBasedStateMachine):
         else:
             expected = self._vectors_of(item["fingerprint"])[CONTENTS.index(current.data or b"")]
             assert np.array_equal(np.frombuffer(item["embedding"], dtype="<f4"), expected)
+            result = self._results()[item["result"]]
             assert np.array_equal(np.array(result["embedding"]["embedding"], dtype=np.float32), expected)
 
-    def _check_json(self, item: dict[str, Any]) -> dict[str, Any]:
-        """The JSON that an item names, which says what the item says."""
-        result = self._results()[item["result"]]
-        for name in ("status", "etag", "version_id", "fingerprint", "error_code"):
-            assert result[name] == item.get(name), name
-        return result
+    def _matches(self, item: dict[str, Any]) -> bool:
+        """Whether the JSON that an item names is there and says what the item says."""
+        result = self._results().get(item["result"], {})
+        names = ("source", "status", "etag", "version_id", "fingerprint", "error_code")
+        return all(result.get(name) == item.get(name) for name in names)
 
     def _vectors_of(self, fingerprint: str) -> list[Any]:
         assert fingerprint == self.encoder.spec.fingerprint
