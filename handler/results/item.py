@@ -20,6 +20,9 @@ SUCCESS, ERROR, DELETED = "success", "error", "deleted"
 # Names and scores (a cosine, -1 to 1) of a picture's labels, best first.
 StoredLabels = tuple[tuple[str, float], ...]
 
+# What may differ between two results with one address: error code, whether the vector is normalised, labels.
+ResultFacts = tuple[str | None, bool | None, StoredLabels | None]
+
 
 @frozen
 class StoredItem:
@@ -76,6 +79,11 @@ class StoredItem:
     def is_success(self) -> bool:
         """Whether it has a vector."""
         return self.status == SUCCESS
+
+    @property
+    def result_facts(self) -> ResultFacts:
+        """What the JSON that it names must say."""
+        return self.error_code, self.normalized, self.labels
 
 
 def read_item(wire: WireItem) -> StoredItem:
@@ -144,8 +152,6 @@ def _content(item: StoredItem) -> tuple[object, ...]:
         item.etag,
         item.version_id,
         item.fingerprint,
-        item.error_code,
         item.embedding_dtype,
-        item.normalized,
-        item.labels,
+        item.result_facts,
     )

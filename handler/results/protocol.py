@@ -6,8 +6,12 @@ The rules, for any number of workers on one key, any of which may stop anywhere 
   or a worker that saw the current item, can meet.
 - The JSON is written before the item names it. A tombstone is written before the JSONs of its key are deleted.
 - Whoever deletes a JSON reads the item afterwards; if the item names what was deleted, the key is processed again.
-- Whoever writes an item over another one, or beside a JSON that was there already, looks at the JSON afterwards: a
-  deletion that began earlier may have taken it, or it may say something else.
+- Whoever writes an item over another one, or beside a JSON that was there already, reads the JSON afterwards. If it is
+  missing or does not match the item, it is written again.
+- Whoever leaves the item as it is reads its JSON, too. If it is missing or does not match the item, the key is
+  processed again: a worker that found something else than the item says can mend the JSON only with the item.
+- A key that is processed again is compared and swapped, also by an event that is older than the item: it has read item
+  and object afresh, and the item keeps the newer sequencer.
 """
 
 from enum import Enum, auto
@@ -34,18 +38,13 @@ class Verdict(Enum):
 def choose_condition(store: Store, job: Job, deadline: Deadline, *, contended: bool) -> WriteCondition:
     """The condition on which a job's outcome will be written, chosen before the object is read.
 
-    An event's sequencer decides, without reading the item. Where that was not enough (`contended`), or there is no
-    sequencer, the job compares and swaps.
+    An event's sequencer decides, without reading the item. A key that is processed again (`contended`), and a job
+    without a sequencer, are compared and swapped.
     """
-    by_sequencer = BySequencer(normalize_sequencer(job.sequencer)) if job.sequencer else None
-    if by_sequencer and not contended:
-        return by_sequencer
-    seen = store.read(job.bucket, job.key, deadline)
-    if by_sequencer is None:
-        return CompareAndSwap(seen)
-    if seen is not None and is_superseded(by_sequencer, seen):
-        return by_sequencer
-    return CompareAndSwap(seen, by_sequencer.sequencer)
+    sequencer = normalize_sequencer(job.sequencer) if job.sequencer else None
+    if sequencer and not contended:
+        return BySequencer(sequencer)
+    return CompareAndSwap(store.read(job.bucket, job.key, deadline), sequencer)
 
 
 def is_current(item: StoredItem, wanted: StoredItem, condition: WriteCondition) -> bool:
@@ -83,40 +82,33 @@ class _Commit:
     def run(self, watch: Stopwatch) -> Verdict:
         seen = self.condition.seen
         if seen is not None and self._stays(seen):
-            return self._keep(seen)
+            return Verdict.CURRENT
         created = self.store.write_result(self.record, self.deadline)
         watch.lap("write")
         answer = self.store.write_item(self.wire, self.condition, self.deadline)
         watch.lap("commit")
         if isinstance(answer, Committed):
-            return Verdict.CURRENT if created and not answer.replaced else self._settle()
+            done = (created and not answer.replaced) or self._settle()
+            return Verdict.CURRENT if done else Verdict.CHANGED
         if is_superseded(self.condition, answer.item):
-            return self._give_way(answer.item, created=created)
-        return self._keep(answer.item) if self._stays(answer.item) else Verdict.CHANGED
+            return Verdict.SUPERSEDED if self._give_way(answer.item, created=created) else Verdict.CHANGED
+        return Verdict.CURRENT if self._stays(answer.item) else Verdict.CHANGED
 
     def _stays(self, item: StoredItem) -> bool:
-        """Whether an item needs no change. Where it says something else, only its worker could write its JSON again."""
-        if not is_current(item, self.wanted, self.condition):
-            return False
-        return item.error_code == self.wanted.error_code or self.store.has_result(item, self.deadline)
+        """Whether neither the item nor its JSON needs a change."""
+        return is_current(item, self.wanted, self.condition) and self.store.result_matches(item, self.deadline)
 
-    def _settle(self) -> Verdict:
-        settled = self.store.settle_result(self.record, self.wanted, self.deadline)
-        return Verdict.CURRENT if settled else Verdict.CHANGED
+    def _settle(self) -> bool:
+        return self.store.settle_result(self.record, self.wanted, self.deadline)
 
-    def _keep(self, item: StoredItem) -> Verdict:
-        """Leave an item as it is; its JSON can be checked only if the item says what was found."""
-        return self._settle() if item.error_code == self.wanted.error_code else Verdict.CURRENT
-
-    def _give_way(self, winner: StoredItem, *, created: bool) -> Verdict:
-        """Leave no JSON behind that the newer item does not name."""
+    def _give_way(self, winner: StoredItem, *, created: bool) -> bool:
+        """Leave no JSON behind that the newer item does not name; whether the one that it names matches it."""
         if winner.is_tombstone:
-            done = self.store.delete_results(self.record.bucket, self.record.key, self.deadline)
-        elif created and not says_the_same(winner, self.wanted):
-            done = self.store.delete_result(self.record, self.deadline)
-        else:
-            done = True
-        return Verdict.SUPERSEDED if done else Verdict.CHANGED
+            return self.store.delete_results(self.record.bucket, self.record.key, self.deadline)
+        unnamed = created and winner.result != self.wanted.result
+        if unnamed and not self.store.delete_result(self.record, self.deadline):
+            return False
+        return self.store.result_matches(winner, self.deadline)
 
 
 def commit_tombstone(store: Store, job: Job, condition: WriteCondition, deadline: Deadline) -> Verdict:

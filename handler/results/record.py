@@ -10,7 +10,7 @@ import orjson
 from handler.errors import DropvecError, RejectedError, Rejection
 from handler.frozen import frozen
 from handler.model.encoder import Vector
-from handler.results.item import DELETED, ERROR, SUCCESS
+from handler.results.item import DELETED, ERROR, SUCCESS, ResultFacts
 from handler.results.keys import source_of
 from handler.settings import EmbeddingDtype
 
@@ -172,11 +172,16 @@ def result_name(record: Record) -> str:
     return f"{record.version_id or record.etag or 'unknown'}-{record.fingerprint[:8]}.json"
 
 
-def result_facts(body: bytes) -> tuple[object, ...] | None:
-    """What may differ between two results of one key: error, normalisation and labels. None if it is no result."""
+def result_facts(body: bytes) -> ResultFacts | None:
+    """What a result JSON says, to compare it with its item. None if it is no result."""
     try:
         result = orjson.loads(body)
-        return result["error_code"], (result["embedding"] or {}).get("normalized"), result.get("labels")
+        labels = result.get("labels")
+        return (
+            result["error_code"],
+            (result["embedding"] or {}).get("normalized"),
+            None if labels is None else tuple((label["label"], label["score"]) for label in labels),
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from handler.aws.clients import Clients, attempt
 from handler.aws.sdk.errors import ServiceError
 from handler.frozen import frozen
-from handler.results.item import StoredItem, WireItem, read_item, says_the_same
+from handler.results.item import ResultFacts, StoredItem, WireItem, read_item, says_the_same
 from handler.results.keys import result_key, result_prefixes, source_of
 from handler.results.record import Record, item_of, result_facts, result_json, result_name, tombstone_of, utc_now
 from handler.results.sequencing import WriteCondition, expression_of
@@ -112,17 +112,16 @@ class Store:
         Returns:
             Whether the item still says the same, if the JSON had to be written.
         """
-        key, body = self._key_of(record), result_json(record)
-        if self._facts(key, deadline) == result_facts(body):
+        if self.result_matches(item, deadline):
             return True
-        self._put_result(key, body, deadline, if_absent=False)
+        self._put_result(self._key_of(record), result_json(record), deadline, if_absent=False)
         now = self.read(record.bucket, record.key, deadline)
         return now is not None and says_the_same(now, item)
 
-    def has_result(self, item: StoredItem, deadline: Deadline) -> bool:
-        """Whether the JSON that an item names is there."""
+    def result_matches(self, item: StoredItem, deadline: Deadline) -> bool:
+        """Whether the JSON that an item names is there and says what the item says."""
         key = (item.result or "").removeprefix(source_of(self.settings.results_bucket, ""))
-        return self._facts(key, deadline) is not None
+        return self._facts(key, deadline) == item.result_facts
 
     def delete_result(self, record: Record, deadline: Deadline) -> bool:
         """Delete the JSON of a record that lost; whether the key's item, read afterwards, does not name it."""
@@ -148,7 +147,7 @@ class Store:
             return False
         return True
 
-    def _facts(self, key: str, deadline: Deadline) -> tuple[object, ...] | None:
+    def _facts(self, key: str, deadline: Deadline) -> ResultFacts | None:
         def get() -> bytes:
             with self.clients.s3.get_object(self.settings.results_bucket, key) as answer:
                 return answer.read()

@@ -23,7 +23,8 @@ from handler.settings import read_settings
 from handler.timing import Deadline
 from infra.local.s3vectors.errors import TooManyRequestsError
 from tests.support.index_divergences import Held, divergences
-from tests.support.order_model import HISTORIES, KEY, RESULTS, SOURCE, TABLE, UPLOADS, OrderMachine, embedded
+from tests.support.order_histories import HISTORIES
+from tests.support.order_model import KEY, RESULTS, SOURCE, TABLE, UPLOADS, OrderMachine, embedded
 from tests.support.stream_records import event_of, record_of
 from tests.support.vector_indexes import Indexes
 
@@ -34,6 +35,7 @@ MAX_CALLS = 8
 # f is a step of `forget`, F all that are left.
 INDEX_HISTORIES = [
     "p.iq.i",
+    "p.md3mp9",  # a worker of the other model has deleted the JSON that is named again
     "p.imb.i",  # both indexes have the picture
     "p.imb.iq.i",  # and the old one must not show the new picture under the old vector
     "p.iq.gmb.it",  # a change that was given up leaves an old vector, which the redrive finds

@@ -7,12 +7,8 @@ collide often.
 """
 
 import itertools
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from queue import SimpleQueue
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import orjson
@@ -20,17 +16,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from handler.aws.clients import Clients
-from handler.aws.sdk.errors import NetworkError
 from handler.jobs import Job
 from handler.model.encoder import Encoder
-from handler.outcomes import Outcome, Status
+from handler.outcomes import Status
 from handler.pipeline import Pipeline
 from handler.results.sequencing import normalize_sequencer
 from handler.results.store import Store
 from handler.settings import Settings, read_settings
-from handler.timing import Deadline, Stopwatch
+from handler.timing import Stopwatch
+from tests.support.gated_worker import Gate, Gated, Worker
 from tests.support.memory_aws import MemoryDynamoDB, MemoryS3, Version
+from tests.support.order_histories import HISTORIES
 from tests.support.pictures import encoded, picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 UPLOADS, RESULTS, TABLE = "uploads", "results", "vectors"
 KEY = "photos/a"
@@ -38,113 +38,6 @@ SOURCE = f"s3://{UPLOADS}/{KEY}"
 CONTENTS = [encoded(picture(40, 30, seed=seed)) for seed in range(2)] + [b"no picture at all"]
 MAX_WORKERS = 4
 MAX_DELIVERIES = 300
-
-# What happened to the key before the case begins, one letter a step: p and q put one content or the other, a puts an
-# archived object, d deletes, r restores, b is a backfill; P, Q and D are events without a sequencer. A digit delivers
-# the newest event and makes so many calls of it (9: all); `!` crashes the newest worker, `v` finishes it; `n` makes one
-# call of the newest worker and `w` of the oldest; `.` delivers and finishes all.
-HISTORIES = [
-    "",
-    "p.",
-    "P.",
-    "p.d.",
-    "P.D.",
-    "p.q.",
-    "a.r",
-    "a.r.",
-    "a3!r",  # a JSON that says "archived", no item, and a restored object
-    "a.r.d3",
-    "a2r9",  # has seen the archived object, before the restored one is committed
-    "p1d9",  # has read the object, before its tombstone
-    "p1d9w!",  # has written a JSON after the clean-up of a newer tombstone, and does not know it when it begins again
-    "p.d3p3wnd9",  # is about to write a missing JSON again, when a newer tombstone is there
-    "p2!d9",  # has written a JSON, and a later delivery finds a newer tombstone
-    "p.d3p9",  # is about to delete what is named again
-    "p.d3p9avb9",  # deletes what is named again, and then the object is archived: its JSON cannot be made again
-    "p.D4p9",
-    "p.D4p9ba",  # deletes what is named again, when the object is archived and only a backfill looks at it
-    "d1q2p2",  # a tombstone, and a commit over it, between the JSON and the item of another worker
-    "P.p3q3",  # two events meet an item without a sequencer
-    "p2b3",
-    "p.d3a2p9wv",  # a JSON that says "archived" takes the place of a deleted one that is named
-]
-
-
-class Crash(BaseException):
-    """Ends a worker's process: the code under test must not catch it."""
-
-
-class Gate:
-    """Holds every AWS call of one worker until it is ordered to pass."""
-
-    def __init__(self) -> None:
-        self.waiting: SimpleQueue[str] = SimpleQueue()
-        self.orders: SimpleQueue[str] = SimpleQueue()
-
-    def pass_through(self, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        self.waiting.put("call")
-        order = self.orders.get()
-        if order == "crash":
-            raise Crash
-        answer = call(*args, **options)
-        if order == "lose the answer":
-            raise NetworkError("lost")
-        return answer
-
-
-@dataclass
-class Gated:
-    """A client whose every call passes a gate."""
-
-    client: Any
-    gate: Gate
-
-    def __getattr__(self, name: str) -> Any:
-        call = getattr(self.client, name)
-        return lambda *args, **options: self.gate.pass_through(call, *args, **options)
-
-
-@dataclass
-class Worker:
-    """One invocation for one job, in a thread that runs only between two orders.
-
-    Attributes:
-        undisturbed: whether neither another worker nor the owner did anything since it began.
-        error: what it raised: always a defect.
-    """
-
-    job: Job
-    pipeline: Pipeline
-    gate: Gate
-    undisturbed: bool
-    outcome: Outcome | None = None
-    error: BaseException | None = None
-    alive: bool = True
-    thread: threading.Thread = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-        self._wait()
-
-    def _run(self) -> None:
-        try:
-            self.outcome = self.pipeline.process(self.job, Deadline(3600))
-        except Crash:
-            pass
-        except BaseException as error:  # noqa: BLE001 - reported by the machine
-            self.error = error
-        finally:
-            self.gate.waiting.put("end")
-
-    def _wait(self) -> None:
-        if self.gate.waiting.get(timeout=60) == "end":
-            self.thread.join()
-            self.alive = False
-
-    def order(self, order: str) -> None:
-        self.gate.orders.put(order)
-        self._wait()
 
 
 class OrderMachine(RuleBasedStateMachine):
@@ -163,6 +56,7 @@ class OrderMachine(RuleBasedStateMachine):
         self.delivered: list[Job] = []
         self.workers: list[Worker] = []
         self.newest: str | None = None
+        self.archived_later: list[Version] = []
         self.patience = 0
 
     @initialize(versioned=st.booleans(), history=st.sampled_from(HISTORIES), patience=st.sampled_from([4, 12, 99, 99]))
@@ -176,11 +70,10 @@ class OrderMachine(RuleBasedStateMachine):
     def _replay(self, step: str) -> None:
         if step == ".":
             self._finish_all()
-        elif step == "!":
-            self._order(self.workers[-1], "crash")
-        elif step in "wn":
-            self._order(self.workers[0 if step == "w" else -1], "go")
-        elif step == "v":
+        elif step in "!wnv":
+            self._work(step)
+        elif step == "+":
+            self.deliver_again(0)
             self._advance(self.workers[-1], 99)
         elif step.isdigit():
             self.deliver(len(self.pending) - 1)
@@ -188,22 +81,34 @@ class OrderMachine(RuleBasedStateMachine):
         else:
             self._change(step)
 
+    def _work(self, step: str) -> None:
+        if not self.workers:  # with versions, some collisions do not happen
+            return
+        worker = self.workers[0 if step == "w" else -1]
+        if step == "v":
+            self._advance(worker, 99)
+        else:
+            self._order(worker, "crash" if step == "!" else "go")
+
     def _advance(self, worker: Worker, calls: int) -> None:
         for _ in range(calls):
             if worker.alive:
                 self._order(worker, "go")
 
     def _change(self, step: str) -> None:
-        if step == "r":
-            self.restore()
-        elif step == "b":
-            self.backfill()
-        elif step == "a":
-            self.put_archived()
-        elif step in "dD":
+        if step in "dD":
             self.delete(sequenced=step == "d")
-        else:
+        elif step in "pqPQ":
             self.put("pq".index(step.lower()), sequenced=step.islower())
+        else:
+            steps: Mapping[str, Callable[[], object]] = {
+                "a": self.put_archived,
+                "b": self.backfill,
+                "c": lambda: self.delete_version(0),
+                "r": self.restore,
+                "s": self.archive,
+            }
+            steps[step]()
 
     @invariant()
     def lose_patience(self) -> None:
@@ -262,6 +167,16 @@ class OrderMachine(RuleBasedStateMachine):
         current.archived = False
         self._happened(sequenced=False)
 
+    @precondition(lambda self: self.patience and self._current() is not None)
+    @rule()
+    def archive(self) -> None:
+        """A lifecycle rule archives the object, or its restored copy expires: no event that the function gets."""
+        current = self._current()
+        if current is not None and not current.archived:
+            self._disturb()
+            current.archived = True
+            self.archived_later.append(current)
+
     @precondition(lambda self: self.patience)
     @rule()
     def backfill(self) -> None:
@@ -305,7 +220,13 @@ class OrderMachine(RuleBasedStateMachine):
         clients = Clients(s3=cast("Any", Gated(self.s3, gate)), dynamodb=cast("Any", Gated(self.dynamodb, gate)))
         store = Store(clients, self.settings, self._now)
         pipeline = Pipeline(self.settings, self.encoder, clients, store)
-        self.workers.append(Worker(job, pipeline, gate, undisturbed=not self.workers))
+        self.workers.append(Worker(job, pipeline, gate, undisturbed=not self.workers, newer=self._newer(job)))
+
+    def _newer(self, job: Job) -> dict[str, Any] | None:
+        item = self._item()
+        if not job.sequencer or normalize_sequencer(job.sequencer) >= item.get("sequencer", ""):
+            return None
+        return item if item["status"] == "deleted" or self._matches(item) else None
 
     def _order(self, worker: Worker, order: str) -> None:
         worker.order(order)
@@ -318,8 +239,8 @@ class OrderMachine(RuleBasedStateMachine):
             error = worker.outcome.error if worker.outcome else None
             assert error is None or error.code == "unavailable", repr(error)
             self.pending.append(worker.job)
-        elif worker.undisturbed and worker.outcome.status is not Status.SUPERSEDED:
-            self._check_undisturbed()
+        elif worker.undisturbed:
+            self._check_undisturbed(worker, worker.outcome.status)
 
     def _finish_all(self) -> None:
         deliveries = 0
@@ -333,43 +254,54 @@ class OrderMachine(RuleBasedStateMachine):
 
     # What must be true.
 
-    def _check_undisturbed(self) -> None:
-        """A worker that ran alone has made the item right by itself, whatever other events are still to come."""
+    def _check_undisturbed(self, worker: Worker, status: Status) -> None:
+        """A worker that ran alone has made item and JSON right by itself, whatever other events are still to come.
+
+        If it was superseded, the item may describe an earlier object, or the JSON of a deleted object be gone.
+        """
         item, current = self._item(), self._current()
+        superseded = status is Status.SUPERSEDED
+        assert worker.newer is None or (superseded and item == worker.newer)
         if current is None:
-            assert item.get("status", "deleted") == "deleted", item
-            return
-        assert item["etag"] == _identity(current)[0]
-        # With the same bytes a backfill of an archived object keeps the vector, and a repeated event the rejection.
-        if not current.archived and item.get("error_code") != "archived_object":
-            assert item.get("version_id") == current.id
-        result = self._results()[item["result"]]
-        assert (result["etag"], result["error_code"]) == (item["etag"], item.get("error_code"))
+            assert superseded or item.get("status", "deleted") == "deleted", item
+        elif not superseded or item["status"] != "deleted":
+            assert self._matches(item)
+            assert superseded or item["etag"] == current.etag.strip('"')
 
     def teardown(self) -> None:
         self._finish_all()
-        item, current, results = self._item(), self._current(), self._results()
+        item, current = self._item(), self._current()
         if current is None:
             assert item.get("status", "deleted") == "deleted", item
-            assert results == {}
+            assert self._results() == {}
         else:
             assert item, "an object without an item"
-            self._check_holds(item, current, results)
+            self._check_describes(item, current)
         if self.newest is not None:
             assert item["sequencer"] == self.newest
 
-    def _check_holds(self, item: dict[str, Any], current: Version, results: dict[str, dict[str, Any]]) -> None:
-        assert (item["etag"], item.get("version_id")) == _identity(current)
-        result = results[item["result"]]
-        assert (result["etag"], result["status"]) == (item["etag"], item["status"])
-        if current.archived:
-            assert item["error_code"] == "archived_object"
-        elif current.data == CONTENTS[-1]:
+    def _check_describes(self, item: dict[str, Any], current: Version) -> None:
+        assert self._matches(item)
+        unread = item.get("error_code") == "archived_object"
+        # What was read before the object was archived without an event may stay.
+        may_stay = any(current is version for version in self.archived_later)
+        assert unread == current.archived or (current.archived and may_stay)
+        assert (item["etag"], item.get("version_id")) == (current.etag.strip('"'), None if unread else current.id)
+        if unread:
+            return
+        if current.data == CONTENTS[-1]:
             assert item["error_code"] == "unsupported_format"
         else:
             expected = self._vectors_of(item["fingerprint"])[CONTENTS.index(current.data or b"")]
             assert np.array_equal(np.frombuffer(item["embedding"], dtype="<f4"), expected)
+            result = self._results()[item["result"]]
             assert np.array_equal(np.array(result["embedding"]["embedding"], dtype=np.float32), expected)
+
+    def _matches(self, item: dict[str, Any]) -> bool:
+        """Whether the JSON that an item names is there and says what the item says."""
+        result = self._results().get(item["result"], {})
+        names = ("source", "status", "etag", "version_id", "fingerprint", "error_code")
+        return all(result.get(name) == item.get(name) for name in names)
 
     def _vectors_of(self, fingerprint: str) -> list[Any]:
         assert fingerprint == self.encoder.spec.fingerprint
@@ -384,11 +316,6 @@ class OrderMachine(RuleBasedStateMachine):
     def _results(self) -> dict[str, dict[str, Any]]:
         names = [entry.key for entry in self.s3.list_objects(RESULTS, "").entries]
         return {f"s3://{RESULTS}/{name}": orjson.loads(self.s3.get_object(RESULTS, name).data) for name in names}
-
-
-def _identity(version: Version) -> tuple[str, str | None]:
-    """ETag and version id as an item has them; the version of an object that was not read stays unknown."""
-    return version.etag.strip('"'), None if version.archived else version.id
 
 
 def make_machine(encoder: Encoder) -> type[OrderMachine]:

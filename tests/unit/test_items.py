@@ -193,7 +193,7 @@ def test_a_condition_keeps_the_newest_sequencer() -> None:
     ("sequencer", "contended", "item", "condition"),
     [
         ("5", False, "6", BySequencer("5".ljust(32, "0"))),
-        ("5", True, "6", BySequencer("5".ljust(32, "0"))),
+        ("5", True, "6", "seen"),
         ("5", True, "5", "seen"),
         ("5", True, "4", "seen"),
         ("5", True, None, "seen"),
@@ -269,9 +269,11 @@ def test_facts_of_a_json_differ_where_its_item_would() -> None:
         replace(RECORD, outcome=RejectedError(Rejection.EMPTY_OBJECT, "empty")),
     ]
     facts = [result_facts(result_json(record)) for record in [RECORD, *others]]
-    assert len(set(map(repr, facts))) == 5
+    assert facts == [read_item(wire(record)).result_facts for record in [RECORD, *others]]
+    assert len(set(facts)) == 5
     assert facts[0] == result_facts(result_json(replace(RECORD, timings_ms={}, event_id="another")))
-    for body in (b"", b"[]", b"{}", b"3", b'{"error_code": null, "embedding": 3}'):
+    bad_labels = b'{"error_code": null, "embedding": null, "labels": [3]}'
+    for body in (b"", b"[]", b"{}", b"3", b'{"error_code": null, "embedding": 3}', bad_labels):
         assert result_facts(body) is None
 
 
@@ -335,10 +337,24 @@ def test_a_json_that_had_to_be_written_is_settled_if_the_item_still_says_the_sam
     if before is not None:
         s3.put("results", key, before, archived=False)
     store = store_of(s3, item)
-    assert store.settle_result(RECORD, read_item(wire()), Deadline(30)) is settled
+    committed = replace(read_item(wire()), result=f"s3://results/{key}")
+    assert store.settle_result(RECORD, committed, Deadline(30)) is settled
     assert s3.get_object("results", key).data == result_json(RECORD)
-    assert store.settle_result(replace(RECORD, timings_ms={}), read_item(wire()), Deadline(30))
+    assert store.settle_result(replace(RECORD, timings_ms={}), committed, Deadline(30))
     assert s3.get_object("results", key).data == result_json(RECORD), "not written again"
+
+
+@pytest.mark.parametrize(
+    ("body", "matches"),
+    [(result_json(RECORD), True), (result_json(REJECTED), False), (b"not a result", False), (None, False)],
+    ids=["the same", "another outcome", "no result", "no JSON"],
+)
+def test_the_json_that_an_item_names_matches_it(body: bytes | None, matches: bool) -> None:
+    s3 = MemoryS3()
+    if body is not None:
+        s3.put("results", "x.json", body, archived=False)
+    s3.put("results", f"uploads/a b.png/{result_name(RECORD)}", result_json(REJECTED), archived=False)
+    assert store_of(s3).result_matches(read_item(wire()), Deadline(30)) is matches
 
 
 def test_a_json_is_written_once() -> None:

@@ -5,7 +5,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from handler.model.encoder import load_encoder
-from tests.support.order_model import HISTORIES, OrderMachine, make_machine
+from tests.support.order_histories import HISTORIES
+from tests.support.order_model import OrderMachine, make_machine
 
 CASES = 200
 

@@ -274,6 +274,26 @@ def test_superseded_leaves_no_json_behind(world: World) -> None:
     assert world.results() == before
 
 
+def test_superseded_leaves_a_json_that_was_there_before(world: World) -> None:
+    for sequencer, data in (("07", OTHER), ("09", PHOTO)):
+        world.put("a", data)
+        world.process("a", sequencer)
+    before = world.results()
+    assert len(before) == 2
+    world.put("a", OTHER)
+    assert world.process("a", "05").status is Status.SUPERSEDED
+    assert world.results() == before
+
+
+def test_superseded_writes_the_missing_json_of_the_newer_item(world: World) -> None:
+    world.put("a", PHOTO)
+    world.process("a", "09")
+    before = world.results()
+    world.state.operator.s3.delete_object(Bucket=RESULTS, Key=before[0])
+    assert world.process("a", "05").status is Status.SUPERSEDED
+    assert world.results() == before
+
+
 def test_a_repeat_that_read_early_does_not_replace_what_was_read_later(world: World) -> None:
     """Event 01 is delivered again and read; then the object is deleted, and work without a sequencer finds that."""
     world.put("a", PHOTO)
