@@ -12,19 +12,23 @@ from infra.deploy.checks import check
 from infra.deploy.connection import connect, disconnect, targets_of
 from infra.deploy.model_check import check_model
 from infra.deploy.plan import Plan, outputs, uploads_bucket, vector_bucket
+from infra.deploy.template_body import template_arguments
 from infra.deploy.vector_bucket import VECTOR_BUCKET_TYPE, drop, index_names
 
 _DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 _CHECKED = {"ImageUri", "Architecture", "Search"}  # after a change of these, the model is verified
 
 
-def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: bool) -> dict[str, object]:
+def deploy(
+    stack: str, image: str | None, settings: Mapping[str, str], *, template_bucket: str | None = None, yes: bool
+) -> dict[str, object]:
     """Create or update the stack: show the changes, ask for confirmation, apply them.
 
     Args:
         stack: the stack's name.
         image: URI of the image in ECR; None keeps the deployed image.
         settings: parameters of the template; others keep their deployed or default values.
+        template_bucket: bucket through which CloudFormation receives the template; None sends it in the request.
         yes: do not ask.
 
     Returns:
@@ -41,7 +45,7 @@ def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: b
     with account() as aws:
         plan = Plan(stack, changes.find_stack(aws.cloudformation, stack), given)
         check(aws, plan)
-        if not _apply(aws, plan, yes=yes):
+        if not _apply(aws, plan, template_bucket, yes=yes):
             return {"stack": stack, "deployed": False, "outputs": {}}
         deployed = changes.find_stack(aws.cloudformation, stack)
         if deployed is None:
@@ -76,11 +80,11 @@ def _print_follow_up(plan: Plan, uploads: str) -> None:
         print(f"\nThe stack no longer uses the vector bucket {bucket}. It is kept with its indexes.")
 
 
-def _apply(aws: Account, plan: Plan, *, yes: bool) -> bool:
+def _apply(aws: Account, plan: Plan, template_bucket: str | None, *, yes: bool) -> bool:
     """Create a change set, ask, and apply it; whether the stack is up to date now."""
     cloudformation, stack, is_new = aws.cloudformation, plan.stack, plan.current is None
-    body = TEMPLATE.read_text(encoding="utf-8")
-    arn, proposed = changes.propose(cloudformation, stack, body, plan.parameters(), is_new=is_new)
+    with template_arguments(aws, template_bucket) as template:
+        arn, proposed = changes.propose(cloudformation, stack, template, plan.parameters(), is_new=is_new)
     if not proposed:
         print(f"The stack {stack} in {aws.region} is up to date.")
         return True

@@ -12,8 +12,7 @@ import pytest
 
 from infra.cli.main import main
 from infra.common.local_session import ACCESS_KEY, CONFIG, REGION, session
-from infra.common.paths import TEMPLATE
-from infra.deploy import notifications
+from infra.deploy import notifications, template_body
 from infra.local.server import LocalAws, local_aws
 
 IMAGE = f"000000000000.dkr.ecr.{REGION}.amazonaws.com/dropvec@sha256:{'0' * 64}"
@@ -99,10 +98,6 @@ def commands(aws: LocalAws) -> DeployCommands:
     return DeployCommands(aws)
 
 
-def test_the_template_is_within_cloudformation_s_size_limit() -> None:
-    assert len(TEMPLATE.read_bytes()) <= 51_200
-
-
 def test_a_stack_is_created_updated_and_deleted_after_confirmation(commands: DeployCommands) -> None:
     done = commands.run("deploy", "--stack", "one", "--image", IMAGE, stdin="n\n")
     assert (done.returncode, done.stderr) == (0, "")
@@ -142,6 +137,24 @@ def test_a_stack_is_created_updated_and_deleted_after_confirmation(commands: Dep
     done = commands.run("deploy", "--stack", "one", "--image", IMAGE, "--yes")
     assert done.returncode == 1
     assert "one-uploads-000000000000-us-east-1 already exists" in done.stderr
+
+
+def test_a_template_that_is_too_large_for_a_request_goes_through_a_bucket(
+    commands: DeployCommands, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands.set_environment(monkeypatch)
+    commands.s3.create_bucket(Bucket="templates")
+    monkeypatch.setattr(template_body, "INLINE_LIMIT", 40_000)
+    deploy = ("deploy", "--stack", "large", "--image", IMAGE, "--yes")
+    assert main([*deploy]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"dropvec: the template has 4\d,\d{3} bytes .*--template-bucket\)\n", err)
+    assert "large" not in commands.stacks()
+
+    assert main([*deploy, "--template-bucket", "templates"]) == 0
+    assert "Function" in commands.resources("large")
+    assert "Contents" not in commands.s3.list_objects_v2(Bucket="templates")
 
 
 def test_search_can_be_switched_on_for_an_existing_stack_and_off(commands: DeployCommands) -> None:
