@@ -46,9 +46,14 @@ class Endpoint:
     path: str = ""
 
     @property
+    def bracketed_host(self) -> str:
+        """The host, in brackets if it is an IPv6 address."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
     def authority(self) -> str:
         """The `Host` header, without the scheme's default port."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = self.bracketed_host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
 
