@@ -10,7 +10,9 @@ from infra.deploy import changes
 from infra.deploy.account import Account, account, check_stack_name, confirm
 from infra.deploy.checks import check
 from infra.deploy.connection import connect, disconnect, targets_of
+from infra.deploy.images import with_images
 from infra.deploy.model_check import check_model
+from infra.deploy.parameters import check_parameters
 from infra.deploy.plan import Plan, outputs, uploads_bucket, vector_bucket
 from infra.deploy.template_body import template_arguments
 from infra.deploy.vector_bucket import VECTOR_BUCKET_TYPE, drop, index_names
@@ -35,15 +37,14 @@ def deploy(
         Whether the stack is up to date, and its outputs, for --json.
 
     Raises:
-        OperatorError: a parameter is unknown, there is no image, or AWS returned an error.
+        CheckError: it would fail; nothing was changed.
+        OperatorError: AWS returned an error, or with `yes` an existing bucket could not be connected.
     """
     check_stack_name(stack)
-    known = load(TEMPLATE)["Parameters"]
-    if unknown := [name for name in settings if name not in known]:
-        raise OperatorError(f"the template has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
     given = {**settings, **({"ImageUri": image} if image else {})}
+    check_parameters(load(TEMPLATE)["Parameters"], given)
     with account() as aws:
-        plan = Plan(stack, changes.find_stack(aws.cloudformation, stack), given)
+        plan = with_images(aws, Plan(stack, changes.find_stack(aws.cloudformation, stack), given))
         check(aws, plan)
         if not _apply(aws, plan, template_bucket, yes=yes):
             return {"stack": stack, "deployed": False, "outputs": {}}
@@ -54,11 +55,15 @@ def deploy(
             print(f"\n{output.get('Description', output['OutputKey'])}\n  {output['OutputValue']}")
         if plan.abandoned_bucket:
             disconnect(aws, plan.abandoned_bucket, targets_of(aws, deployed))
-        if not plan.replaces_eventbridge:
-            connect(aws, deployed, plan.wanted, yes=yes)
+        is_connected = plan.replaces_eventbridge or connect(aws, deployed, plan.wanted, yes=yes)
         _print_follow_up(plan, uploads_bucket(deployed))
         if plan.given.keys() & _CHECKED:
             check_model(aws, outputs(deployed)["FunctionName"], search=plan.has_search)
+        if yes and not is_connected:
+            raise OperatorError(
+                f"the stack {stack} is deployed, but the bucket {plan.wanted['ExistingBucket']} does not send its "
+                "events to it; the reason is above"
+            )
     return {"stack": stack, "deployed": True, "outputs": outputs(deployed)}
 
 

@@ -126,6 +126,11 @@ def is_region(text: str) -> bool:
     return _REGION.fullmatch(text) is not None
 
 
+def dns_suffix(region: str) -> str:
+    """The DNS suffix of the region's partition, such as amazonaws.com."""
+    return _suffixes(region)[0]
+
+
 def _suffixes(region: str) -> tuple[str, str]:
     return next((suffix, dual_suffix) for prefix, suffix, dual_suffix in _PARTITIONS if region.startswith(prefix))
 
