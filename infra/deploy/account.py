@@ -90,8 +90,7 @@ def needs(action: str) -> Iterator[None]:
         if error.response["Error"]["Code"] not in _DENIED:
             raise
         raise CheckError(
-            f"you lack the permission {action}, with which deploy checks the account before it changes anything; "
-            "docs/security.md lists the permissions that it needs"
+            f"you lack the permission {action}; docs/deployer-policy.json has all permissions that push and deploy need"
         ) from None
 
 
@@ -107,14 +106,3 @@ def check_stack_name(name: str) -> str:
             "digits and hyphens, starting with a letter"
         )
     return name
-
-
-def confirm(question: str, *, yes: bool) -> bool:
-    """Ask the user, unless `yes`; an empty answer and a closed standard input mean no."""
-    if yes:
-        return True
-    try:
-        return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
-    except EOFError:
-        print()
-        return False

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from handler.aws.sdk.endpoints import dns_suffix
 from infra.common.errors import CheckError, first_line
 from infra.deploy.account import Account, needs
@@ -56,10 +54,12 @@ class Image:
 
     Attributes:
         uri: its URI by digest.
+        config: the digest of its configuration, by which docker and podman identify an image.
         architecture: Lambda's name of the architecture that it was built for.
     """
 
     uri: str
+    config: str
     architecture: str
 
 
@@ -104,7 +104,8 @@ def find_image(aws: Account, uri: str) -> Image:
         raise CheckError(
             f"{uri} is built for {config.get('os')}/{architecture}; Lambda runs linux/amd64 and linux/arm64"
         )
-    return Image(f"{parts.registry}/{parts.repository}@{digest}", _ARCHITECTURES[architecture])
+    uri_by_digest = f"{parts.registry}/{parts.repository}@{digest}"
+    return Image(uri_by_digest, manifest["config"]["digest"], _ARCHITECTURES[architecture])
 
 
 def _manifest(aws: Account, parts: ImageUri, uri: str) -> tuple[str, Mapping[str, Any]]:
@@ -151,18 +152,3 @@ def download(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=_SECONDS) as answer:  # noqa: S310 - from ECR, over TLS
         data: bytes = answer.read()
     return data
-
-
-def create_repository(aws: Account, name: str) -> bool:
-    """Create a repository whose tags cannot be moved, and whose images are scanned; False if it already exists."""
-    try:
-        aws.ecr.create_repository(
-            repositoryName=name,
-            imageTagMutability="IMMUTABLE",
-            imageScanningConfiguration={"scanOnPush": True},
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "RepositoryAlreadyExistsException":
-            raise
-        return False
-    return True

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from infra.common.errors import OperatorError
 from infra.common.paths import TEMPLATE
 from infra.common.program import command
+from infra.common.prompt import confirm
 from infra.common.template import load
 from infra.deploy import changes
-from infra.deploy.account import Account, account, check_stack_name, confirm
+from infra.deploy.account import Account, account, check_stack_name
 from infra.deploy.checks import check
 from infra.deploy.connection import connect, disconnect, targets_of
 from infra.deploy.images import with_images

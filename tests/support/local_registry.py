@@ -35,9 +35,9 @@ def push(endpoint: str, bundle: Path, tag: str, *, package: Path = HANDLER, arch
     s3: Any = session().client("s3", endpoint_url=endpoint, config=CONFIG)
     if REPOSITORY not in [one["repositoryName"] for one in ecr.describe_repositories()["repositories"]]:
         ecr.create_repository(repositoryName=REPOSITORY)
-        s3.create_bucket(Bucket=CODE_BUCKET)
+    s3.create_bucket(Bucket=CODE_BUCKET)
     code = function_zip(package, bundle)
-    config = json.dumps({"os": "linux", "architecture": architecture, "code": digest_of(code)}).encode()
+    config = configuration(code, architecture)
     _upload(endpoint, config)
     manifest = json.dumps(
         {"schemaVersion": 2, "mediaType": _MEDIA_TYPE, "config": {"digest": digest_of(config)}, "layers": []}
@@ -45,6 +45,11 @@ def push(endpoint: str, bundle: Path, tag: str, *, package: Path = HANDLER, arch
     ecr.put_image(repositoryName=REPOSITORY, imageManifest=manifest, imageManifestMediaType=_MEDIA_TYPE, imageTag=tag)
     s3.put_object(Bucket=CODE_BUCKET, Key=digest_of(manifest.encode()), Body=code)
     return f"{REGISTRY}/{REPOSITORY}:{tag}"
+
+
+def configuration(code: bytes, architecture: str = "amd64") -> bytes:
+    """The configuration of an image with this code; its hash is the image's id."""
+    return json.dumps({"os": "linux", "architecture": architecture, "code": digest_of(code)}).encode()
 
 
 def digest_of(data: bytes) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import boto3
@@ -37,13 +38,17 @@ class Stubbed:
         self.stubbers[client].add_client_error(operation, code, "no", status)
 
 
+@cache  # the creation of a client takes a tenth of a second
+def _clients(region: str) -> dict[str, Any]:
+    make_client: Any = boto3.Session("id", "secret", region_name=region).client
+    return {name: make_client(_SERVICES.get(name, name)) for name in _CLIENTS}
+
+
 @contextmanager
 def stubbed_account(region: str = "eu-west-1") -> Iterator[Stubbed]:
     """An account in a region; every answer must have been used at the end of the block."""
     with ExitStack() as stack:
-        session = boto3.Session("id", "secret", region_name=region)
-        make_client: Any = session.client
-        clients = {name: make_client(_SERVICES.get(name, name)) for name in _CLIENTS}
+        clients = _clients(region)
         stubbers = {name: stack.enter_context(Stubber(client)) for name, client in clients.items()}
         yield Stubbed(Account(id=ID, region=region, **clients), stubbers)
         for stubber in stubbers.values():
