@@ -2,13 +2,13 @@
 PYTHON ?= python3
 PY     := .venv/bin/python
 MODEL  ?= efficientnet-lite0
-export MODEL ONLY IMAGES PORT EVENT IMAGE BASE_IMAGE ARCH STACK IMAGE_URI SET # recipes read these as shell variables, so values need no escaping
+export MODEL ONLY IMAGES PORT EVENT IMAGE BASE_IMAGE ARCH REPOSITORY STACK IMAGE_URI SET # recipes read these as shell variables, so values need no escaping
 
 # Without its bytecode, every process compiles all of its packages again: twice the time for tests and the demo.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up invoke image deploy destroy test test-export image-test package-test bench cpus mutants soak
+.PHONY: help demo up invoke image push deploy destroy test test-export image-test package-test bench cpus mutants soak
 .PHONY: backfill-run export-run fuzz formats check structure format lock clean
 
 help: ## list the targets
@@ -32,6 +32,9 @@ invoke: .venv/.ready-demo ## send one event to the running local AWS: make invok
 # Needs no virtual environment: the image build installs its own packages.
 image: ## build the function's container image: make image [MODEL=NAME|PATH] [IMAGE=name:tag] [BASE_IMAGE=…] [ARCH=x86_64|arm64] [BAKE='--accept …']
 	@exec $(PYTHON) -m infra image "$$MODEL" $${IMAGE:+--tag "$$IMAGE"} $${BASE_IMAGE:+--base "$$BASE_IMAGE"} $${ARCH:+--arch "$$ARCH"} $(BAKE)
+
+push: .venv/.ready-aws ## push the container image to ECR in your AWS account: make push [IMAGE=name:tag] [REPOSITORY=NAME]
+	@exec $(PY) -m infra push $${IMAGE:+--tag "$$IMAGE"} $${REPOSITORY:+--repository "$$REPOSITORY"}
 
 deploy: .venv/.ready-aws ## create or update the stack in your AWS account: make deploy IMAGE_URI=URI [STACK=NAME] [SET="Trigger=direct …"]
 	@exec $(PY) -m infra deploy $${STACK:+--stack "$$STACK"} $${IMAGE_URI:+--image "$$IMAGE_URI"} $${SET:+--set $$SET}

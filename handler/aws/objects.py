@@ -1,7 +1,7 @@
 """Read what a key holds now: bytes and facts. The size is checked before the bytes are read."""
 
 from handler.aws.clients import attempt, translate
-from handler.aws.sdk.errors import ServiceError
+from handler.aws.sdk.errors import ServiceError, TooManyHeadersError
 from handler.aws.sdk.s3 import S3, ObjectResponse
 from handler.errors import MissingObjectError, RejectedError, Rejection, RetryableError
 from handler.frozen import frozen
@@ -47,12 +47,20 @@ def read_object(s3: S3, bucket: str, key: str, max_bytes: int, deadline: Deadlin
         if error.code in _MISSING:
             raise MissingObjectError(f"s3://{bucket}/{key} does not exist ({error.code})") from None
         rejection = _rejection(error)
+    except RejectedError as error:
+        rejection = error
     etag, size = _listed(s3, bucket, key, deadline)
     return StoredObject(etag, version_id=None, size=size, content=rejection)
 
 
 def _get(s3: S3, bucket: str, key: str, max_bytes: int, deadline: Deadline) -> StoredObject:
-    with s3.get_object(bucket, key) as answer:
+    try:
+        opened = s3.get_object(bucket, key)
+    except TooManyHeadersError:
+        raise RejectedError(
+            Rejection.UNREADABLE_OBJECT, "the object has too much metadata: S3 answers with more than 100 headers"
+        ) from None
+    with opened as answer:
         size = answer.size
         if size is None or answer.etag is None:
             raise RetryableError("S3's answer has no length or no ETag")

@@ -94,13 +94,16 @@ def _local(manifest: Manifest, wanted: list[SourceFile]) -> Files:
 def _remote(manifest: Manifest, folder: Path, accepted: set[str], mirror: str | None, console: Console | None) -> Files:
     base = manifest.source.base.rstrip("/")
     found, unverified = Files(), []
-    for file in files_of(manifest):
+    # The licence is small, and may have to be accepted: it comes before everything that is large.
+    for file in sorted(files_of(manifest), key=lambda file: file != manifest.licence.file):
         path = folder / _cache_name(file)
         known = file.sha256 or _accepted_sha256(path, accepted)
         url = file.path if "://" in file.path else f"{base}/{file.path}"
         sha256 = download(Remote(url, known or None, file.bytes or None), path, mirror=mirror, console=console)
         if not known and sha256 not in accepted:
             unverified.append((file, sha256))
+            if file == manifest.licence.file:
+                break
         found.paths[file.path], found.sha256[file.path] = path, sha256
     if unverified:
         raise _unverified_error(manifest, unverified)

@@ -36,6 +36,12 @@ def _add_deploy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         action="store_true",
         help="do not ask; event notifications of an existing bucket that deploy did not add are then never removed",
     )
+    command.add_argument(
+        "--template-bucket",
+        metavar="BUCKET",
+        help="hand the template to CloudFormation through this bucket in the same region; needed only for a template "
+        "of more than 51,200 bytes as JSON, which the one that comes with dropvec is not",
+    )
     add_json(command, "print the stack's outputs as JSON on standard output")
     command.set_defaults(run=_deploy, packages="aws")
 
@@ -65,7 +71,8 @@ def _setting(text: str) -> tuple[str, str]:
 def _deploy(parsed: argparse.Namespace) -> object:
     from infra.deploy.stack import deploy  # noqa: PLC0415 - see cli.main
 
-    return deploy(parsed.stack, parsed.image, dict(parsed.set), yes=parsed.yes)
+    settings = dict(parsed.set)
+    return deploy(parsed.stack, parsed.image, settings, template_bucket=parsed.template_bucket, yes=parsed.yes)
 
 
 def _destroy(parsed: argparse.Namespace) -> object:

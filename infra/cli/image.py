@@ -42,15 +42,19 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(parsed: argparse.Namespace) -> object:
     """Build the image."""
-    from infra.container.build import Build, build  # noqa: PLC0415 - the image build has no infra.container
+    from infra.common.prompt import confirm  # noqa: PLC0415 - the image build has no infra.container
+    from infra.container.build import Build, build  # noqa: PLC0415 - likewise
+    from infra.container.licence import accepted_licence, mirror_of  # noqa: PLC0415 - likewise
 
+    bake = bake_options(parsed)
+    unpinned = accepted_licence(parsed.model, parsed.accept, mirror_of(parsed.mirror), confirm)
     build(
         Build(
             model=parsed.model,
             tag=parsed.tag,
             base=parsed.base,
             architecture=parsed.arch,
-            bake=bake_options(parsed),
+            bake=(*bake, "--accept", unpinned) if unpinned else bake,
             labels=parsed.labels,
             engine=parsed.engine,
         )

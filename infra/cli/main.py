@@ -11,7 +11,7 @@ from contextlib import nullcontext, redirect_stdout
 
 from infra.cli.bootstrap import ensure_packages
 from infra.cli.parser import make_parser
-from infra.common.errors import OperatorError, UsageError
+from infra.common.errors import CheckError, OperatorError, UsageError
 from infra.common.signals import Terminated, terminations_raised
 
 
@@ -19,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit code: 0, 1 for a failure and 2 for wrong usage (reported in one line), 128 + N after signal N.
+        The exit code: 0; in one line each: 1 for a failure, 2 for wrong usage and for a check that failed before any
+        change; 128 + N after signal N.
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except OperatorError as error:
         print(f"dropvec: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, CheckError) else 1
     except KeyboardInterrupt as stopped:
         print(f"dropvec: stopped {stopped}".rstrip(), file=sys.stderr)
         return 130

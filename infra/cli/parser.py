@@ -7,12 +7,12 @@ import argparse
 import tomllib
 from typing import Any, NoReturn
 
-from infra.cli import bake, completion, deploy, export, image, index, local, offline, operate, search
+from infra.cli import bake, completion, deploy, export, image, index, local, offline, operate, push, search
 from infra.common.paths import PROJECT
 from infra.common.program import program
 from infra.common.text import suggestion
 
-_MODULES = (bake, offline, export, local, image, deploy, operate, search, index, completion)
+_MODULES = (bake, offline, export, local, image, push, deploy, operate, search, index, completion)
 
 EXAMPLES = {
     "bake": "bake efficientnet-lite0 --out bundle",
@@ -23,6 +23,7 @@ EXAMPLES = {
     "up": "up --port 4566",
     "invoke": "invoke direct-inline.json",
     "image": "image efficientnet-lite0 --tag dropvec:1",
+    "push": "push --tag dropvec:1",
     "deploy": "deploy --set Trigger=eventbridge",
     "destroy": "destroy --stack dropvec-test",
     "backfill": "backfill s3://photos/2019/ --dry-run",

@@ -1,4 +1,4 @@
-"""The one exception of the operator's commands, and how it quotes the errors of libraries."""
+"""The exceptions of the operator's commands, and how they quote the errors of libraries."""
 
 
 class OperatorError(Exception):
@@ -7,6 +7,10 @@ class OperatorError(Exception):
 
 class UsageError(OperatorError):
     """The arguments do not fit together, in one line. The command prints it and exits with 2."""
+
+
+class CheckError(OperatorError):
+    """A check before any change found what would fail, in one line. The command prints it and exits with 2."""
 
 
 def first_line(error: BaseException, limit: int = 300) -> str:

@@ -1,5 +1,6 @@
 """Read `infra/template.yaml`, and replace container-image functions, which need Docker, with zip functions."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,14 @@ def load(path: Path) -> Template:
     """Read a YAML template; short tags become long-form intrinsics, so it can be written as JSON."""
     template: Template = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
     return template
+
+
+def to_json(template: Template) -> str:
+    """The template as JSON without spaces and comments: CloudFormation limits the size of a request.
+
+    ASCII only, because CloudFormation replaces other characters with question marks.
+    """
+    return json.dumps(template, separators=(",", ":"))
 
 
 def with_zip_functions(template: Template, code: ZipCode) -> tuple[Template, list[str]]:

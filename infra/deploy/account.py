@@ -10,7 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.common.aws_session import user_session
-from infra.common.errors import OperatorError
+from infra.common.errors import CheckError, OperatorError
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 _PATIENT = Config(read_timeout=900, retries={"max_attempts": 1})  # the longest invocation
+_DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"}
 _STACK_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,25}[a-z0-9])?")
 
 
@@ -32,6 +33,9 @@ class Account:
         s3: S3 client.
         s3vectors: S3 Vectors client.
         lambda_: Lambda client.
+        ecr: Amazon ECR client.
+        logs: CloudWatch Logs client.
+        sns: Amazon SNS client.
     """
 
     id: str
@@ -40,6 +44,9 @@ class Account:
     s3: "S3Client"
     s3vectors: Any
     lambda_: "LambdaClient"
+    ecr: Any
+    logs: Any
+    sns: Any
 
 
 @contextmanager
@@ -53,36 +60,49 @@ def account() -> Iterator[Account]:
         session = user_session()
         if not session.region_name:
             raise OperatorError("no region is set: set AWS_REGION, or a region in your profile with `aws configure`")
-        cloudformation: CloudFormationClient = session.client("cloudformation")
-        s3: S3Client = session.client("s3")
-        make_client: Any = session.client  # there is no type package for S3 Vectors
-        lambda_: LambdaClient = session.client("lambda", config=_PATIENT)
         identity = session.client("sts").get_caller_identity()
-        yield Account(identity["Account"], session.region_name, cloudformation, s3, make_client("s3vectors"), lambda_)
+        make_client: Any = session.client  # there is no type package for most of them
+        yield Account(
+            id=identity["Account"],
+            region=session.region_name,
+            cloudformation=make_client("cloudformation"),
+            s3=make_client("s3"),
+            s3vectors=make_client("s3vectors"),
+            lambda_=make_client("lambda", config=_PATIENT),
+            ecr=make_client("ecr"),
+            logs=make_client("logs"),
+            sns=make_client("sns"),
+        )
     except (BotoCoreError, ClientError) as error:
         raise OperatorError(f"AWS: {error}") from None
+
+
+@contextmanager
+def needs(action: str) -> Iterator[None]:
+    """Turn a denied call of the block into an error that names the missing permission.
+
+    Raises:
+        CheckError: the call is denied.
+    """
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _DENIED:
+            raise
+        raise CheckError(
+            f"you lack the permission {action}; docs/deployer-policy.json has all permissions that push and deploy need"
+        ) from None
 
 
 def check_stack_name(name: str) -> str:
     """Check that a stack name also fits into the names of its buckets.
 
     Raises:
-        OperatorError: it does not.
+        CheckError: it does not.
     """
     if not _STACK_NAME.fullmatch(name):
-        raise OperatorError(
+        raise CheckError(
             f"{name!r} is not a valid stack name: it becomes part of bucket names, so use up to 27 lower-case letters, "
             "digits and hyphens, starting with a letter"
         )
     return name
-
-
-def confirm(question: str, *, yes: bool) -> bool:
-    """Ask the user, unless `yes`; an empty answer and a closed standard input mean no."""
-    if yes:
-        return True
-    try:
-        return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
-    except EOFError:
-        print()
-        return False

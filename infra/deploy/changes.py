@@ -30,12 +30,19 @@ def find_stack(cloudformation: "CloudFormationClient", name: str) -> Mapping[str
 def propose(
     cloudformation: "CloudFormationClient",
     name: str,
-    body: str,
+    template: Mapping[str, str],
     parameters: Sequence[Mapping[str, Any]],
     *,
     is_new: bool,
 ) -> tuple[str, list[Mapping[str, Any]]]:
     """Create a change set.
+
+    Args:
+        cloudformation: CloudFormation client.
+        name: the stack's name.
+        template: TemplateBody or TemplateURL.
+        parameters: the stack's parameters.
+        is_new: whether the stack does not exist yet.
 
     Returns:
         Its ARN and its changes; no changes if the stack is up to date.
@@ -43,14 +50,13 @@ def propose(
     Raises:
         OperatorError: CloudFormation rejected it.
     """
-    parameter_list: Any = list(parameters)
+    arguments: Any = {**template, "Parameters": list(parameters)}
     created: Any = cloudformation.create_change_set(
         StackName=name,
         ChangeSetName=f"dropvec-{time.time_ns()}",
         ChangeSetType="CREATE" if is_new else "UPDATE",
-        TemplateBody=body,
-        Parameters=parameter_list,
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        **arguments,
     )
     arn: str = created["Id"]
     while True:

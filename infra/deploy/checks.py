@@ -1,67 +1,113 @@
-"""Checks before a deployment, for errors that CloudFormation would report late or unclearly."""
+"""Checks before a deployment, for errors that CloudFormation would report late, unclearly, or after other changes."""
 
-import re
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from infra.common.errors import OperatorError
-from infra.deploy.account import Account
+from infra.common.errors import CheckError
+from infra.deploy.account import Account, needs
 from infra.deploy.plan import Plan
-from infra.deploy.vector_bucket import check_region
+from infra.deploy.vector_bucket import VECTOR_BUCKET_TYPE
 
-_IMAGE = re.compile(r"\d{12}\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/.+[:@].+")
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Lambda keeps so much of an account's concurrency unreserved; all of it if the account has less.
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+_UNRESERVED = 100
 
 
 def check(aws: Account, plan: Plan) -> None:
     """Check a planned deployment.
 
     Raises:
-        OperatorError: it would fail.
+        CheckError: it would fail, or a permission to check it is missing.
     """
-    _check_image(aws, plan)
-    _check_status(plan)
-    _check_concurrency(plan)
-    _check_bucket_names(aws, plan)
-    if plan.creates_index:
-        check_region(aws)
+    checks: tuple[Callable[[Account, Plan], None], ...] = (
+        _check_status,
+        _check_concurrency,
+        _check_existing_bucket,
+        _check_bucket_names,
+        _check_log_groups,
+        _check_services,
+        _check_alarm_topic,
+    )
+    for one in checks:
+        one(aws, plan)
 
 
-def _check_image(aws: Account, plan: Plan) -> None:
-    image = plan.given.get("ImageUri")
-    if image is None and plan.current is None:
-        raise OperatorError(
-            "the first deployment needs an image: build it (`image`), push it to ECR in this account "
-            f"({aws.id}.dkr.ecr.{aws.region}.amazonaws.com/…), and pass its URI as IMAGE_URI=…"
-        )
-    for uri in (image, plan.given.get("ApiImageUri")):
-        match = _IMAGE.fullmatch(uri) if uri else None
-        if uri and (not match or match[1] != aws.region):
-            raise OperatorError(f"{uri!r} is not an image in ECR in {aws.region}: Lambda accepts no other images")
-
-
-def _check_status(plan: Plan) -> None:
-    status = (plan.current or {}).get("StackStatus")
+def _check_status(_: Account, plan: Plan) -> None:
+    status = str((plan.current or {}).get("StackStatus", ""))
     if status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}:
-        raise OperatorError(f"the stack {plan.stack} is {status} and cannot be updated: run `make destroy` first")
+        raise CheckError(f"the stack {plan.stack} is {status} and cannot be updated: run `make destroy` first")
+    if status == "UPDATE_ROLLBACK_FAILED":
+        raise CheckError(
+            f"the stack {plan.stack} is {status}: fix the cause that its events name, then run `aws cloudformation "
+            f"continue-update-rollback --stack-name {plan.stack}`"
+        )
+    if status.endswith("IN_PROGRESS"):
+        raise CheckError(f"the stack {plan.stack} is {status}: wait until that ends, and run the command again")
 
 
-def _check_concurrency(plan: Plan) -> None:
-    limit, backfill = plan.wanted["MaximumConcurrency"], plan.wanted["BackfillConcurrency"]
-    are_numbers = limit.isdecimal() and backfill.isdecimal()  # CloudFormation rejects other values
-    if plan.wanted["Trigger"] == "direct" and are_numbers and int(backfill) > int(limit):
-        raise OperatorError(f"BackfillConcurrency={backfill} must not exceed MaximumConcurrency={limit}")
+def _check_concurrency(aws: Account, plan: Plan) -> None:
+    """Check what the trigger `direct` reserves."""
+    if plan.wanted["Trigger"] != "direct":
+        return
+    limit, backfill = int(plan.wanted["MaximumConcurrency"]), int(plan.wanted["BackfillConcurrency"])
+    if backfill > limit:
+        raise CheckError(f"BackfillConcurrency={backfill} must not exceed MaximumConcurrency={limit}")
+    reserved = int(plan.deployed["MaximumConcurrency"]) if plan.deployed.get("Trigger") == "direct" else 0
+    if limit <= reserved:
+        return
+    with needs("lambda:GetAccountSettings"):
+        account = aws.lambda_.get_account_settings()["AccountLimit"]
+    quota = account["ConcurrentExecutions"]
+    kept = min(_UNRESERVED, quota)
+    available = max(0, account["UnreservedConcurrentExecutions"] + reserved - kept)
+    if limit > available:
+        raise CheckError(
+            f"the trigger direct reserves MaximumConcurrency={limit} of the account's concurrency, and Lambda lets "
+            f"this stack reserve {available} (of {quota} in {aws.region}, {kept} must stay unreserved): lower it, use "
+            "another trigger, or raise the quota in Service Quotas"
+        )
+
+
+def _check_existing_bucket(aws: Account, plan: Plan) -> None:
+    """Check that a bucket that the stack is to use exists in this account and region."""
+    bucket = plan.wanted["ExistingBucket"]
+    if not bucket or bucket == plan.deployed.get("ExistingBucket"):
+        return
+    try:
+        answer = aws.s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=aws.id)
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in {"404", "NoSuchBucket"}:
+            raise CheckError(f"there is no bucket {bucket}: create it, or correct ExistingBucket") from None
+        if code in {"403", "AccessDenied"}:
+            raise CheckError(
+                f"the bucket {bucket} does not belong to the account {aws.id}, or you lack the permission "
+                "s3:ListBucket for it"
+            ) from None
+        raise
+    headers = answer["ResponseMetadata"]["HTTPHeaders"]
+    region = headers.get("x-amz-bucket-region", aws.region)
+    if region != aws.region:
+        raise CheckError(
+            f"the bucket {bucket} is in {region}, and the stack would be in {aws.region}, where it cannot receive the "
+            f"bucket's events: deploy with AWS_REGION={region}"
+        )
 
 
 def _check_bucket_names(aws: Account, plan: Plan) -> None:
     """Check for buckets that an earlier stack of the same name left behind."""
     uploads, results = (f"{plan.stack}-{kind}-{aws.id}-{aws.region}" for kind in ("uploads", "results"))
     if plan.creates_uploads_bucket and _exists(aws, uploads):
-        raise OperatorError(
+        raise CheckError(
             f"the bucket {uploads} already exists, kept from an earlier deployment: use it with "
             f"SET=ExistingBucket={uploads}, or delete it"
         )
     if plan.current is None and _exists(aws, results):
-        raise OperatorError(
+        raise CheckError(
             f"the bucket {results} already exists, kept from an earlier stack of the same name: delete it, or choose "
             "another name (STACK=…)"
         )
@@ -73,3 +119,61 @@ def _exists(aws: Account, bucket: str) -> bool:
     except ClientError:
         return False
     return True
+
+
+def _check_log_groups(aws: Account, plan: Plan) -> None:
+    """Check for log groups of the names that the stack creates, left by earlier functions of these names."""
+    for name in plan.created_log_groups:
+        with needs("logs:DescribeLogGroups"):
+            found = aws.logs.describe_log_groups(logGroupNamePrefix=name, limit=1)["logGroups"]
+        if name in {one["logGroupName"] for one in found}:  # they are sorted by name, so the shortest is the first
+            raise CheckError(
+                f"the log group {name} already exists: delete it with `aws logs delete-log-group --region "
+                f"{aws.region} --log-group-name {name}`, or choose another name for the stack (STACK=…)"
+            )
+
+
+def _check_services(aws: Account, plan: Plan) -> None:
+    """Check that the region offers what not all regions offer."""
+    if plan.creates_index and not _is_offered(aws, VECTOR_BUCKET_TYPE):
+        raise CheckError(
+            f"Amazon S3 Vectors is not offered in {aws.region}: deploy without search (SET=Search=false), or choose "
+            "another region"
+        )
+    if plan.creates_url and not _is_offered(aws, "AWS::Lambda::Url"):
+        raise CheckError(
+            f"Lambda's function URLs are not offered in {aws.region}: deploy without one (SET=Api=none), or choose "
+            "another region"
+        )
+
+
+def _is_offered(aws: Account, resource_type: str) -> bool:
+    """Whether CloudFormation knows a resource type in this region; an emulator may not know the question."""
+    try:
+        with needs("cloudformation:DescribeType"):
+            aws.cloudformation.describe_type(Type="RESOURCE", TypeName=resource_type)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in {"TypeNotFoundException", "InvalidAction"}:
+            raise
+        return error.response["Error"]["Code"] == "InvalidAction"
+    return True
+
+
+def _check_alarm_topic(aws: Account, plan: Plan) -> None:
+    topic = plan.given.get("AlarmTopicArn")
+    if not topic:
+        return
+    _, _, _, region, account, _ = topic.split(":")
+    if region != aws.region:
+        raise CheckError(f"the alarm topic {topic} is in {region}; an alarm in {aws.region} needs a topic there")
+    try:
+        with needs("sns:GetTopicAttributes"):
+            aws.sns.get_topic_attributes(TopicArn=topic)
+    except CheckError:
+        if account == aws.id:
+            raise
+        return  # the owner of a topic in another account need not let you read it
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in {"NotFound", "NotFoundException"}:
+            raise
+        raise CheckError(f"there is no alarm topic {topic}: create it, or correct AlarmTopicArn") from None

@@ -5,8 +5,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from infra.common.prompt import confirm
 from infra.deploy import notifications
-from infra.deploy.account import Account, confirm
+from infra.deploy.account import Account
 from infra.deploy.plan import outputs
 
 

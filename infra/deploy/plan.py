@@ -77,6 +77,21 @@ class Plan:
         return self.has_search and not (had_search and keeps_key)
 
     @property
+    def created_log_groups(self) -> list[str]:
+        """The names of the log groups that the deployment creates."""
+        had_search = self.current is not None and self.deployed.get("Search", "false") == "true"
+        suffixes = ([""] if self.current is None else []) + (
+            ["-indexer", "-api"] if self.has_search and not had_search else []
+        )
+        return [f"/aws/lambda/{self.stack}{suffix}" for suffix in suffixes]
+
+    @property
+    def creates_url(self) -> bool:
+        """Whether the deployment creates a function URL."""
+        has_url = self.wanted.get("Api", "none") != "none"
+        return self.has_search and has_url and self.deployed.get("Api", "none") == "none"
+
+    @property
     def needs_rebuild(self) -> bool:
         """Whether the table may have items that the new index lacks."""
         return self.creates_index and self.current is not None

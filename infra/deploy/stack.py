@@ -5,43 +5,49 @@ from collections.abc import Mapping, Sequence
 from infra.common.errors import OperatorError
 from infra.common.paths import TEMPLATE
 from infra.common.program import command
+from infra.common.prompt import confirm
 from infra.common.template import load
 from infra.deploy import changes
-from infra.deploy.account import Account, account, check_stack_name, confirm
+from infra.deploy.account import Account, account, check_stack_name
 from infra.deploy.checks import check
 from infra.deploy.connection import connect, disconnect, targets_of
+from infra.deploy.images import with_images
 from infra.deploy.model_check import check_model
+from infra.deploy.parameters import check_parameters
 from infra.deploy.plan import Plan, outputs, uploads_bucket, vector_bucket
+from infra.deploy.template_body import template_arguments
 from infra.deploy.vector_bucket import VECTOR_BUCKET_TYPE, drop, index_names
 
 _DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 _CHECKED = {"ImageUri", "Architecture", "Search"}  # after a change of these, the model is verified
 
 
-def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: bool) -> dict[str, object]:
+def deploy(
+    stack: str, image: str | None, settings: Mapping[str, str], *, template_bucket: str | None = None, yes: bool
+) -> dict[str, object]:
     """Create or update the stack: show the changes, ask for confirmation, apply them.
 
     Args:
         stack: the stack's name.
         image: URI of the image in ECR; None keeps the deployed image.
         settings: parameters of the template; others keep their deployed or default values.
+        template_bucket: bucket through which CloudFormation receives the template; None sends it in the request.
         yes: do not ask.
 
     Returns:
         Whether the stack is up to date, and its outputs, for --json.
 
     Raises:
-        OperatorError: a parameter is unknown, there is no image, or AWS returned an error.
+        CheckError: it would fail; nothing was changed.
+        OperatorError: AWS returned an error, or with `yes` an existing bucket could not be connected.
     """
     check_stack_name(stack)
-    known = load(TEMPLATE)["Parameters"]
-    if unknown := [name for name in settings if name not in known]:
-        raise OperatorError(f"the template has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
     given = {**settings, **({"ImageUri": image} if image else {})}
+    check_parameters(load(TEMPLATE)["Parameters"], given)
     with account() as aws:
-        plan = Plan(stack, changes.find_stack(aws.cloudformation, stack), given)
+        plan = with_images(aws, Plan(stack, changes.find_stack(aws.cloudformation, stack), given))
         check(aws, plan)
-        if not _apply(aws, plan, yes=yes):
+        if not _apply(aws, plan, template_bucket, yes=yes):
             return {"stack": stack, "deployed": False, "outputs": {}}
         deployed = changes.find_stack(aws.cloudformation, stack)
         if deployed is None:
@@ -50,11 +56,15 @@ def deploy(stack: str, image: str | None, settings: Mapping[str, str], *, yes: b
             print(f"\n{output.get('Description', output['OutputKey'])}\n  {output['OutputValue']}")
         if plan.abandoned_bucket:
             disconnect(aws, plan.abandoned_bucket, targets_of(aws, deployed))
-        if not plan.replaces_eventbridge:
-            connect(aws, deployed, plan.wanted, yes=yes)
+        is_connected = plan.replaces_eventbridge or connect(aws, deployed, plan.wanted, yes=yes)
         _print_follow_up(plan, uploads_bucket(deployed))
         if plan.given.keys() & _CHECKED:
             check_model(aws, outputs(deployed)["FunctionName"], search=plan.has_search)
+        if yes and not is_connected:
+            raise OperatorError(
+                f"the stack {stack} is deployed, but the bucket {plan.wanted['ExistingBucket']} does not send its "
+                "events to it; the reason is above"
+            )
     return {"stack": stack, "deployed": True, "outputs": outputs(deployed)}
 
 
@@ -76,11 +86,11 @@ def _print_follow_up(plan: Plan, uploads: str) -> None:
         print(f"\nThe stack no longer uses the vector bucket {bucket}. It is kept with its indexes.")
 
 
-def _apply(aws: Account, plan: Plan, *, yes: bool) -> bool:
+def _apply(aws: Account, plan: Plan, template_bucket: str | None, *, yes: bool) -> bool:
     """Create a change set, ask, and apply it; whether the stack is up to date now."""
     cloudformation, stack, is_new = aws.cloudformation, plan.stack, plan.current is None
-    body = TEMPLATE.read_text(encoding="utf-8")
-    arn, proposed = changes.propose(cloudformation, stack, body, plan.parameters(), is_new=is_new)
+    with template_arguments(aws, template_bucket) as template:
+        arn, proposed = changes.propose(cloudformation, stack, template, plan.parameters(), is_new=is_new)
     if not proposed:
         print(f"The stack {stack} in {aws.region} is up to date.")
         return True

@@ -3,33 +3,12 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
-from infra.common.errors import OperatorError
 from infra.deploy.account import Account
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VECTOR_BUCKET_TYPE = "AWS::S3Vectors::VectorBucket"
-
-
-def check_region(aws: Account) -> None:
-    """Check that Amazon S3 Vectors is offered in the region.
-
-    Without the permission for this check, CloudFormation reports the missing resource type itself.
-
-    Raises:
-        OperatorError: it is not offered.
-    """
-    try:
-        aws.cloudformation.describe_type(Type="RESOURCE", TypeName=VECTOR_BUCKET_TYPE)
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "TypeNotFoundException":
-            raise OperatorError(
-                f"Amazon S3 Vectors is not offered in {aws.region}: deploy without search (SET=Search=false), or "
-                "choose another region"
-            ) from None
 
 
 def index_names(aws: Account, bucket: str) -> list[str]:

@@ -1,6 +1,5 @@
 """Deploy the template to a local AWS, and verify what was created."""
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -97,7 +96,7 @@ def _create(aws: LocalAws, body: template.Template, parameters: Mapping[str, str
     cloudformation: CloudFormationClient = session().client("cloudformation", endpoint_url=aws.endpoint, config=CONFIG)
     cloudformation.create_stack(
         StackName=STACK_NAME,
-        TemplateBody=json.dumps(body, separators=(",", ":")),
+        TemplateBody=template.to_json(body),
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )

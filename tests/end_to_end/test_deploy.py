@@ -6,21 +6,27 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infra.cli.main import main
 from infra.common.local_session import ACCESS_KEY, CONFIG, REGION, session
-from infra.common.paths import TEMPLATE
-from infra.deploy import notifications
+from infra.common.template import to_json
+from infra.deploy import notifications, template_body
 from infra.local.server import LocalAws, local_aws
+from tests.support.bundles import add_canonical_vector, write_tiny_bundle
+from tests.support.deploy_command import adapt
+from tests.support.local_registry import REGISTRY, REPOSITORY, push, template_of_images
 
-IMAGE = f"000000000000.dkr.ecr.{REGION}.amazonaws.com/dropvec@sha256:{'0' * 64}"
+IMAGE = f"{REGISTRY}/{REPOSITORY}:1"
+TOPIC = f"arn:aws:sns:{REGION}:000000000000:no-topic"
 
 
 class DeployCommands:
-    def __init__(self, aws: LocalAws) -> None:
+    def __init__(self, aws: LocalAws, template: Path) -> None:
+        self.template = template
         self.environment = os.environ | {
             "AWS_ENDPOINT_URL": aws.endpoint,
             "AWS_REGION": REGION,
@@ -49,6 +55,7 @@ class DeployCommands:
 
     def set_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Make this process call the local AWS, too."""
+        adapt(monkeypatch, self.template)
         for name, value in self.environment.items():
             monkeypatch.setenv(name, value)
 
@@ -58,6 +65,10 @@ class DeployCommands:
     def resources(self, stack: str) -> dict[str, str]:
         listed = self.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
         return {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in listed}
+
+    def parameters(self, stack: str) -> dict[str, str]:
+        (described,) = self.cloudformation.describe_stacks(StackName=stack)["Stacks"]
+        return {one["ParameterKey"]: one["ParameterValue"] for one in described["Parameters"]}
 
     def queue_arn(self, url: str) -> str:
         """The ARN of a queue."""
@@ -94,13 +105,23 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return add_canonical_vector(write_tiny_bundle(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def template(aws: LocalAws, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template for the local AWS, with `IMAGE` in its registry."""
+    assert push(aws.endpoint, bundle, "1") == IMAGE
+    path = tmp_path_factory.mktemp("template") / "template.yaml"
+    path.write_text(to_json(template_of_images()))
+    return path
+
+
 @pytest.fixture
-def commands(aws: LocalAws) -> DeployCommands:
-    return DeployCommands(aws)
-
-
-def test_the_template_is_within_cloudformation_s_size_limit() -> None:
-    assert len(TEMPLATE.read_bytes()) <= 51_200
+def commands(aws: LocalAws, template: Path) -> DeployCommands:
+    return DeployCommands(aws, template)
 
 
 def test_a_stack_is_created_updated_and_deleted_after_confirmation(commands: DeployCommands) -> None:
@@ -140,8 +161,26 @@ def test_a_stack_is_created_updated_and_deleted_after_confirmation(commands: Dep
     commands.s3.head_bucket(Bucket="one-uploads-000000000000-us-east-1")
 
     done = commands.run("deploy", "--stack", "one", "--image", IMAGE, "--yes")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "one-uploads-000000000000-us-east-1 already exists" in done.stderr
+
+
+def test_a_template_that_is_too_large_for_a_request_goes_through_a_bucket(
+    commands: DeployCommands, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands.set_environment(monkeypatch)
+    commands.s3.create_bucket(Bucket="templates")
+    monkeypatch.setattr(template_body, "INLINE_LIMIT", 40_000)
+    deploy = ("deploy", "--stack", "large", "--image", IMAGE, "--yes")
+    assert main([*deploy]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"dropvec: the template has 4\d,\d{3} bytes .*--template-bucket\)\n", err)
+    assert "large" not in commands.stacks()
+
+    assert main([*deploy, "--template-bucket", "templates"]) == 0
+    assert "Function" in commands.resources("large")
+    assert "Contents" not in commands.s3.list_objects_v2(Bucket="templates")
 
 
 def test_search_can_be_switched_on_for_an_existing_stack_and_off(commands: DeployCommands) -> None:
@@ -175,8 +214,7 @@ def test_search_can_be_switched_on_for_an_existing_stack_and_off(commands: Deplo
 def test_the_model_is_verified_after_a_deployment(commands: DeployCommands) -> None:
     done = commands.run("deploy", "--stack", "fifteen", "--image", IMAGE, "--yes")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "could not be invoked (Cannot connect to Docker)" in done.stdout
-    assert "the right vector" not in done.stdout
+    assert "Verified: the function gives the right vector of its test image (tiny)." in done.stdout
 
 
 @pytest.mark.parametrize("indexes", [0, 2])
@@ -240,7 +278,8 @@ def test_notifications_of_the_owner_are_removed_only_after_confirmation(commands
     notifications.write(commands.s3, "by-hand", {"QueueConfigurations": [entry(".jpg"), entry(".png")]})
     before = notifications.read(commands.s3, "by-hand")
     done = commands.run(*deploy, "--yes")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 1
+    assert "dropvec: the stack nine is deployed, but the bucket by-hand does not send its events to it" in done.stderr
     assert f"  - s3:ObjectCreated:* of *.jpg -> {queue}\n" in done.stdout
     assert f"  + s3:ObjectCreated:* of * -> {queue}\n" in done.stdout
     assert "Not changed: this would remove notifications that deploy did not add." in done.stdout
@@ -365,7 +404,7 @@ def test_an_abandoned_bucket_of_the_stack_can_be_used_again_as_an_existing_one(c
     for existing in ("", "another"):
         assert commands.run(*deploy, f"ExistingBucket={existing}").returncode == 0
     done = commands.run(*deploy, "ExistingBucket=")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert f"use it with SET=ExistingBucket={own}" in done.stderr
 
     done = commands.run(*deploy, f"ExistingBucket={own}")
@@ -439,36 +478,107 @@ def test_a_stack_whose_bucket_is_gone_can_be_deleted(commands: DeployCommands) -
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.fixture(scope="module")
+def obstacles(aws: LocalAws, template: Path) -> None:
+    """A bucket of another account, and a log group of the name that a stack would create."""
+    commands = DeployCommands(aws, template)
+    commands.s3.create_bucket(Bucket="of-a-stranger")
+    commands.move_to_other_account("of-a-stranger")
+    logs: Any = session().client("logs", endpoint_url=aws.endpoint, config=CONFIG)
+    logs.create_log_group(logGroupName="/aws/lambda/logged")
+
+
+DIRECT = ["deploy", "--image", IMAGE, "--set", "Trigger=direct"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["deploy"], "the first deployment needs an image"),
         (["deploy", "--image", "dropvec:latest"], "is not an image in ECR in us-east-1"),
         (["deploy", "--image", IMAGE.replace(REGION, "eu-west-1")], "is not an image in ECR in us-east-1"),
+        (["deploy", "--image", IMAGE.replace(".com", ".com.cn")], "is not an image in ECR in us-east-1"),
+        (["deploy", "--image", IMAGE.removesuffix(":1")], "has neither a tag nor a digest: add one, such as .*:1"),
+        (["deploy", "--image", IMAGE.replace(":1", ":2")], "there is no image .*dropvec:2: push it first"),
+        (["deploy", "--image", f"{REGISTRY}/other:1"], "there is no repository other in .*: create it"),
         (["deploy", "--image", IMAGE, "--set", "ApiImageUri=old"], "'old' is not an image in ECR in us-east-1"),
-        (["deploy", "--image", IMAGE, "--set", "Tiger=direct"], "template has no parameter Tiger; it has ImageUri"),
-        (["deploy", "--image", IMAGE, "--set", "Trigger=wrong"], "AWS: .*Trigger"),
+        (["deploy", "--image", IMAGE, "--set", "Architecture=arm64"], "ImageUri is built for x86_64, and .* arm64"),
+        (["deploy", "--image", IMAGE, "--set", "Tiger=direct"], "has no parameter Tiger; did you mean Trigger"),
+        (["deploy", "--image", IMAGE, "--set", "Trigger=wrong"], "Trigger=wrong: the value must be one of queue, "),
+        (["deploy", "--image", IMAGE, "--set", "MemorySize=64"], "MemorySize=64: .* at least 512 and at most 10240"),
+        (["deploy", "--image", IMAGE, "--set", "MemorySize=1 GB"], "MemorySize=1 GB: the value must be a whole number"),
+        (["deploy", "--image", IMAGE, "--set", "KeyPrefix=a b"], r"KeyPrefix=a b: the value must match \^"),
+        (["deploy", "--image", IMAGE, "--set", f"KeyPrefix={'a' * 513}"], "the value must have 0 to 512 characters"),
+        ([*DIRECT, "BackfillConcurrency=11"], "BackfillConcurrency=11 must not exceed MaximumConcurrency=10"),
+        ([*DIRECT, "BackfillConcurrency=many"], "BackfillConcurrency=many: the value must be a whole number"),
         (
-            ["deploy", "--image", IMAGE, "--set", "Trigger=direct", "BackfillConcurrency=11"],
-            "BackfillConcurrency=11 must not exceed MaximumConcurrency=10",
+            [*DIRECT, "MaximumConcurrency=950"],
+            r"reserves MaximumConcurrency=950 .* lets this stack reserve [0-9]+ \(of",
         ),
-        (["deploy", "--image", IMAGE, "--set", "Trigger=direct", "BackfillConcurrency=many"], "AWS: .*Backfill"),
+        (["deploy", "--image", IMAGE, "--set", "ExistingBucket=no-such-bucket"], "there is no bucket no-such-bucket"),
+        (["deploy", "--image", IMAGE, "--set", "ExistingBucket=of-a-stranger"], "does not belong to the account 0+"),
+        (["deploy", "--image", IMAGE, "--set", f"AlarmTopicArn={TOPIC}"], "there is no alarm topic arn:aws:sns:us"),
+        (
+            ["deploy", "--image", IMAGE, "--set", f"AlarmTopicArn={TOPIC.replace(REGION, 'eu-west-1')}"],
+            "is in eu-west-1; an alarm in us-east-1 needs a topic there",
+        ),
+        (["deploy", "--stack", "logged", "--image", IMAGE], "the log group /aws/lambda/logged already exists"),
         (["deploy", "--stack", "My_Stack", "--image", IMAGE], "is not a valid stack name"),
-        (["destroy", "--stack", "none"], "there is no stack none in us-east-1"),
     ],
 )
-def test_an_error_is_one_line(
+@pytest.mark.usefixtures("obstacles")
+def test_what_would_fail_is_one_line_before_any_change(
     commands: DeployCommands,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],
     message: str,
 ) -> None:
+    before = commands.stacks()
     commands.set_environment(monkeypatch)
-    assert main([*arguments, "--yes"]) == 1
+    assert main([*arguments, "--yes"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert re.fullmatch(rf"dropvec: .*{message}.*\n", err), err
+    assert commands.stacks() == before
+
+
+def test_an_existing_topic_is_accepted(commands: DeployCommands) -> None:
+    sns: Any = session().client("sns", endpoint_url=commands.s3.meta.endpoint_url, config=CONFIG)
+    assert sns.create_topic(Name="alarms")["TopicArn"] == TOPIC.replace("no-topic", "alarms")
+    topic = f"AlarmTopicArn={TOPIC.replace('no-topic', 'alarms')}"
+    done = commands.run("deploy", "--stack", "alarmed", "--image", IMAGE, "--set", topic, stdin="n\n")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_stack_that_does_not_exist_cannot_be_deleted(commands: DeployCommands) -> None:
+    done = commands.run("destroy", "--stack", "none")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is no stack none in us-east-1" in done.stderr
+
+
+def test_the_architecture_is_that_of_the_image_and_the_tag_becomes_a_digest(
+    commands: DeployCommands, bundle: Path
+) -> None:
+    endpoint = commands.s3.meta.endpoint_url
+    arm = push(endpoint, bundle, "arm", architecture="arm64")
+    deploy = ("deploy", "--stack", "arms", "--image", arm)
+    done = commands.run(*deploy, "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    parameters = commands.parameters("arms")
+    assert parameters["Architecture"] == "arm64"
+    assert re.fullmatch(rf"{REGISTRY}/dropvec@sha256:[0-9a-f]{{64}}", parameters["ImageUri"])
+
+    assert "is up to date." in commands.run(*deploy).stdout
+    assert push(endpoint, write_tiny_bundle(bundle.parent / "other", gain=2), "arm", architecture="arm64") == arm
+    done = commands.run(*deploy, stdin="n\n")
+    assert "Modify  Function " in done.stdout
+
+    done = commands.run("deploy", "--stack", "arms", "--set", f"ApiImageUri={IMAGE}")
+    assert done.returncode == 2
+    assert "ApiImageUri is built for x86_64, and the functions for arm64" in done.stderr
+    done = commands.run("deploy", "--stack", "arms", "--image", IMAGE, stdin="n\n")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_missing_region_is_an_error(commands: DeployCommands) -> None:

@@ -4,43 +4,22 @@ import io
 import json
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from botocore.stub import Stubber
 
 from infra.common.errors import OperatorError
 from infra.deploy.account import Account
 from infra.deploy.model_check import check_model
 from infra.deploy.plan import Plan
-from infra.deploy.vector_bucket import check_region
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/0a1b"
 VERIFIED = {"status": "ok", "model": "tiny", "embedding_dim": 512}
 
 
 def account(**clients: Any) -> Account:
-    unused: dict[str, Any] = {"cloudformation": None, "s3": None, "s3vectors": None, "lambda_": None}
+    names = ("cloudformation", "s3", "s3vectors", "lambda_", "ecr", "logs", "sns")
+    unused: dict[str, Any] = dict.fromkeys(names)
     return Account(id="123456789012", region="il-central-1", **{**unused, **clients})
-
-
-@pytest.mark.parametrize(
-    ("code", "is_offered"), [("TypeNotFoundException", False), ("AccessDenied", True), (None, True)]
-)
-def test_a_region_without_s3_vectors_is_refused(code: str | None, is_offered: bool) -> None:
-    client = boto3.client("cloudformation", "il-central-1", aws_access_key_id="a", aws_secret_access_key="b")
-    asked = {"Type": "RESOURCE", "TypeName": "AWS::S3Vectors::VectorBucket"}
-    with Stubber(client) as stub:
-        if code:
-            stub.add_client_error("describe_type", code, expected_params=asked)
-        else:
-            stub.add_response("describe_type", {"TypeName": asked["TypeName"]}, asked)
-        if is_offered:
-            check_region(account(cloudformation=client))
-        else:
-            with pytest.raises(OperatorError, match=r"not offered in il-central-1.*Search=false"):
-                check_region(account(cloudformation=client))
-        stub.assert_no_pending_responses()
 
 
 class Function:

@@ -5,7 +5,8 @@ import pytest
 
 from handler.settings import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from infra.common.paths import TEMPLATE
-from infra.common.template import Template, ZipCode, load, with_zip_functions
+from infra.common.template import Template, ZipCode, load, to_json, with_zip_functions
+from infra.deploy.template_body import INLINE_LIMIT
 from infra.local.package import ENTRY_POINT
 
 CODE = ZipCode("artifacts", "function.zip", ENTRY_POINT)
@@ -81,3 +82,10 @@ def test_no_yaml_aliases(template: Template) -> None:
     from yaml import AliasToken, scan
 
     assert not [token for token in scan(TEMPLATE.read_text()) if isinstance(token, AliasToken)]
+
+
+def test_the_template_fits_into_a_request_as_cloudformation_receives_it(template: Template) -> None:
+    body = to_json(template)
+    assert json.loads(body) == template
+    assert body.isascii()
+    assert len(body) <= INLINE_LIMIT == 51_200

@@ -16,7 +16,7 @@ from handler.aws.sdk import connections as module
 from handler.aws.sdk.certificates import CertificateStore, require_certificates
 from handler.aws.sdk.connections import Connections, HttpResponse, Timeouts
 from handler.aws.sdk.endpoints import Endpoint
-from handler.aws.sdk.errors import NetworkError, StaleError
+from handler.aws.sdk.errors import NetworkError, StaleError, TooManyHeadersError
 from handler.errors import RetryableError, SettingsError
 from handler.timing import Deadline
 from tests.support.certificates import make_authority
@@ -199,7 +199,7 @@ def test_a_truncated_body_is_a_network_error(amount: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 2x0 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200]
+    "garbage", [b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 2x0 OK\r\n\r\n", b"HTTP/1.1 200 " + b"OK" * 40_000]
 )
 def test_invalid_http_is_a_network_error(garbage: bytes) -> None:
     def serve(connection: socket.socket, _: int) -> None:
@@ -207,6 +207,16 @@ def test_invalid_http_is_a_network_error(garbage: bytes) -> None:
         connection.sendall(garbage)
 
     with connected(serve) as (connections, endpoint), pytest.raises(NetworkError):
+        get(connections, endpoint)
+
+
+@pytest.mark.parametrize("headers", [b"a: b\r\n" * 101, b"a: %s\r\n" % (b"b" * 65_536)])
+def test_too_many_headers_are_an_error_of_their_own(headers: bytes) -> None:
+    def serve(connection: socket.socket, _: int) -> None:
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + headers + b"Content-Length: 0\r\n\r\n")
+
+    with connected(serve) as (connections, endpoint), pytest.raises(TooManyHeadersError):
         get(connections, endpoint)
 
 

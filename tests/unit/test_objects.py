@@ -40,3 +40,26 @@ def test_object_that_s3_does_not_return(world: World, code: str) -> None:
     else:
         item = world.item("a")
         assert (item["error_code"], item["etag"], item["bytes"]) == (expected, etag, str(len(PHOTO)))
+
+
+@pytest.mark.parametrize("entries", [80, 150])
+def test_an_object_with_too_much_metadata_is_rejected(world: World, entries: int) -> None:
+    """S3 sends a header for each entry. Its limit of 2 KB of metadata allows several hundred."""
+    etag = world.put("a", PHOTO)
+    metadata = {f"x-amz-meta-{number}": "x" for number in range(entries)}
+
+    def add_metadata(request: Request) -> Response | None:
+        if request.operation != "GetObject":
+            return None
+        headers = {"etag": f'"{etag}"', "content-length": str(len(PHOTO)), **metadata}
+        return Response(200, headers, PHOTO)
+
+    with world.state.server.answering(add_metadata):
+        outcome = world.process("a")
+    item = world.item("a")
+    assert item["etag"] == etag
+    if entries < 100:
+        assert (outcome.status, outcome.error) == (Status.SUCCESS, None)
+    else:
+        assert outcome.status is Status.REJECTED
+        assert (item["error_code"], item["bytes"]) == ("unreadable_object", str(len(PHOTO)))

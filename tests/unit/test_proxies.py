@@ -119,7 +119,7 @@ def test_tls_goes_through_a_tunnel(without_proxies: pytest.MonkeyPatch, tmp_path
                 assert response.read() == b"ok"
         connections.close()
     tunnel, *requests = received
-    assert tunnel.startswith(b"CONNECT 127.0.0.1:443 HTTP/1.")
+    assert tunnel.startswith(b"CONNECT 127.0.0.1:443 HTTP/1.1\r\nHost: 127.0.0.1:443\r\n")
     assert b"Proxy-Authorization: Basic " + CREDENTIALS in tunnel
     assert [request.split(b"\r\n")[0] for request in requests] == [b"GET /a HTTP/1.1"] * 2
     assert not any(b"Proxy-Authorization" in request for request in requests)

@@ -3,15 +3,21 @@
 import calendar
 import hashlib
 import time
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.auth import SIGNED_HEADERS_BLACKLIST, S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
+from botocore.handlers import add_recursion_detection_header
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handler.aws.sdk.connections import Connections, Timeouts
+from handler.aws.sdk.credentials import CredentialsProvider
+from handler.aws.sdk.endpoints import Endpoint
+from handler.aws.sdk.signed_client import SignedClient, trace_header
 from handler.aws.sdk.signing import (
     Credentials,
     CredentialScope,
@@ -139,3 +145,44 @@ def test_an_encoded_query_decodes_to_the_same_values(query: dict[str, str]) -> N
     sent = encode_query(list(query.items()))
     assert urlsplit(f"http://host/?{sent}").query == sent
     assert dict(parse_qsl(sent, keep_blank_values=True)) == query
+
+
+# The trace header, which is not signed
+
+TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=a87bd80c:0"
+
+
+@pytest.mark.parametrize("trace", [TRACE, "Root=a b\n;Sampled=é", "", None])
+@pytest.mark.parametrize("in_lambda", [True, False])
+def test_the_trace_header_is_the_one_that_botocore_sends(
+    monkeypatch: pytest.MonkeyPatch, trace: str | None, in_lambda: bool
+) -> None:
+    variables = {"_X_AMZN_TRACE_ID": trace, "AWS_LAMBDA_FUNCTION_NAME": "dropvec" if in_lambda else None}
+    for name, value in variables.items():
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    theirs: dict[str, dict[str, str]] = {"headers": {}}
+    add_recursion_detection_header(theirs)
+    headers = trace_header()
+    assert headers == {name.lower(): value for name, value in theirs["headers"].items()}
+    assert "x-amzn-trace-id" in SIGNED_HEADERS_BLACKLIST
+
+
+def test_every_call_has_the_trace_of_its_invocation(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, str]] = []
+
+    class Recorder(Connections):
+        def send(self, _endpoint: object, _method: str, _target: str, headers: Any, _body: bytes) -> Any:
+            sent.append(dict(headers))
+
+    variables = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}
+    client = SignedClient(Recorder(Timeouts(1, 1)), CredentialsProvider(variables))
+    request = UnsignedRequest("GET", "/", (), {}, b"")
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "dropvec")
+    for number in range(2):
+        monkeypatch.setenv("_X_AMZN_TRACE_ID", f"Root=1-{number}")
+        client.send(Endpoint("https", "s3.example", 443), request, service="s3", region="eu-west-1")
+    assert [headers["x-amzn-trace-id"] for headers in sent] == ["Root=1-0", "Root=1-1"]
+    assert all("x-amzn-trace-id" not in headers["authorization"] for headers in sent)

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import select
 import ssl
 import threading
@@ -12,8 +13,9 @@ from typing import NamedTuple, Self
 
 from handler.aws.sdk.certificates import CertificateStore
 from handler.aws.sdk.endpoints import Endpoint
-from handler.aws.sdk.errors import NetworkError, StaleError
+from handler.aws.sdk.errors import NetworkError, StaleError, TooManyHeadersError
 from handler.aws.sdk.proxies import Proxy, proxy_for
+from handler.aws.sdk.sockets import open_socket, open_tunnel
 
 # A connection that was idle for longer may be dead: NAT gateways drop idle connections after 350 s, which a frozen
 # sandbox does not notice (https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateway-troubleshooting.html).
@@ -24,13 +26,15 @@ MAX_IDLE_CONNECTIONS = 8
 Origin = tuple[str, str, int]
 
 _ERRORS = (OSError, http.client.HTTPException)
+# http.client's text for more than 100 headers, or one of more than 64 KB; it has no class of its own for the first.
+_TOO_MANY_HEADERS = re.compile(r"got more than \d+ (?:headers|bytes when reading header line)")
 
 
 class Timeouts(NamedTuple):
     """Timeouts in seconds.
 
     Attributes:
-        connect: for the TCP connection and the TLS handshake.
+        connect: for DNS, TCP, the proxy and TLS together, over all addresses of the name.
         read: for each wait for data.
     """
 
@@ -150,6 +154,7 @@ class Connections:
 
         Raises:
             StaleError: the server had closed the idle connection; all other idle connections are closed too.
+            TooManyHeadersError: the response has more headers, or a longer one, than http.client reads.
             NetworkError: no response, or one that is not HTTP.
         """
         proxy = proxy_for(endpoint)
@@ -165,6 +170,8 @@ class Connections:
             if idle and isinstance(error, (ConnectionError, ssl.SSLError)):
                 self._pool.clear()
                 raise StaleError(text) from None
+            if _TOO_MANY_HEADERS.match(str(error)):
+                raise TooManyHeadersError(text) from None
             raise NetworkError(text) from None
         return HttpResponse(response, connection, partial(self._pool.put, origin))
 
@@ -173,32 +180,30 @@ class Connections:
         self._pool.clear()
 
     def _connect(self, endpoint: Endpoint, proxy: Proxy | None) -> http.client.HTTPConnection:
+        deadline = time.monotonic() + self._timeouts.connect
         try:
-            return self._connect_once(endpoint, proxy)
+            return self._connect_once(endpoint, proxy, deadline)
         except ssl.SSLCertVerificationError:
             if not self._certificates.load_remaining():
                 raise
-            return self._connect_once(endpoint, proxy)
+            return self._connect_once(endpoint, proxy, deadline)
 
-    def _connect_once(self, endpoint: Endpoint, proxy: Proxy | None) -> http.client.HTTPConnection:
-        connection = self._new_connection(endpoint, proxy)
-        try:
-            connection.connect()
-        except BaseException:
-            connection.close()
-            raise
-        connection.sock.settimeout(self._timeouts.read)
-        return connection
-
-    def _new_connection(self, endpoint: Endpoint, proxy: Proxy | None) -> http.client.HTTPConnection:
+    def _connect_once(self, endpoint: Endpoint, proxy: Proxy | None, deadline: float) -> http.client.HTTPConnection:
         host, port = (proxy.host, proxy.port) if proxy else (endpoint.host, endpoint.port)
-        if endpoint.scheme == "http":
-            return http.client.HTTPConnection(host, port, timeout=self._timeouts.connect)
-        connection = http.client.HTTPSConnection(
-            host, port, timeout=self._timeouts.connect, context=self._certificates.context()
-        )
-        if proxy:
-            connection.set_tunnel(endpoint.host, endpoint.port, proxy.headers)
+        sock = open_socket(host, port, deadline)
+        try:
+            if endpoint.scheme == "https":
+                if proxy:
+                    open_tunnel(sock, f"{endpoint.bracketed_host}:{endpoint.port}", proxy.headers, deadline)
+                # The socket's timeout is one deadline for the whole handshake.
+                sock = self._certificates.context().wrap_socket(sock, server_hostname=endpoint.host)
+        except BaseException:
+            sock.close()
+            raise
+        sock.settimeout(self._timeouts.read)
+        connection = http.client.HTTPConnection(host, port)
+        connection.auto_open = 0  # otherwise it could open a connection of its own, without TLS
+        connection.sock = sock
         return connection
 
 

@@ -47,9 +47,14 @@ class Endpoint:
     path: str = ""
 
     @property
+    def bracketed_host(self) -> str:
+        """The host, in brackets if it is an IPv6 address."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
     def authority(self) -> str:
         """The `Host` header, without the scheme's default port."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = self.bracketed_host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
 
@@ -120,6 +125,11 @@ def read_endpoints(environment: Mapping[str, str]) -> EndpointResolver:
 def is_region(text: str) -> bool:
     """Whether this is a syntactically valid region, which can be part of a host name."""
     return _REGION.fullmatch(text) is not None
+
+
+def dns_suffix(region: str) -> str:
+    """The DNS suffix of the region's partition, such as amazonaws.com."""
+    return _suffixes(region)[0]
 
 
 def _suffixes(region: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ SdkError
 ├── ServiceError           the service returned an error
 ├── NetworkError           no complete response
 │   └── StaleError             the server had closed an idle connection; the call can be retried at once
+├── TooManyHeadersError    the response has more headers than can be read; another try would not change that
 ├── InvalidResponseError   the response is truncated, damaged or not from this service
 └── CredentialsError       no credentials, or an error while obtaining them
 """
@@ -42,6 +43,10 @@ class NetworkError(SdkError):
 
 class StaleError(NetworkError):
     """The server had closed an idle connection before this call, so most likely it did not receive the request."""
+
+
+class TooManyHeadersError(SdkError):
+    """The response has more headers than can be read; S3 sends one for each entry of an object's metadata."""
 
 
 class InvalidResponseError(SdkError):

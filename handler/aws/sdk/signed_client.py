@@ -1,12 +1,13 @@
 """Sign a request and send it."""
 
+import os
 import time
 from dataclasses import replace
 
 from handler.aws.sdk.connections import Connections, HttpResponse
 from handler.aws.sdk.credentials import CredentialsProvider
 from handler.aws.sdk.endpoints import Endpoint
-from handler.aws.sdk.signing import CredentialScope, UnsignedRequest, encode_query, signed_headers
+from handler.aws.sdk.signing import CredentialScope, UnsignedRequest, encode_query, percent_encode, signed_headers
 from handler.frozen import frozen
 
 # Not signed, because proxies may change them.
@@ -38,4 +39,16 @@ class SignedClient:
         if request.method != "GET":
             signed["content-length"] = str(len(request.body))
         target = f"{request.path}?{encode_query(request.query)}" if request.query else request.path
-        return self.connections.send(endpoint, request.method, target, {**signed, **_UNSIGNED_HEADERS}, request.body)
+        headers = {**signed, **_UNSIGNED_HEADERS, **trace_header()}
+        return self.connections.send(endpoint, request.method, target, headers, request.body)
+
+
+def trace_header() -> dict[str, str]:
+    """The trace of the current invocation, which Lambda sets for each one. AWS detects endless loops with it.
+
+    Equal to botocore's header, and like there, not signed.
+    """
+    trace = os.environ.get("_X_AMZN_TRACE_ID")
+    if not trace or not os.environ.get("AWS_LAMBDA_FUNCTION_NAME"):
+        return {}
+    return {"x-amzn-trace-id": percent_encode(trace, safe="-=;:+&[]{}\"',")}
