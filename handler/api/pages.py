@@ -19,7 +19,7 @@ from handler.frozen import frozen
 
 # Lambda's limit of an answer, after which the whole answer is lost, less room for its other fields:
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-MAX_HITS_BYTES = 6_291_556 - 4096
+MAX_ANSWER_BYTES = 6_291_556 - 4096
 
 # So many hits always fit: with six bytes for each character, a hit has at most 50 KB in JSON (two S3 addresses, and the
 # labels that fit into 2 KB of metadata, with their scores).
@@ -64,7 +64,7 @@ def shortened(page: Page, hits: Sequence[Hit]) -> Page:
     size = 0
     for number in range(page.start, min(page.stop, len(hits))):
         size += len(json.dumps(hits[number].to_json())) + _MORE_BYTES
-        if size > MAX_HITS_BYTES and number > page.start:
+        if size > MAX_ANSWER_BYTES and number > page.start:
             return replace(page, stop=number)
     return page
 

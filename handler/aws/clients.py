@@ -12,9 +12,11 @@ from handler.aws.sdk.credentials import CredentialsProvider
 from handler.aws.sdk.dynamodb import DynamoDB
 from handler.aws.sdk.endpoints import EndpointResolver, read_endpoints
 from handler.aws.sdk.errors import NetworkError, SdkError, ServiceError, StaleError
+from handler.aws.sdk.presigning import Presigner
 from handler.aws.sdk.proxies import proxy_for
 from handler.aws.sdk.s3 import S3
 from handler.aws.sdk.s3vectors import S3Vectors
+from handler.aws.sdk.secretsmanager import SecretsManager
 from handler.aws.sdk.signed_client import SignedClient
 from handler.errors import AccessDeniedError, RetryableError
 from handler.timing import Deadline
@@ -69,6 +71,17 @@ def make_s3vectors(bucket: str) -> S3Vectors:
     """Create a client of one vector bucket; see `make_clients`."""
     client, endpoints = _signed_client()
     return S3Vectors(client, endpoints, bucket)
+
+
+def make_presigner() -> Presigner:
+    """Create what signs URLs and forms of S3; see `make_clients`."""
+    client, endpoints = _signed_client()
+    return Presigner(endpoints, client.credentials)
+
+
+def make_secretsmanager() -> SecretsManager:
+    """Create a client of Secrets Manager; see `make_clients`."""
+    return SecretsManager(*_signed_client())
 
 
 def _signed_client() -> tuple[SignedClient, EndpointResolver]:

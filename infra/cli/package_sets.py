@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-_BASE = ("httpx", "numpy", "onnx", "onnxruntime", "orjson", "PIL", "pydantic", "rich", "tokenizers")
+_BASE = ("httpx", "multipart", "numpy", "onnx", "onnxruntime", "orjson", "PIL", "pydantic", "rich", "tokenizers")
 _AWS = (*_BASE, "boto3", "yaml")
 
 # Where `python3 -m infra` and make install packages, relative to the checkout.

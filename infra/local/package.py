@@ -22,7 +22,7 @@ def function_zip(package: Path, bundle: Path, python: str = sys.executable) -> b
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         _add(archive, "bootstrap", bootstrap(bundle, python).encode(), 0o755)
-        for path in sorted(package.rglob("*.py")):
+        for path in sorted(path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
             _add(archive, f"{package.name}/{path.relative_to(package).as_posix()}", path.read_bytes(), 0o644)
     return buffer.getvalue()
 
