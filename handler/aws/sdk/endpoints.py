@@ -75,7 +75,7 @@ class EndpointResolver:
     custom_s3: Endpoint | None
     custom_dynamodb: Endpoint | None
     custom_s3vectors: Endpoint | None
-    custom_secretsmanager: Endpoint | None
+    custom_secretsmanager: Endpoint | None = None
 
     def dynamodb(self) -> Endpoint:
         """The endpoint of DynamoDB."""
