@@ -11,6 +11,9 @@ MAX_JOB_FILES = 100
 MAX_INPUTS = 200
 MIN_THUMBNAIL, MAX_THUMBNAIL, THUMBNAIL = 16, 1024, 320
 UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+# The end of a text, in the regular expressions of JSON Schema and of Python, where `$` also matches before a line feed.
+_END = r"$(?!\n)"
+_MEDIA_TYPE = rf"^[A-Za-z0-9!#$&^_.+-]{{1,64}}/[A-Za-z0-9!#$&^_.+-]{{1,64}}{_END}"
 
 _MAX_PRIORITY = 10
 _TEXT: Schema = {"type": "string"}
@@ -111,7 +114,7 @@ EMBEDDINGS = closed(
 UPLOAD = closed(
     ("filename", "content_type"),
     filename={"type": "string", "minLength": 1},
-    content_type={"type": "string", "pattern": r"^[A-Za-z0-9!#$&^_.+-]{1,64}/[A-Za-z0-9!#$&^_.+-]{1,64}$"},
+    content_type={"type": "string", "pattern": _MEDIA_TYPE},
 )
 
 ERROR = closed(

@@ -4,18 +4,20 @@ Source: https://platform.openai.com/docs/api-reference/embeddings/create
 """
 
 import base64
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from handler.api.base64_data import decode_base64
 from handler.api.http.call import Call
-from handler.api.http.response import HttpResponse, json_response
+from handler.api.http.response import MAX_JSON_BYTES, HttpResponse, json_response
 from handler.api.http.services import Services
-from handler.api.pages import MAX_ANSWER_BYTES
 from handler.errors import RequestError, RetryableError
 
 if TYPE_CHECKING:
     from handler.model.encoder import Vector
+
+_URL = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 # The longest float32 in JSON with its separator; an entry's field names.
 _NUMBER_BYTES, _ENTRY_BYTES = 17, 64
@@ -59,7 +61,7 @@ def _require_own_model(services: Services, body: dict[str, Any]) -> None:
 
 def _require_size(count: int, dimension: int, *, as_base64: bool) -> None:
     entry = _ENTRY_BYTES + dimension * (6 if as_base64 else _NUMBER_BYTES)
-    most = MAX_ANSWER_BYTES // entry
+    most = MAX_JSON_BYTES // entry
     if count > most:
         raise RequestError(f"input has {count} entries; the answer of this model fits at most {most}")
 
@@ -68,6 +70,8 @@ def _vector(services: Services, call: Call, text: str, modality: str | None) -> 
     if call.deadline.left() <= 0:
         raise RetryableError("the time is over; send fewer inputs at once")
     is_image = modality == "image" or (modality is None and text[:5].lower() == "data:")
+    if is_image and _URL.match(text):
+        raise RequestError("input is a URL, and nothing is fetched; send the image as a data URI")
     numbers = services.towers.embed_image(decode_base64(text)) if is_image else services.towers.embed_text(text)
     return _normalized(numbers)
 

@@ -16,6 +16,7 @@ from handler.api.items import MAX_BATCH
 from handler.aws.clients import attempt
 from handler.errors import RequestError
 from handler.results.item import DELETED, WireItem, text_of
+from handler.results.keys import MAX_KEY_BYTES
 from handler.timing import Deadline
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ def _page(services: Services, prefix: str, token: str | None, deadline: Deadline
 
 
 def _narrowed(prefix: str, scope: Scope) -> str | None:
-    """The longer one of a prefix and the scope's; None if no key can begin with both."""
+    """The longer one of a prefix and the scope's; None if no key can begin with both, or with the prefix."""
+    if not _may_begin_a_key(prefix):
+        return None
     if prefix.startswith(scope.prefix):
         return prefix
     return scope.prefix if scope.prefix.startswith(prefix) else None
@@ -87,9 +90,14 @@ def _key_in(token: str, prefix: str) -> str:
         of_prefix, key = orjson.loads(base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True))
     except (ValueError, TypeError, binascii.Error):
         raise RequestError("next is not a token that a page of items has given") from None
-    if of_prefix != prefix or not isinstance(key, str) or not key:
+    if of_prefix != prefix or not isinstance(key, str) or not key.startswith(prefix) or not _may_begin_a_key(key):
         raise RequestError("next belongs to another prefix; start again without it")
     return key
+
+
+def _may_begin_a_key(text: str) -> bool:
+    """Whether S3 lists with it; it refuses what no key can have."""
+    return "\0" not in text and len(text.encode()) <= MAX_KEY_BYTES
 
 
 def plain(item: WireItem, *, with_embedding: bool = True) -> dict[str, Any]:

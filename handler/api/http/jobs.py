@@ -10,7 +10,7 @@ from handler.api.http.call import Call
 from handler.api.http.definitions import UUID
 from handler.api.http.items import vector_of
 from handler.api.http.multipart import FormFile
-from handler.api.http.response import HttpResponse, json_response
+from handler.api.http.response import MAX_JSON_BYTES, HttpResponse, json_response
 from handler.api.http.scope import file_name
 from handler.api.http.services import Services
 from handler.api.items import MAX_BATCH
@@ -18,7 +18,7 @@ from handler.aws.clients import attempt
 from handler.aws.sdk.errors import ServiceError
 from handler.aws.sdk.s3 import ListedObject
 from handler.concurrency import map_concurrently
-from handler.errors import DropvecError, MissingObjectError, NormUnknownError, RejectedError, Rejection
+from handler.errors import DropvecError, MissingObjectError, NormUnknownError, RejectedError, Rejection, RequestError
 from handler.images.sniff import sniff
 from handler.results.item import ERROR, SUCCESS, WireItem, read_item, text_of
 from handler.sizes import check_size
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _JOB_ID = re.compile(UUID)
 _NUMBER = re.compile(r"(0|[1-9][0-9]{0,2})-")
+# The longest float32 in JSON with its separator; an entry's other fields.
+_NUMBER_BYTES, _ENTRY_BYTES = 17, 4096
 _FILES, _NORMALIZE, _PRIORITY = "files", "normalize", "priority"
 
 
@@ -51,11 +53,14 @@ def create_job(services: Services, call: Call) -> HttpResponse:
     """Write the files to the uploads bucket, from where they go the way of every upload.
 
     Raises:
-        RequestError: a name does not fit the stack's filters.
+        RequestError: a name does not fit the stack's filters, or the answer would be too large.
         RejectedError: a file is empty.
         RetryableError: S3 failed; some of the files may be in the bucket.
     """
     files: tuple[FormFile, ...] = call.form.files if call.form else ()
+    most = MAX_JSON_BYTES // (_ENTRY_BYTES + services.identity.embedding_dim * _NUMBER_BYTES)
+    if len(files) > most:
+        raise RequestError(f"file is given {len(files)} times; the answer of this model fits at most {most}")
     job_id = str(uuid.uuid4())
     folder = f"jobs/{job_id}/"
     keys = [services.scope.new_key(folder, f"{number}-{_name(file)}") for number, file in enumerate(files)]

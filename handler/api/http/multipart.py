@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from handler.errors import RequestError
 
-MAX_PARTS = 120
+MAX_PARTS = 1000
 MAX_FIELD_BYTES = 64 * 1024
 _MAX_HEADER_BYTES = 4096
 _CHUNK_BYTES = 1 << 16

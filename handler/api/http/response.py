@@ -7,9 +7,15 @@ from typing import Any
 
 import orjson
 
+from handler.api.pages import MAX_ANSWER_BYTES
 from handler.errors import DropvecError, MethodError
 
 RETRY_SECONDS = 2
+
+# Lambda's limit holds for the payload, in which a text has its quotes escaped. A large body becomes base64 instead,
+# whose size is known: so much JSON always fits.
+MAX_JSON_BYTES = MAX_ANSWER_BYTES * 3 // 4
+_MAX_TEXT_BYTES = 1_000_000
 
 _STATUS_BY_CODE = {
     "unauthorized": 401,
@@ -73,7 +79,7 @@ class HttpResponse:
             **self.headers,
         }
         body = self.body if with_body else b""
-        is_text = self.media_type.startswith(_TEXT_TYPES)
+        is_text = self.media_type.startswith(_TEXT_TYPES) and len(body) <= _MAX_TEXT_BYTES
         return {
             "statusCode": self.status,
             "headers": headers,
@@ -102,5 +108,5 @@ def error_response(error: DropvecError) -> HttpResponse:
         headers["retry-after"] = str(RETRY_SECONDS)
     if isinstance(error, MethodError):
         headers["allow"] = ", ".join(error.allowed)
-    message = str(error).encode(errors="replace").decode()
+    message = " ".join(str(error).encode(errors="replace").decode().split())
     return json_response({"status": "error", "error": message, "error_code": error.code}, status, headers)

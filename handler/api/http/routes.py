@@ -116,6 +116,7 @@ _SIZE: Schema = {
     "default": definitions.THUMBNAIL,
 }
 _TEXT: Schema = {"type": "string"}
+_KNOWN = Answer("The browser has it already.", media_type=None)
 
 ROUTES: tuple[Route, ...] = (
     Route(
@@ -200,7 +201,7 @@ ROUTES: tuple[Route, ...] = (
         "readThumbnail",
         "A small JPEG of an object.",
         thumbnail,
-        {200: Answer("The picture.", "image/jpeg"), 304: Answer("The browser has it already.", media_type=None)},
+        {200: Answer("The picture.", "image/jpeg"), 304: _KNOWN},
         errors=(404, 422),
         parameters=(
             Parameter("source", _SOURCE, "s3://bucket/key", is_required=True),
@@ -225,14 +226,22 @@ ROUTES: tuple[Route, ...] = (
         {200: Answer("OpenAPI 3.1.")},
         is_public=True,
     ),
-    Route("GET", "/", "readPage", "The gallery.", page, {200: Answer("The page.", "text/html")}, is_public=True),
+    Route(
+        "GET",
+        "/",
+        "readPage",
+        "The gallery.",
+        page,
+        {200: Answer("The page.", "text/html"), 304: _KNOWN},
+        is_public=True,
+    ),
     Route(
         "GET",
         "/gallery/{name}",
         "readPageFile",
         "A script or a style of the gallery.",
         asset,
-        {200: Answer("The file.", "text/plain")},
+        {200: Answer("The file.", "text/plain"), 304: _KNOWN},
         errors=(404,),
         parameters=(Parameter("name", _TEXT, "a file's name", is_required=True),),
         is_public=True,

@@ -6,7 +6,7 @@ Source: https://json-schema.org/draft/2020-12/json-schema-validation
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -16,6 +16,9 @@ from handler.errors import RequestError
 
 Schema = Mapping[str, Any]
 
+# As JSON writes them, and not all that Python reads, such as 1_000.
+_INTEGER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -37,8 +40,7 @@ def validate(schema: Schema, value: object, name: str) -> None:
         _require(value in schema["enum"], name, value, f"one of {', '.join(map(repr, schema['enum']))}")
     types = schema.get("type")
     if types is not None:
-        names = [types] if isinstance(types, str) else list(types)
-        _require(any(_TYPES[one](value) for one in names), name, value, _described(schema, names))
+        _require(_is_of(types, value), name, value, _described(schema, _names(types)))
     match value:
         case str() | bytes():
             _check_text(schema, value, name)
@@ -69,9 +71,9 @@ def _converted(schema: Schema, text: str) -> object:
         match types:
             case "boolean":
                 return _BOOLEANS[text.lower()]
-            case "integer" if text.isascii():
+            case "integer" if _INTEGER.fullmatch(text):
                 return int(text)
-            case "number" if text.isascii():
+            case "number" if _NUMBER.fullmatch(text):
                 return float(text)
             case "object" | "array":
                 return orjson.loads(text)
@@ -80,26 +82,38 @@ def _converted(schema: Schema, text: str) -> object:
     return text
 
 
-def _require_any(schemas: list[Schema], value: object, name: str) -> None:
-    errors: list[RequestError] = []
+def _require_any(schemas: Sequence[Schema], value: object, name: str) -> None:
+    """Check that a value matches one of several schemas; the error is that of the one which it resembles."""
+    likely: RequestError | None = None
     for schema in schemas:
         try:
             validate(schema, value, name)
         except RequestError as error:
-            errors.append(error)
+            likely = likely or (error if _resembles(schema, value) else None)
         else:
             return
-    # The alternative of the value's own type explains best what is wrong.
-    matching = (
-        error
-        for schema, error in zip(schemas, errors, strict=True)
-        if "type" in schema and _is_of(schema["type"], value)
-    )
-    raise next(matching, errors[0])
+    _require(likely is not None, name, value, " or ".join(map(_kind, schemas)))
+    raise likely or AssertionError("unreachable: the line above raises")
+
+
+def _resembles(schema: Schema, value: object) -> bool:
+    """Whether a value has the type of a schema, and as an object the properties that tell it from others."""
+    if "type" not in schema or not _is_of(schema["type"], value):
+        return False
+    return not isinstance(value, Mapping) or all(name in value for name in schema.get("required", ()))
+
+
+def _kind(schema: Schema) -> str:
+    required = schema.get("required")
+    return f"an object with {', '.join(required)}" if required else _described(schema, _names(schema["type"]))
 
 
 def _is_of(types: str | list[str], value: object) -> bool:
-    return any(_TYPES[one](value) for one in ([types] if isinstance(types, str) else types))
+    return any(_TYPES[one](value) for one in _names(types))
+
+
+def _names(types: str | list[str]) -> list[str]:
+    return [types] if isinstance(types, str) else list(types)
 
 
 def _check_text(schema: Schema, value: str | bytes, name: str) -> None:
@@ -123,7 +137,7 @@ def _check_number(schema: Schema, value: float, name: str) -> None:
 
 def _check_list(schema: Schema, value: list[Any], name: str) -> None:
     least, most = schema.get("minItems", 0), schema.get("maxItems", math.inf)
-    _require(least <= len(value) <= most, name, value, f"{least} to {most} entries, not {len(value)}")
+    _require(least <= len(value) <= most, name, value, f"{least} to {most} entries")
     items = schema.get("items")
     if items is not None:
         for number, item in enumerate(value):
@@ -135,9 +149,14 @@ def _check_object(schema: Schema, value: Mapping[str, Any], name: str) -> None:
     missing = [one for one in schema.get("required", ()) if one not in value]
     if missing:
         raise RequestError(f"{name} has no {', '.join(missing)}")
-    if schema.get("additionalProperties") is False and (unknown := sorted(value.keys() - properties.keys())):
+    unknown = sorted(value.keys() - properties.keys())
+    others = schema.get("additionalProperties", True)
+    if unknown and others is False:
         shown = ", ".join(one[:40] for one in unknown[:5])
         raise RequestError(f"unknown field {shown}; {name} takes {', '.join(properties)}")
+    if isinstance(others, Mapping):
+        for one in unknown:
+            validate(others, value[one], one[:40])
     _require(len(value) >= schema.get("minProperties", 0), name, value, "an object that is not empty")
     for one in properties.keys() & value.keys():
         validate(properties[one], value[one], one)
@@ -145,8 +164,20 @@ def _check_object(schema: Schema, value: Mapping[str, Any], name: str) -> None:
 
 def _require(condition: object, name: str, value: object, expected: str) -> None:
     if not condition:
-        shown = f"{len(value)} bytes" if isinstance(value, bytes) else repr(value)[:60]
-        raise RequestError(f"{name} is {shown}; expected {expected}")
+        raise RequestError(f"{name} is {_shown(value)}; expected {expected}")
+
+
+def _shown(value: object) -> str:
+    match value:
+        case bytes():
+            return f"{len(value)} bytes"
+        case list():
+            return f"a list of {len(value)}"
+        case Mapping():
+            return f"an object with {', '.join(sorted(map(str, value))[:8])[:80]}" if value else "an empty object"
+        case str():
+            return repr(value[:60])
+    return repr(value)[:60]
 
 
 def _described(schema: Schema, names: list[str]) -> str:

@@ -10,7 +10,8 @@ from handler.settings import HttpSettings
 MAX_NAME_BYTES = 255
 
 # Control characters, of which S3's XML and HTTP headers forbid most, and halves of surrogate pairs.
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# `${filename}` in the key of a form is replaced by S3 with what the browser calls the file.
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|\$(?=\{)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ import base64
 from typing import Any
 
 from handler.api.http.call import Call
-from handler.api.http.response import HttpResponse, json_response
-from handler.api.http.scope import Scope, missing
+from handler.api.http.response import MAX_JSON_BYTES, HttpResponse, json_response
+from handler.api.http.scope import Scope
 from handler.api.http.services import Services
 from handler.api.query import SearchRequest, Source, parse_request
 from handler.errors import SearchOffError
@@ -22,7 +22,7 @@ def search(services: Services, call: Call) -> HttpResponse:
         raise SearchOffError("this stack has no index: set its parameter Search to true")
     request = parse_request(_body(services, call))
     _require_sources(request, services.scope)
-    answer = services.search.answer(request, call.deadline)
+    answer = services.search.answer(request, call.deadline, MAX_JSON_BYTES)
     hits = [hit for hit in answer["hits"] if services.scope.contains(hit["source"] or "")]
     return json_response({**answer, "hits": hits})
 
@@ -33,10 +33,13 @@ def _body(services: Services, call: Call) -> Any:  # noqa: ANN401 - any JSON; `p
     for file in call.form.files:
         check_size(len(file.data), services.limits.max_bytes)
     pictures = [{"image": base64.b64encode(file.data).decode()} for file in call.form.files]
-    return {**{name: value for name, value in call.body.items() if name != "file"}, "query": pictures}
+    return {
+        **{name: value for name, value in call.body.items() if name != "file"},
+        "query": pictures[0] if len(pictures) == 1 else pictures,
+    }
 
 
 def _require_sources(request: SearchRequest, scope: Scope) -> None:
     for term in request.terms:
-        if isinstance(term.subject, Source) and not scope.contains(term.subject.address):
-            raise missing(term.subject.address)
+        if isinstance(term.subject, Source):
+            scope.key_of(term.subject.address)  # raises if it is outside

@@ -64,4 +64,4 @@ def _is_known(tag: str, if_none_match: str) -> bool:
 
 
 def _caching(tag: str) -> dict[str, str]:
-    return {"etag": tag, "cache-control": f"private, max-age={MAX_AGE_SECONDS}"}
+    return {"etag": tag, "cache-control": f"private, max-age={MAX_AGE_SECONDS}", "vary": "authorization"}
