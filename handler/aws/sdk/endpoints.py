@@ -96,8 +96,11 @@ class EndpointResolver:
         """The endpoint of Secrets Manager."""
         if self.custom_secretsmanager:
             return self.custom_secretsmanager
-        suffix = _suffixes(self.region)[1 if self.dualstack else 0]
-        return _https(f"secretsmanager{'-fips' if self.fips else ''}.{self.region}.{suffix}")
+        suffix, dual_suffix = _suffixes(self.region)
+        # In these partitions the standard names have IPv6, too.
+        has_both = not self.dualstack or suffix in {"amazonaws.com", "amazonaws.com.cn"}
+        fips = "-fips" if self.fips else ""
+        return _https(f"secretsmanager{fips}.{self.region}.{suffix if has_both else dual_suffix}")
 
     def s3(self, bucket: str, region: str) -> Endpoint:
         """The endpoint of a bucket in a region; it includes the bucket."""
