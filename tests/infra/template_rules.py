@@ -104,7 +104,7 @@ def resources_have_no_wildcards(stack: Resolved) -> Iterator[str]:
 def _is_specific(resource: Any) -> bool:
     """Whether it is a resource of the stack, an ARN, the objects of one bucket, or dropvec's indexes in one bucket."""
     text = resource.get("Fn::Sub", "") if isinstance(resource, dict) else resource
-    if isinstance(resource, dict) and ("Fn::GetAtt" in resource or resource == {"Ref": "ApiToken"}):
+    if isinstance(resource, dict) and "Fn::GetAtt" in resource:
         return True
     if text == _INDEXES:
         return True
@@ -454,7 +454,7 @@ def the_url_is_public_only_with_a_token(stack: Resolved) -> Iterator[str]:
         yield f"anyone may {permissions}"
     if has_search(stack):
         variables = stack.of_type(_FUNCTION)["ApiFunction"]["Environment"]["Variables"]
-        if variables["TOKEN_SECRET"] != ({"Ref": "ApiToken"} if has_token(stack) else ""):
+        if variables["TOKEN_SECRET"] != ({"Fn::GetAtt": ["ApiToken", "Id"]} if has_token(stack) else ""):
             yield f"the function's secret is {variables['TOKEN_SECRET']}"
         if variables["API_ACCESS"] != stack.parameters["Api"]:
             yield f"the function's access is {variables['API_ACCESS']}"
