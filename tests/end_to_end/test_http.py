@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from openai import AuthenticationError, BadRequestError, OpenAI
+from openai import AuthenticationError, BadRequestError, DefaultHttpxClient, OpenAI
 from PIL import Image
 
 from infra.common.local_stack import Stack, page_address
@@ -291,7 +291,7 @@ def secrets_of(stack: Stack) -> Any:
 @pytest.fixture
 def openai(filtered: Stack) -> Iterator[Callable[[str | None], OpenAI]]:
     """Makes OpenAI's own client with a key."""
-    with httpx.Client(trust_env=False) as transport:
+    with DefaultHttpxClient(trust_env=False) as transport:
         yield lambda key: OpenAI(base_url=filtered.api_url, api_key=key, max_retries=0, http_client=transport)
 
 
