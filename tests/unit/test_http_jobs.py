@@ -97,7 +97,7 @@ def watch() -> Any:
 
 
 def test_an_item_without_a_norm(world: World, api: HttpApi) -> None:
-    job_id = create(api, Part("file", png(), "a.png"), Part("normalize", "0"))
+    job_id = create(api, Part("file", png(), "a.png"), Part("normalize", "FALSE"))
     (key,) = keys(world)
     world.process(key)
     world.state.operator.dynamodb.update_item(
@@ -230,7 +230,6 @@ def test_an_empty_file_is_refused_before_anything_is_written(world: World, api: 
     [
         "00000000-0000-4000-8000-000000000000",
         "none",
-        "clip_embedding",
         "..",
         "%2e%2e",
         "00000000-0000-4000-8000-00000000000",

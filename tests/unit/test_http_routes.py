@@ -397,7 +397,8 @@ def test_bad_uploads(api: HttpApi, request_: dict[str, Any]) -> None:
         ("GET", "/jobs/clip_embedding/x", None),
         ("PATCH", "/health", "GET"),
         ("get", "/embeddings", "POST"),
-        ("DELETE", "/jobs/clip_embedding", "GET, POST"),
+        ("DELETE", "/jobs/clip_embedding", "POST"),
+        ("GET", "/jobs/clip_embedding", "POST"),
     ],
 )
 def test_a_wrong_method_or_route(api: HttpApi, method: str, path: str, allowed: str | None) -> None:
@@ -516,6 +517,7 @@ def test_forms_that_are_none(api: HttpApi) -> None:
         ("priority", "high"),
         ("priority", ""),
         ("normalize", "maybe"),
+        ("normalize", "1"),
         ("normalize", ""),
         ("other", "1"),
     ],

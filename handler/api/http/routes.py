@@ -265,8 +265,9 @@ class Match:
 
 
 def find_route(method: str, path: str) -> Match:
-    """The route of a request."""
+    """The route of a request; a path without parameters comes before one with them, as OpenAPI has it."""
     matching = [(route, found) for route in ROUTES if (found := route.pattern.fullmatch(path))]
+    matching = [(route, found) for route, found in matching if route.path == path] or matching
     methods = tuple(sorted({route.method for route, _ in matching}))
     for route, found in matching:
         if route.method == method:

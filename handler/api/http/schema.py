@@ -19,7 +19,7 @@ Schema = Mapping[str, Any]
 # As JSON writes them, and not all that Python reads, such as 1_000.
 _INTEGER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
-_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+_BOOLEANS = {"true": True, "false": False}
 
 
 def validate(schema: Schema, value: object, name: str) -> None:
