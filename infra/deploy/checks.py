@@ -6,6 +6,7 @@ from botocore.exceptions import ClientError
 
 from infra.common.errors import OperatorError
 from infra.deploy.account import Account
+from infra.deploy.http_api import check_api
 from infra.deploy.plan import Plan
 from infra.deploy.vector_bucket import check_region
 
@@ -22,6 +23,7 @@ def check(aws: Account, plan: Plan) -> None:
     _check_status(plan)
     _check_concurrency(plan)
     _check_bucket_names(aws, plan)
+    check_api(aws, plan)
     if plan.creates_index:
         check_region(aws)
 

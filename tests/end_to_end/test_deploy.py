@@ -152,7 +152,7 @@ def test_search_can_be_switched_on_for_an_existing_stack_and_off(commands: Deplo
     deploy = ("deploy", "--stack", "fourteen", "--image", IMAGE, "--yes", "--set")
     done = commands.run(*deploy, "Search=false")
     assert (done.returncode, done.stderr) == (0, "")
-    assert not {"VectorBucket", "Indexer", "Api"} & commands.resources("fourteen").keys()
+    assert not {"VectorBucket", "Indexer", "ApiFunction", "ApiUrl"} & commands.resources("fourteen").keys()
     assert "index rebuild" not in done.stdout
 
     done = commands.run(*deploy, "Search=true")
