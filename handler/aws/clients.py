@@ -4,7 +4,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Collection
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from handler.aws.sdk.certificates import require_certificates
 from handler.aws.sdk.connections import Connections, Timeouts
@@ -12,14 +12,16 @@ from handler.aws.sdk.credentials import CredentialsProvider
 from handler.aws.sdk.dynamodb import DynamoDB
 from handler.aws.sdk.endpoints import EndpointResolver, read_endpoints
 from handler.aws.sdk.errors import NetworkError, SdkError, ServiceError, StaleError
-from handler.aws.sdk.presigning import Presigner
 from handler.aws.sdk.proxies import proxy_for
 from handler.aws.sdk.s3 import S3
 from handler.aws.sdk.s3vectors import S3Vectors
-from handler.aws.sdk.secretsmanager import SecretsManager
 from handler.aws.sdk.signed_client import SignedClient
 from handler.errors import AccessDeniedError, RetryableError
 from handler.timing import Deadline
+
+if TYPE_CHECKING:
+    from handler.aws.sdk.presigning import Presigner
+    from handler.aws.sdk.secretsmanager import SecretsManager
 
 T = TypeVar("T")
 
@@ -73,14 +75,18 @@ def make_s3vectors(bucket: str) -> S3Vectors:
     return S3Vectors(client, endpoints, bucket)
 
 
-def make_presigner() -> Presigner:
+def make_presigner() -> "Presigner":
     """Create what signs URLs and forms of S3; see `make_clients`."""
+    from handler.aws.sdk.presigning import Presigner  # noqa: PLC0415 - for HTTP requests only
+
     client, endpoints = _signed_client()
     return Presigner(endpoints, client.credentials)
 
 
-def make_secretsmanager() -> SecretsManager:
+def make_secretsmanager() -> "SecretsManager":
     """Create a client of Secrets Manager; see `make_clients`."""
+    from handler.aws.sdk.secretsmanager import SecretsManager  # noqa: PLC0415 - for HTTP requests only
+
     return SecretsManager(*_signed_client())
 
 

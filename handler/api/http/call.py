@@ -1,15 +1,15 @@
 """A request that passed its route's checks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from handler.api.http.multipart import Form
 from handler.api.http.request import HttpRequest
+from handler.frozen import frozen
 from handler.timing import Deadline
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call:
     """A request with its validated parts.
 

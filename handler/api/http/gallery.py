@@ -1,7 +1,6 @@
 """`GET /`: the gallery's page, its scripts and its styles, which hold no data."""
 
 import hashlib
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from handler.api.http.call import Call
 from handler.api.http.response import HttpResponse
 from handler.api.http.services import Services
 from handler.errors import MissingObjectError
+from handler.frozen import frozen
 
 _FOLDER = Path(__file__).parents[1] / "gallery"
 _PAGE = "index.html"
@@ -20,7 +20,7 @@ _TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _File:
     data: bytes
     media_type: str

@@ -2,7 +2,6 @@
 
 import re
 import uuid
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from handler.aws.sdk.errors import ServiceError
 from handler.aws.sdk.s3 import ListedObject
 from handler.concurrency import map_concurrently
 from handler.errors import DropvecError, MissingObjectError, NormUnknownError, RejectedError, Rejection, RequestError
+from handler.frozen import frozen
 from handler.images.sniff import sniff
 from handler.results.item import ERROR, SUCCESS, WireItem, read_item, text_of
 from handler.sizes import check_size
@@ -34,7 +34,7 @@ _NUMBER_BYTES, _ENTRY_BYTES = 17, 4096
 _FILES, _NORMALIZE, _PRIORITY = "files", "normalize", "priority"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Job:
     """A job as its objects describe it.
 

@@ -1,8 +1,7 @@
 """A body of `multipart/form-data` -> fields and files, within limits. Imports the package `multipart` when needed."""
 
-from dataclasses import dataclass
-
 from handler.errors import RequestError
+from handler.frozen import frozen
 
 MAX_PARTS = 1000
 MAX_FIELD_BYTES = 64 * 1024
@@ -10,7 +9,7 @@ _MAX_HEADER_BYTES = 4096
 _CHUNK_BYTES = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FormFile:
     """A file of a form.
 
@@ -25,7 +24,7 @@ class FormFile:
     content_type: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Form:
     """A form.
 

@@ -6,13 +6,13 @@ Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-de
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
 
 from handler.errors import RequestError, TooLargeError
+from handler.frozen import frozen
 
 # Lambda takes 6 MB, in which a body is base64, so that 4.5 MB of it would arrive; this leaves room for the headers.
 MAX_BODY_BYTES = 4 * 1000 * 1000
@@ -21,7 +21,7 @@ MAX_QUERY_FIELDS = 50
 _DEFAULT_STAGE = "$default"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HttpRequest:
     """A request whose query and body are not read yet.
 

@@ -2,13 +2,14 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import orjson
 
 from handler.api.pages import MAX_ANSWER_BYTES
 from handler.errors import DropvecError, MethodError
+from handler.frozen import frozen
 
 RETRY_SECONDS = 2
 
@@ -53,7 +54,7 @@ _CLOSED_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _TEXT_TYPES = ("text/", "application/json", "image/svg+xml")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HttpResponse:
     """An answer.
 

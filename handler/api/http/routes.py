@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import field
+from functools import cache
 
 from handler.api.http import definitions
 from handler.api.http.call import Call
@@ -18,13 +18,19 @@ from handler.api.http.search import search
 from handler.api.http.services import Services
 from handler.api.http.thumbnails import thumbnail
 from handler.api.http.uploads import create_upload
+from handler.frozen import frozen
 
 JSON, FORM = "application/json", "multipart/form-data"
 
 Run = Callable[[Services, Call], HttpResponse]
 
 
-@dataclass(frozen=True, slots=True)
+@cache
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path))
+
+
+@frozen
 class Parameter:
     """A parameter of the query, or of the path where the path names it.
 
@@ -41,7 +47,7 @@ class Parameter:
     is_required: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """A successful answer.
 
@@ -56,7 +62,7 @@ class Answer:
     schema: str | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Route:
     """A route.
 
@@ -84,10 +90,10 @@ class Route:
     bodies: Mapping[str, Schema] = field(default_factory=dict)
     is_public: bool = False
 
-    @cached_property
+    @property
     def pattern(self) -> re.Pattern[str]:
         """Matches the paths of this route; the groups are the path's parameters."""
-        return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path))
+        return _pattern(self.path)
 
     @property
     def path_names(self) -> frozenset[str]:
@@ -249,7 +255,7 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Match:
     """What a path matches.
 

@@ -1,9 +1,9 @@
 """The objects that the API may reach: those of the uploads bucket whose keys match the stack's filters."""
 
 import re
-from dataclasses import dataclass
 
 from handler.errors import MissingObjectError, RequestError
+from handler.frozen import frozen
 from handler.results.keys import MAX_KEY_BYTES, source_of
 from handler.settings import HttpSettings
 
@@ -14,7 +14,7 @@ MAX_NAME_BYTES = 255
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|\$(?=\{)")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scope:
     """A bucket and the filters of its keys.
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,11 +13,12 @@ from handler.api.http.routes import FORM, JSON, Route, find_route
 from handler.api.http.schema import Schema, read_text, validate
 from handler.api.http.services import Services
 from handler.errors import ApiOffError, DropvecError, MediaTypeError, MethodError, MissingObjectError, RequestError
+from handler.frozen import frozen
 from handler.log import log, with_typed_errors
 from handler.timing import Deadline
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answered:
     """An answer, and what the log says about its request.
 

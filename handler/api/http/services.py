@@ -1,7 +1,5 @@
 """What the routes work with, made with the first HTTP request of a process."""
 
-from dataclasses import dataclass
-
 from handler.api.http.auth import TokenCheck
 from handler.api.http.scope import Scope
 from handler.api.items import ItemReader
@@ -10,11 +8,12 @@ from handler.api.towers import Limits, Towers
 from handler.aws.clients import make_clients, make_presigner, make_secretsmanager
 from handler.aws.sdk.presigning import Presigner
 from handler.aws.sdk.s3 import S3
+from handler.frozen import frozen
 from handler.model.identity import ModelIdentity
 from handler.settings import HttpSettings
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Services:
     """The parts of the HTTP API.
 
