@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up invoke image push deploy destroy test test-export image-test package-test bench cpus mutants soak
-.PHONY: backfill-run export-run fuzz formats check structure format lock clean
+.PHONY: backfill-run export-run http-run openapi-run fuzz formats check structure format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -82,6 +82,16 @@ backfill-run: .venv/.ready-test ## long run: a backfill that is killed twice and
 export-run: .venv/.ready-test ## long run: export many vectors within 500 MB of memory: make export-run [ITEMS=100000]
 	@$(PY) -m tests.soak.soak_export --items $(or $(ITEMS),100000)
 
+http-run: .venv/.ready-test ## long run: many clients use the HTTP API at once: make http-run [CLIENTS=50] [SECONDS=60]
+	@$(PY) -m tests.soak.soak_http --clients $(or $(CLIENTS),50) --seconds $(or $(SECONDS),60)
+
+# Schemathesis pins other versions of the tests' packages, so it has its own environment.
+.venv-schemathesis/.ready-schemathesis: tests/soak/constraints-schemathesis.txt $(INSTALLER)
+	@exec $(PYTHON) -m infra.cli.install schemathesis openapi-run
+
+openapi-run: .venv/.ready-test .venv-schemathesis/.ready-schemathesis ## long run: Schemathesis over the OpenAPI document: make openapi-run [REQUESTS=10000]
+	@$(PY) -m tests.soak.soak_openapi --requests $(or $(REQUESTS),10000)
+
 # On Debian, as root, it installs ImageMagick; elsewhere install that first.
 formats: .venv/.ready-test ## compare decoded images with libvips and ImageMagick: make formats [FILES=DIR] [MODEL=NAME|BUNDLE]
 	@sh tests/formats/packages.sh
@@ -128,7 +138,9 @@ lock: .venv/.ready-test ## update the pinned version of every dependency
 		--upgrade $(IMAGE_LOCK) -o infra/requirements-build.txt
 	@echo aws-sam-cli | .venv/bin/uv pip compile - --universal --python-version 3.11 \
 		--upgrade --no-annotate --no-header --quiet -o infra/constraints-sam.txt
+	@echo schemathesis | .venv/bin/uv pip compile - --universal --python-version 3.11 \
+		--upgrade --no-annotate --no-header --quiet -o tests/soak/constraints-schemathesis.txt
 
 clean: ## remove everything that the other targets made
 	@sh tests/image/release.sh "$(CURDIR)/build/image"
-	rm -rf .venv .venv-export .venv-sam .venv-bench build
+	rm -rf .venv .venv-export .venv-sam .venv-schemathesis .venv-bench build

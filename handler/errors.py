@@ -6,10 +6,16 @@ DropvecError
 ├── UnknownEventError    unsupported event
 ├── RequestError         invalid direct request
 │   ├── NoTextTowerError     text requested from a model without a text tower
-│   └── UnknownWordError     word that is not in the vocabulary of such a model
+│   ├── UnknownWordError     word that is not in the vocabulary of such a model
+│   ├── UnauthorizedError    HTTP request without the right token
+│   ├── ApiOffError          HTTP request to a stack that takes none
+│   ├── MethodError          HTTP method that a route does not have
+│   ├── TooLargeError        HTTP request whose body is too large
+│   └── MediaTypeError       HTTP request with a body of another content type
 ├── RejectedError        the object cannot be embedded: recorded, never retried
 ├── MissingObjectError   no object at this key
 ├── NotIndexedError      an object without a vector in the index that is searched
+├── NormUnknownError     an older item does not say how long its vector was
 ├── SearchOffError       the stack has no index
 └── RetryableError       a later attempt may succeed: throttling, 5xx, timeouts
     ├── AccessDeniedError    the role lacks a permission
@@ -91,6 +97,40 @@ class UnknownWordError(RequestError):
     code = "unknown_word"
 
 
+class UnauthorizedError(RequestError):
+    """An HTTP request has no token, or a wrong one."""
+
+    code = "unauthorized"
+
+
+class ApiOffError(RequestError):
+    """An HTTP request reached a stack whose parameter `Api` is `none`."""
+
+    code = "api_off"
+
+
+class MethodError(RequestError):
+    """A route does not have this HTTP method."""
+
+    code = "method_not_allowed"
+
+    def __init__(self, message: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+
+class TooLargeError(RequestError):
+    """The body of an HTTP request is too large."""
+
+    code = "request_too_large"
+
+
+class MediaTypeError(RequestError):
+    """The body of an HTTP request has another content type than the route takes."""
+
+    code = "unsupported_media_type"
+
+
 class RejectedError(DropvecError):
     """The object cannot be embedded, and a retry would not change that."""
 
@@ -109,6 +149,12 @@ class NotIndexedError(DropvecError):
     """An object has an item, but no vector in the index that is searched."""
 
     code = "not_indexed"
+
+
+class NormUnknownError(DropvecError):
+    """The vector as it was before normalisation is asked for, but the item was written without its length."""
+
+    code = "norm_unknown"
 
 
 class SearchOffError(DropvecError):

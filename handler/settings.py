@@ -84,8 +84,25 @@ def read_indexer_settings(environment: Mapping[str, str]) -> IndexerSettings:
 
 
 @frozen
+class HttpSettings:
+    """What the function `Api` may reach for HTTP requests, and who may send them.
+
+    Attributes:
+        uploads_bucket: the bucket of the pictures (`UPLOADS_BUCKET`).
+        key_prefix: only keys with this prefix (`KEY_PREFIX`).
+        key_suffix: only keys with this suffix (`KEY_SUFFIX`).
+        token_secret: the secret with the token that requests must have (`TOKEN_SECRET`); None where IAM decides.
+    """
+
+    uploads_bucket: str
+    key_prefix: str
+    key_suffix: str
+    token_secret: str | None
+
+
+@frozen
 class ApiSettings:
-    """The settings of the function that searches.
+    """The settings of the function `Api`.
 
     Attributes:
         model_dir: the model bundle (`MODEL_DIR`).
@@ -93,6 +110,7 @@ class ApiSettings:
         vector_bucket: the S3 vector bucket of the indexes (`VECTOR_BUCKET`); None without search.
         max_image_bytes: larger images of a query are rejected (`MAX_IMAGE_BYTES`).
         max_image_pixels: likewise, before decoding (`MAX_IMAGE_PIXELS`).
+        http: None where HTTP requests are refused (`API_ACCESS` is `none`).
     """
 
     model_dir: Path
@@ -100,16 +118,33 @@ class ApiSettings:
     vector_bucket: str | None
     max_image_bytes: int
     max_image_pixels: int
+    http: HttpSettings | None
 
 
 def read_api_settings(environment: Mapping[str, str]) -> ApiSettings:
-    """Read the settings of the search function; see `read_settings`."""
+    """Read the settings of the function `Api`; see `read_settings`."""
     return ApiSettings(
         model_dir=Path(environment.get("MODEL_DIR") or "/opt/model"),
         table_name=_required(environment, "TABLE_NAME", "the DynamoDB table with the items"),
         vector_bucket=environment.get("VECTOR_BUCKET") or None,
         max_image_bytes=_positive_integer(environment, "MAX_IMAGE_BYTES", default=MAX_IMAGE_BYTES),
         max_image_pixels=_positive_integer(environment, "MAX_IMAGE_PIXELS", default=MAX_IMAGE_PIXELS),
+        http=_http_settings(environment),
+    )
+
+
+def _http_settings(environment: Mapping[str, str]) -> HttpSettings | None:
+    access = environment.get("API_ACCESS") or "none"
+    if access == "none":
+        return None
+    if access not in {"iam", "token"}:
+        raise SettingsError(f"API_ACCESS is {access!r}; set it to none, iam or token")
+    needs_token = access == "token"
+    return HttpSettings(
+        uploads_bucket=_required(environment, "UPLOADS_BUCKET", "the bucket of the pictures"),
+        key_prefix=environment.get("KEY_PREFIX", ""),
+        key_suffix=environment.get("KEY_SUFFIX", ""),
+        token_secret=_required(environment, "TOKEN_SECRET", "the secret with the token") if needs_token else None,
     )
 
 

@@ -1,10 +1,12 @@
-"""The entry point of the function `Api`: a search request -> its answer."""
+"""The entry point of the function `Api`: a search request or an HTTP request -> its answer."""
 
 import os
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
+from handler.api.http_event import is_http
 from handler.api.items import ItemReader
 from handler.api.query import parse_request
 from handler.api.search import Search
@@ -14,8 +16,11 @@ from handler.errors import DropvecError, SearchOffError
 from handler.frozen import frozen
 from handler.log import log, with_typed_errors
 from handler.model.identity import ModelIdentity, load_identity
-from handler.settings import ApiSettings, read_api_settings
+from handler.settings import ApiSettings, HttpSettings, read_api_settings
 from handler.timing import Deadline, LambdaContext
+
+if TYPE_CHECKING:
+    from handler.api.http.services import Services
 
 
 @frozen
@@ -25,10 +30,12 @@ class Api:
     Attributes:
         identity: the model of the bundle.
         search: None where the stack has no index.
+        make_services: makes what HTTP requests need; None where the stack takes none.
     """
 
     identity: ModelIdentity
     search: Search | None
+    make_services: "Callable[[], Services] | None" = None
 
     def answer(self, body: object, deadline: Deadline) -> dict[str, Any]:
         """Answer a search request, or the check `{"check": true}` with the model; never raises."""
@@ -58,30 +65,49 @@ def start(environment: Mapping[str, str]) -> Api:
     try:
         settings = read_api_settings(environment)
         identity, bucket = load_identity(settings.model_dir), settings.vector_bucket
-        return Api(identity, None if bucket is None else _search(settings, identity, bucket))
+        limits = Limits(settings.max_image_bytes, settings.max_image_pixels)
+        towers = Towers(settings.model_dir, identity, limits)
+        search = None if bucket is None else _search(settings, towers, bucket)
+        make_services = None if settings.http is None else partial(_services, settings.http, towers, search, settings)
+        return Api(identity, search, make_services)
     except DropvecError:
         sys.tracebacklimit = 0  # the message says what to set
         raise
 
 
-def _search(settings: ApiSettings, identity: ModelIdentity, vector_bucket: str) -> Search:
-    limits = Limits(settings.max_image_bytes, settings.max_image_pixels)
-    towers = Towers(settings.model_dir, identity, limits)
+def _search(settings: ApiSettings, towers: Towers, vector_bucket: str) -> Search:
     items = ItemReader(make_clients().dynamodb, settings.table_name)
     return Search(make_s3vectors(vector_bucket), items, towers)
 
 
+def _services(http: HttpSettings, towers: Towers, search: Search | None, settings: ApiSettings) -> "Services":
+    from handler.api.http.services import make_services  # noqa: PLC0415 - for HTTP requests only
+
+    return make_services(http, towers, search, settings.table_name)
+
+
 _api = start(os.environ)
+
+
+@cache
+def _http_services() -> "Services | None":
+    """What HTTP requests need, made when the first one arrives; None where the stack takes none."""
+    return None if _api.make_services is None else _api.make_services()
 
 
 def handler(event: object, context: LambdaContext | None = None) -> dict[str, Any]:
     """Answer one invocation.
 
     Args:
-        event: a search request.
+        event: a search request, or an HTTP request of a Function URL or an HTTP API.
         context: Lambda's; gives the time that is left.
     """
-    answer = _api.answer(event, Deadline.from_context(context))
+    deadline = Deadline.from_context(context)
+    if is_http(event):
+        from handler.api.http.server import serve  # noqa: PLC0415 - for HTTP requests only
+
+        return serve(_http_services(), event, deadline, context.aws_request_id if context else None)
+    answer = _api.answer(event, deadline)
     log(
         {
             "level": "INFO" if answer["status"] == "ok" else "ERROR",

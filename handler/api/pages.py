@@ -19,11 +19,11 @@ from handler.frozen import frozen
 
 # Lambda's limit of an answer, after which the whole answer is lost, less room for its other fields:
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-MAX_HITS_BYTES = 6_291_556 - 4096
+MAX_ANSWER_BYTES = 6_291_556 - 4096
 
-# So many hits always fit: with six bytes for each character, a hit has at most 50 KB in JSON (two S3 addresses, and the
-# labels that fit into 2 KB of metadata, with their scores).
-_ALWAYS_FIT = 100
+# So many hits always fit, also as base64 in an HTTP response: with six bytes for each character, a hit has at most
+# 50 KB in JSON (two S3 addresses, and the labels that fit into 2 KB of metadata, with their scores).
+_ALWAYS_FIT = 90
 
 # How much longer a hit may become when its duplicates are counted, and the comma between two hits.
 _MORE_BYTES = 8
@@ -52,19 +52,20 @@ def page_of(request: SearchRequest, fingerprint: str) -> Page:
     return Page(start, min(start + request.k, MAX_TOP_K))
 
 
-def shortened(page: Page, hits: Sequence[Hit]) -> Page:
+def shortened(page: Page, hits: Sequence[Hit], max_bytes: int) -> Page:
     """The page, with as few hits less as it takes for an answer that Lambda delivers; at least one.
 
     Args:
         page: which hits are asked for.
         hits: of the whole query, best first.
+        max_bytes: of the hits.
     """
     if min(page.stop, len(hits)) - page.start <= _ALWAYS_FIT:
         return page
     size = 0
     for number in range(page.start, min(page.stop, len(hits))):
         size += len(json.dumps(hits[number].to_json())) + _MORE_BYTES
-        if size > MAX_HITS_BYTES and number > page.start:
+        if size > max_bytes and number > page.start:
             return replace(page, stop=number)
     return page
 

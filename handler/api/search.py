@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from handler.api.hits import Hit, by_label, in_order, read_hits
-from handler.api.pages import Page, next_token, page_of, shortened
+from handler.api.pages import MAX_ANSWER_BYTES, Page, next_token, page_of, shortened
 from handler.api.query import Picture, RawVector, SearchRequest, Source, Subject, Text
 from handler.api.vectors import Numbers, query_vector
 from handler.aws.clients import attempt
@@ -82,8 +82,13 @@ class Search:
     items: Items
     towers: Model
 
-    def answer(self, request: SearchRequest, deadline: Deadline) -> dict[str, Any]:
+    def answer(self, request: SearchRequest, deadline: Deadline, max_bytes: int = MAX_ANSWER_BYTES) -> dict[str, Any]:
         """The hits of the page that a request asks for.
+
+        Args:
+            request: the request.
+            deadline: when the answer must be given.
+            max_bytes: of the hits in JSON; a page with more is shortened.
 
         Raises:
             RequestError: the query cannot be searched for; its subclasses say why.
@@ -105,7 +110,7 @@ class Search:
             hits = [hit for hit in found if hit.key not in excluded]
         if request.min_score is not None:
             hits = [hit for hit in hits if hit.rank >= request.min_score]
-        page = shortened(page, hits)
+        page = shortened(page, hits, max_bytes)
         return {
             "status": "ok",
             "model": model.name,

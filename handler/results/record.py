@@ -9,7 +9,6 @@ import orjson
 
 from handler.errors import DropvecError, RejectedError, Rejection
 from handler.frozen import frozen
-from handler.model.encoder import Vector
 from handler.results.item import DELETED, ERROR, SUCCESS, ResultFacts
 from handler.results.keys import source_of
 from handler.settings import EmbeddingDtype
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
+    from handler.model.encoder import Vector
     from handler.model.labels import Label
 
 # A late event must still find the tombstone, and a message can wait 14 days in a queue and 14 in its dead-letter queue.
@@ -36,7 +36,7 @@ class Embedding:
         normalized: whether it has length 1.
     """
 
-    vector: Vector
+    vector: "Vector"
     normalized: bool
 
     def normalize(self) -> Self:

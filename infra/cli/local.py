@@ -40,6 +40,13 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "until Ctrl-C. build/up/stack.json contains its endpoint and resource names for other programs.",
     )
     command.add_argument("--port", type=_port, default=0, metavar="N", help="port to listen on (default: a free port)")
+    command.add_argument(
+        "--api-port",
+        type=_port,
+        default=0,
+        metavar="N",
+        help="port of the HTTP API and the gallery (default: a free port)",
+    )
     command.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help=MODEL_HELP)
     add_json(command, "print the endpoint and the resource names as JSON, as build/up/stack.json has them")
     command.set_defaults(run=_up, packages="demo", prints_json=True)
@@ -76,7 +83,7 @@ def _demo(parsed: argparse.Namespace) -> object:
 def _up(parsed: argparse.Namespace) -> None:
     from infra.local.up import up  # noqa: PLC0415 - see cli.main
 
-    up(parsed.port, parsed.model, as_json=parsed.json)
+    up(parsed.port, parsed.api_port, parsed.model, as_json=parsed.json)
 
 
 def _invoke(parsed: argparse.Namespace) -> None:

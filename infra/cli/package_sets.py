@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-_BASE = ("httpx", "numpy", "onnx", "onnxruntime", "orjson", "PIL", "pydantic", "rich", "tokenizers")
+_BASE = ("httpx", "multipart", "numpy", "onnx", "onnxruntime", "orjson", "PIL", "pydantic", "rich", "tokenizers")
 _AWS = (*_BASE, "boto3", "yaml")
 
 # Where `python3 -m infra` and make install packages, relative to the checkout.
-MAIN, EXPORT, SAM = ".venv", ".venv-export", ".venv-sam"
+MAIN, EXPORT, SAM, SCHEMATHESIS = ".venv", ".venv-export", ".venv-sam", ".venv-schemathesis"
 
 
 @dataclass(frozen=True)
@@ -54,5 +54,11 @@ DEVELOPER_SETS = {
     "check": PackageSet(extras=("demo", "vectors"), groups=("test", "check"), megabytes=950),
     "test-export": PackageSet(extras=("export",), groups=("test-export",), venv=EXPORT, megabytes=5500),
     "sam": PackageSet(packages=("aws-sam-cli",), venv=SAM, constraints="infra/constraints-sam.txt", megabytes=330),
+    "schemathesis": PackageSet(
+        packages=("schemathesis",),
+        venv=SCHEMATHESIS,
+        constraints="tests/soak/constraints-schemathesis.txt",
+        megabytes=100,
+    ),
 }
 SETS = COMMAND_SETS | DEVELOPER_SETS

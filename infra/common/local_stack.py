@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from infra.common.errors import OperatorError
 from infra.common.local_session import CONFIG, session
@@ -27,6 +28,8 @@ class Stack:
         vector_bucket: S3 vector bucket of the search indexes; None without search, like the next two.
         indexer: name of the function that keeps the index.
         api: name of the function that searches.
+        api_url: address of the HTTP API; None without one.
+        token: of the HTTP API; None if it needs none.
         swapped: logical names of the functions that run as a zip instead of a container image.
     """
 
@@ -41,6 +44,8 @@ class Stack:
     vector_bucket: str | None
     indexer: str | None
     api: str | None
+    api_url: str | None
+    token: str | None
     swapped: tuple[str, ...]
 
     def source(self, key: str) -> str:
@@ -86,6 +91,11 @@ class Stack:
         """Read the JSON of `to_json`."""
         fields = json.loads(text)
         return cls(**(fields | {"swapped": tuple(fields["swapped"])}))
+
+
+def page_address(stack: Stack) -> str:
+    """The address of the gallery, with the token where the page reads it and no server does."""
+    return f"{stack.api_url}/#{quote(stack.token or '')}"
 
 
 def running() -> Stack:

@@ -1,6 +1,5 @@
 """Thumbnails of pictures in S3 or on this machine, made in parallel."""
 
-import io
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handler.errors import DropvecError
-from handler.images.decode import decode
+from handler.images.thumbnail import make_thumbnail
 from handler.settings import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from handler.sizes import check_size
 from infra.common.errors import OperatorError, first_line
@@ -60,11 +59,7 @@ def shrink(data: bytes, side: int, quality: int) -> bytes:
         RejectedError: the bytes are not an image that dropvec reads, or too large.
     """
     check_size(len(data), MAX_IMAGE_BYTES)
-    image = decode(data, MAX_IMAGE_PIXELS, side).image
-    image.thumbnail((side, side))
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=quality, optimize=True)
-    return out.getvalue()
+    return make_thumbnail(data, MAX_IMAGE_PIXELS, side, quality)
 
 
 def pictures_of_s3(client: "Callable[[], S3Client]") -> ReadPicture:

@@ -6,15 +6,13 @@ from botocore.exceptions import ClientError
 
 from infra.common.errors import CheckError
 from infra.deploy.account import Account, needs
+from infra.deploy.concurrency import check_concurrency
+from infra.deploy.http_api import check_api
 from infra.deploy.plan import Plan
 from infra.deploy.vector_bucket import VECTOR_BUCKET_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-# Lambda keeps so much of an account's concurrency unreserved; all of it if the account has less.
-# https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
-_UNRESERVED = 100
 
 
 def check(aws: Account, plan: Plan) -> None:
@@ -25,12 +23,13 @@ def check(aws: Account, plan: Plan) -> None:
     """
     checks: tuple[Callable[[Account, Plan], None], ...] = (
         _check_status,
-        _check_concurrency,
+        check_concurrency,
         _check_existing_bucket,
         _check_bucket_names,
         _check_log_groups,
         _check_services,
         _check_alarm_topic,
+        check_api,
     )
     for one in checks:
         one(aws, plan)
@@ -47,29 +46,6 @@ def _check_status(_: Account, plan: Plan) -> None:
         )
     if status.endswith("IN_PROGRESS"):
         raise CheckError(f"the stack {plan.stack} is {status}: wait until that ends, and run the command again")
-
-
-def _check_concurrency(aws: Account, plan: Plan) -> None:
-    """Check what the trigger `direct` reserves."""
-    if plan.wanted["Trigger"] != "direct":
-        return
-    limit, backfill = int(plan.wanted["MaximumConcurrency"]), int(plan.wanted["BackfillConcurrency"])
-    if backfill > limit:
-        raise CheckError(f"BackfillConcurrency={backfill} must not exceed MaximumConcurrency={limit}")
-    reserved = int(plan.deployed["MaximumConcurrency"]) if plan.deployed.get("Trigger") == "direct" else 0
-    if limit <= reserved:
-        return
-    with needs("lambda:GetAccountSettings"):
-        account = aws.lambda_.get_account_settings()["AccountLimit"]
-    quota = account["ConcurrentExecutions"]
-    kept = min(_UNRESERVED, quota)
-    available = max(0, account["UnreservedConcurrentExecutions"] + reserved - kept)
-    if limit > available:
-        raise CheckError(
-            f"the trigger direct reserves MaximumConcurrency={limit} of the account's concurrency, and Lambda lets "
-            f"this stack reserve {available} (of {quota} in {aws.region}, {kept} must stay unreserved): lower it, use "
-            "another trigger, or raise the quota in Service Quotas"
-        )
 
 
 def _check_existing_bucket(aws: Account, plan: Plan) -> None:

@@ -9,8 +9,10 @@ from infra.common.prompt import confirm
 from infra.common.template import load
 from infra.deploy import changes
 from infra.deploy.account import Account, account, check_stack_name
+from infra.deploy.browser_uploads import allow_browsers, remove_rule
 from infra.deploy.checks import check
 from infra.deploy.connection import connect, disconnect, targets_of
+from infra.deploy.http_api import print_access
 from infra.deploy.images import with_images
 from infra.deploy.model_check import check_model
 from infra.deploy.parameters import check_parameters
@@ -54,9 +56,12 @@ def deploy(
             raise OperatorError(f"the stack {stack} was deleted in the meantime: deploy it again")
         for output in deployed["Outputs"]:
             print(f"\n{output.get('Description', output['OutputKey'])}\n  {output['OutputValue']}")
+        print_access(outputs(deployed), aws.region)
         if plan.abandoned_bucket:
             disconnect(aws, plan.abandoned_bucket, targets_of(aws, deployed))
+            remove_rule(aws, plan.abandoned_bucket, stack)
         is_connected = plan.replaces_eventbridge or connect(aws, deployed, plan.wanted, yes=yes)
+        allow_browsers(aws, stack, plan.wanted, yes=yes)
         _print_follow_up(plan, uploads_bucket(deployed))
         if plan.given.keys() & _CHECKED:
             check_model(aws, outputs(deployed)["FunctionName"], search=plan.has_search)
@@ -168,6 +173,7 @@ def destroy(stack: str, *, drop_index: bool, yes: bool) -> dict[str, object]:
             raise OperatorError(f"the stack {stack} is {status}; the lines above show the cause")
         if bucket := uploads_bucket(current):
             disconnect(aws, bucket, targets_of(aws, current))
+            remove_rule(aws, bucket, stack)
         if dropped:  # only now, because the indexer would create an index again
             drop(aws, dropped)
     return {"stack": stack, "deleted": True, "kept": retained}

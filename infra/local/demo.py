@@ -74,7 +74,8 @@ def _print_summary(console: Console, items: Sequence[Item], seconds: float, inde
     )
     console.print(f"Wrote every item with its vector to {shown(RESULTS)}, one per line. The local AWS has stopped.")
     console.print(
-        f"To upload and search images yourself, run `{command('up', make='up')}` and try the commands that it prints."
+        f"To look at your pictures and search them in a browser, run `{command('up', make='up')}` and open the address "
+        "that it prints."
     )
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 ENTRY_POINT = "handler.app.handler"
 
+# Modules, and the files of the gallery.
+_SUFFIXES = frozenset({".py", ".html", ".js", ".css", ".svg"})
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed date makes the zip reproducible
 
 
@@ -22,7 +24,7 @@ def function_zip(package: Path, bundle: Path, python: str = sys.executable) -> b
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         _add(archive, "bootstrap", bootstrap(bundle, python).encode(), 0o755)
-        for path in sorted(package.rglob("*.py")):
+        for path in sorted(path for path in package.rglob("*") if path.suffix in _SUFFIXES):
             _add(archive, f"{package.name}/{path.relative_to(package).as_posix()}", path.read_bytes(), 0o644)
     return buffer.getvalue()
 

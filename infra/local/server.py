@@ -35,11 +35,13 @@ class LocalAws:
 
     Attributes:
         endpoint: URL of every service.
+        api_url: URL of the stack's HTTP API, if it has one.
         log: output of the server and the function.
         pid: the server process, which leads the process group of everything that it starts.
     """
 
     endpoint: str
+    api_url: str
     log: Path
     pid: int
 
@@ -70,33 +72,41 @@ class Certificate:
 
 @contextmanager
 def local_aws(
-    log: Path, port: int = 0, *, enforce_iam: bool = False, certificate: Certificate | None = None
+    log: Path,
+    port: int = 0,
+    api_port: int = 0,
+    *,
+    enforce_iam: bool = False,
+    certificate: Certificate | None = None,
 ) -> Iterator[LocalAws]:
     """Run a local AWS for the duration of the block. No process or scratch file remains, however this process ends.
 
     Args:
         log: file for its output. Its folder is created if needed, and also contains the scratch files.
         port: port on 127.0.0.1; 0 for a free one.
+        api_port: likewise, of the stack's HTTP API.
         enforce_iam: check every call against the caller's policies instead of allowing all calls. The template denies
             calls without TLS, so this needs a certificate.
-        certificate: serve TLS with this certificate.
+        certificate: serve TLS with this certificate; the HTTP API stays without.
 
     Raises:
-        OperatorError: the port is in use, or the server does not start.
+        OperatorError: a port is in use, or the server does not start.
     """
-    with _listen(port) as listener:
+    with _listen(port, "--port") as listener, _listen(api_port, "--api-port") as api_listener:
         create_folder(log.parent)
         # Not in /tmp, which is often mounted noexec: the function's bootstrap runs from here.
         scratch = Path(tempfile.mkdtemp(dir=log.parent, prefix=".aws-"))
         endpoint = f"{'https' if certificate else 'http'}://{HOST}:{listener.getsockname()[1]}"
+        api_url = f"http://{HOST}:{api_listener.getsockname()[1]}"
         process: subprocess.Popen[bytes] | None = None
         try:
             environment = _environment(scratch, endpoint) | {"AUTH": str(enforce_iam).lower()}
             if certificate:
                 environment["AWS_CA_BUNDLE"] = str(certificate.authority)  # for the function
-            process = _start(listener, scratch, environment, log, certificate)
-            listener.close()  # only the child has the socket now: if the child ends, connections are refused
-            aws = LocalAws(endpoint, log, process.pid)
+            process = _start((listener, api_listener), scratch, environment, log, certificate)
+            for each in (listener, api_listener):
+                each.close()  # only the child has the socket now: if the child ends, connections are refused
+            aws = LocalAws(endpoint, api_url, log, process.pid)
             _await_ready(aws, certificate)
             yield aws
         finally:
@@ -106,7 +116,7 @@ def local_aws(
                 _remove(scratch)
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(port: int, option: str) -> socket.socket:
     """Bind the socket before anything starts: a port in use is found at once, and a free port stays reserved."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -117,25 +127,29 @@ def _listen(port: int) -> socket.socket:
         listener.close()
         raise OperatorError(
             f"cannot listen on {HOST}:{port} ({error.strerror}): stop the program that uses the port, choose another "
-            "port with --port N (make up PORT=N), or omit it for a free port"
+            f"port with {option} N, or omit it for a free port"
         ) from None
     return listener
 
 
 def _start(
-    listener: socket.socket, scratch: Path, environment: dict[str, str], log: Path, certificate: Certificate | None
+    listeners: tuple[socket.socket, socket.socket],
+    scratch: Path,
+    environment: dict[str, str],
+    log: Path,
+    certificate: Certificate | None,
 ) -> subprocess.Popen[bytes]:
-    descriptor = listener.fileno()
+    descriptors = [listener.fileno() for listener in listeners]
     secured = [str(certificate.server)] if certificate else []
     with log.open("wb") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "infra.local.process", str(descriptor), str(scratch), *secured],
+            [sys.executable, "-m", "infra.local.process", *map(str, descriptors), str(scratch), *secured],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,  # stays open while this process lives; see infra/local/process.py
             stdout=output,
             stderr=subprocess.STDOUT,
-            pass_fds=[descriptor],
+            pass_fds=descriptors,
             start_new_session=True,  # so that Ctrl-C reaches this process only
         )
 

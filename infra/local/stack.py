@@ -21,7 +21,7 @@ STACK_NAME = "dropvec"
 ARTIFACTS_BUCKET = "dropvec-artifacts"
 
 # Two workers are enough to use the processors of a small machine.
-PARAMETERS = {"ImageUri": "replaced-by-a-zip", "MaximumConcurrency": "2"}
+PARAMETERS = {"ImageUri": "replaced-by-a-zip", "MaximumConcurrency": "2", "Api": "token"}
 
 _DEPLOY_SECONDS = 60.0
 # The parts of a bucket's notification configuration that send events.
@@ -67,7 +67,9 @@ def deploy(
             vector_bucket=outputs.get("VectorBucketName"),
             indexer=outputs.get("IndexerName"),
             api=outputs.get("ApiName"),
-            swapped=tuple(name for name in swapped if f"{name}Name" in outputs),
+            api_url=aws.api_url if "ApiUrl" in outputs else None,
+            token=_token(aws, outputs.get("TokenSecretArn")),
+            swapped=tuple(name for name in swapped if f"{name.removesuffix('Function') or name}Name" in outputs),
         )
         _fix_numbers(stack)
         _check_resources(stack, owns_uploads=not (parameters or {}).get("ExistingBucket"))
@@ -108,6 +110,14 @@ def _create(aws: LocalAws, body: template.Template, parameters: Mapping[str, str
         if stack["StackStatus"] != "CREATE_IN_PROGRESS" or time.monotonic() > deadline:
             raise aws.failure(f"the stack is {stack['StackStatus']}: {_first_failure(cloudformation)}")
         time.sleep(0.05)
+
+
+def _token(aws: LocalAws, secret: str | None) -> str | None:
+    if secret is None:
+        return None
+    client: Any = session().client("secretsmanager", endpoint_url=aws.endpoint, config=CONFIG)
+    token: str = client.get_secret_value(SecretId=secret)["SecretString"]
+    return token
 
 
 def _first_failure(cloudformation: "CloudFormationClient") -> str:

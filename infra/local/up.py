@@ -13,7 +13,7 @@ from infra.bake.reuse import bundle_for
 from infra.common.errors import OperatorError, UsageError
 from infra.common.files import atomic_write
 from infra.common.local_session import ACCESS_KEY
-from infra.common.local_stack import STACK_FILE, Stack, running
+from infra.common.local_stack import STACK_FILE, Stack, page_address, running
 from infra.common.paths import EVENTS, UP, shown
 from infra.common.program import command
 from infra.common.signals import Terminated
@@ -27,20 +27,21 @@ EXAMPLE_ACCOUNT = b"123456789012"  # the account in AWS's documentation and in e
 _POLL_SECONDS = 0.5
 
 
-def up(port: int, model: str, *, as_json: bool = False) -> None:
+def up(port: int, api_port: int, model: str, *, as_json: bool = False) -> None:
     """Run the local AWS with the deployed stack until Ctrl-C or SIGTERM.
 
     Args:
         port: port on 127.0.0.1; 0 for a free one.
+        api_port: likewise, of the HTTP API and the gallery.
         model: name of a manifest, or a bundle's directory.
         as_json: print the stack as JSON instead of commands to try.
 
     Raises:
-        OperatorError: the port is in use, the deployment fails, or the local AWS ends unexpectedly.
+        OperatorError: a port is in use, the deployment fails, or the local AWS ends unexpectedly.
     """
     _check_not_running()
     bundle = bundle_for(model)
-    with local_aws(UP / "aws.log", port) as aws:
+    with local_aws(UP / "aws.log", port, api_port) as aws:
         stack = deploy(aws, bundle)
         check_functions(aws, stack)
         text = stack.to_json() if as_json else _help(aws, stack)
@@ -92,6 +93,10 @@ The local AWS is running at {stack.endpoint} until Ctrl-C; log: {shown(aws.log)}
   indexer          {stack.indexer}
   search function  {stack.api}
 
+Look at your pictures in a browser; what is behind # is the token, which the browser does not send to any server:
+
+  {page_address(stack)}
+
 Commands to try in another terminal:
 
   export AWS_ENDPOINT_URL={stack.endpoint} AWS_DEFAULT_REGION={stack.region}
@@ -103,6 +108,8 @@ Commands to try in another terminal:
     aws lambda invoke --function-name {stack.function} --payload fileb:///dev/stdin /dev/stdout
   echo {shlex.quote(search)} |
     aws lambda invoke --function-name {stack.api} --payload fileb:///dev/stdin /dev/stdout
+
+  curl -H "Authorization: Bearer {stack.token}" "{stack.api_url}/items"
 
 Without the aws command:
 

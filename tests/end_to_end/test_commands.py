@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from PIL import Image
 
@@ -173,11 +174,23 @@ def test_up_runs_until_it_is_stopped(up: Up, signum: signal.Signals) -> None:
         assert client.connect_ex(("127.0.0.1", int(up.stack["endpoint"].rpartition(":")[2])))
 
 
-def test_a_port_in_use_is_an_error_of_one_line(commands: Commands) -> None:
+def test_up_serves_the_http_api_and_prints_its_address_with_the_token(up: Up) -> None:
+    api_url, token = up.stack["api_url"], up.stack["token"]
+    assert httpx.get(f"{api_url}/health", trust_env=False).json()["status"] == "ok"
+    assert httpx.get(f"{api_url}/items", trust_env=False).status_code == 401
+    bearer = {"authorization": f"Bearer {token}"}
+    assert httpx.get(f"{api_url}/items", headers=bearer, trust_env=False).json() == {"items": [], "next": None}
+    assert f"{api_url}/#{token}" in up.stop(signal.SIGINT)
+    with socket.socket() as client:
+        assert client.connect_ex(("127.0.0.1", int(api_url.rpartition(":")[2])))
+
+
+@pytest.mark.parametrize("option", ["--port", "--api-port"])
+def test_a_port_in_use_is_an_error_of_one_line(commands: Commands, option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = commands.run("up", "--port", str(port), "--model", commands.bundle)
-    assert_one_line(done, rf"127\.0\.0\.1:{port}.*in use.*--port")
+        done = commands.run("up", option, str(port), "--model", commands.bundle)
+    assert_one_line(done, rf"127\.0\.0\.1:{port}.*in use.*{option}")
 
 
 def test_a_second_up_is_an_error_and_the_first_keeps_running(up: Up) -> None:

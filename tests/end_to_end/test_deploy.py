@@ -191,7 +191,7 @@ def test_search_can_be_switched_on_for_an_existing_stack_and_off(commands: Deplo
     deploy = ("deploy", "--stack", "fourteen", "--image", IMAGE, "--yes", "--set")
     done = commands.run(*deploy, "Search=false")
     assert (done.returncode, done.stderr) == (0, "")
-    assert not {"VectorBucket", "Indexer", "Api"} & commands.resources("fourteen").keys()
+    assert not {"VectorBucket", "Indexer", "ApiFunction", "ApiUrl"} & commands.resources("fourteen").keys()
     assert "index rebuild" not in done.stdout
 
     done = commands.run(*deploy, "Search=true")
@@ -513,7 +513,7 @@ DIRECT = ["deploy", "--image", IMAGE, "--set", "Trigger=direct"]
         ([*DIRECT, "BackfillConcurrency=many"], "BackfillConcurrency=many: the value must be a whole number"),
         (
             [*DIRECT, "MaximumConcurrency=950"],
-            r"reserves MaximumConcurrency=950 .* lets this stack reserve [0-9]+ \(of",
+            r"MaximumConcurrency=950 reserves 950 .* lets this stack reserve [0-9]+ \(of",
         ),
         (["deploy", "--image", IMAGE, "--set", "ExistingBucket=no-such-bucket"], "there is no bucket no-such-bucket"),
         (["deploy", "--image", IMAGE, "--set", "ExistingBucket=of-a-stranger"], "does not belong to the account 0+"),

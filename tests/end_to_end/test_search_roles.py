@@ -7,17 +7,23 @@ credentials, and check the rest with the policy simulator.
 
 import base64
 import json
+import os
+import ssl
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlencode
 
+import httpx
 import numpy as np
 import pytest
 
 from handler.index.names import index_name, vector_key
-from tests.end_to_end.strict import OTHER_BUCKET, Strict, strict_stack
+from tests.end_to_end.strict import OTHER_BUCKET, Strict, client, strict_stack
 from tests.end_to_end.test_search import has_etag, search
 from tests.end_to_end.test_triggers_and_role import FOR_LOGS_AND_TRACES, ONLY_WITH_A_KEY, is_denied
 from tests.end_to_end.test_uploads import put
+from tests.support.http_api import BOUNDARY, Part, form, http_event
 from tests.support.pictures import encoded, picture
 from tests.support.processes import eventually
 
@@ -40,6 +46,14 @@ FOR_SEARCHES = [
     ("SearchIndexes", "s3vectors:QueryVectors"),
     ("SearchIndexes", "s3vectors:GetVectors"),
 ]
+FOR_HTTP = [
+    ("ReadPagesOfItems", "dynamodb:BatchGetItem"),
+    ("ListUploads", "s3:ListBucket"),
+    ("ReadUploads", "s3:GetObject"),
+    ("WriteUploads", "s3:PutObject"),
+    ("ReadToken", "secretsmanager:GetSecretValue"),
+]
+FOR_ENCRYPTED_UPLOADS = [("UseTheKeyForUploads", "kms:Decrypt"), ("UseTheKeyForUploads", "kms:GenerateDataKey")]
 DIMENSION = 4
 
 
@@ -78,7 +92,8 @@ def test_the_roles_allow_exactly_the_listed_actions(strict: Strict, indexer: Str
         *FOR_LOGS_AND_TRACES,
         *(ONLY_WITH_A_KEY if has_key else []),
     }
-    assert api.actions() == {*FOR_SEARCHES, *FOR_LOGS_AND_TRACES, *(ONLY_WITH_A_KEY[:1] if has_key else [])}
+    with_a_key = {*ONLY_WITH_A_KEY[:1], *FOR_ENCRYPTED_UPLOADS} if has_key else set()
+    assert api.actions() == {*FOR_SEARCHES, *FOR_HTTP, *FOR_LOGS_AND_TRACES, *with_a_key}
 
 
 def image(source: str, etag: str, fingerprint: str) -> dict[str, Any]:
@@ -156,6 +171,81 @@ def test_searches_need_each_action(api: Strict, sid: str, action: str) -> None:
         assert "access_denied" in codes()
 
 
+def http(api: Strict, method: str, path: str, **options: Any) -> tuple[int, Any]:
+    """Send an HTTP event to the function; returns the status, and the JSON of the answer or its bytes."""
+    headers = {"authorization": f"Bearer {api.stack.token}", **options.pop("headers", {})}
+    event = http_event(method, path, urlencode(options.pop("query", {})), headers, **options)
+    answer = api.stack.lambda_.invoke(FunctionName=api.function, Payload=json.dumps(event))
+    assert not answer.get("FunctionError")
+    payload = json.loads(answer["Payload"].read())
+    return payload["statusCode"], payload["body"] if payload["isBase64Encoded"] else json.loads(payload["body"])
+
+
+def restart(api: Strict) -> None:
+    """Start the function anew, so that it reads the token again."""
+    lambda_ = api.stack.lambda_
+    variables = lambda_.get_function_configuration(FunctionName=api.function)["Environment"]["Variables"]
+    changed = {**variables, "STARTED_FOR": uuid.uuid4().hex}
+    lambda_.update_function_configuration(FunctionName=api.function, Environment={"Variables": changed})
+
+
+def use_http(api: Strict) -> list[str | None]:
+    """The error codes of requests that need all actions of the API."""
+    photo = form(Part("file", encoded(picture(64, 48)), "a.png"))
+    kind = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}
+    source = {"source": api.stack.source(api.key("found-0"))}
+    restart(api)
+    answers = [
+        http(api, "GET", "/items"),
+        http(api, "GET", "/thumbnails", query=source),
+        http(api, "POST", "/jobs/clip_embedding", body=photo, headers=kind),
+    ]
+    return [content.get("error_code") if isinstance(content, dict) else None for _, content in answers]
+
+
+@pytest.mark.parametrize(("sid", "action"), FOR_HTTP)
+def test_http_needs_each_action(api: Strict, sid: str, action: str) -> None:
+    assert use_http(api) == [None, None, None]
+    with api.without(sid, action):
+        assert "access_denied" in use_http(api)
+
+
+def test_an_object_that_is_missing_is_not_an_error_of_the_role(api: Strict) -> None:
+    key = api.key("gone")
+    etag = put(api.stack, key, encoded(picture(64, 48, seed=7)))
+    assert eventually(lambda: has_etag(api.stack, key, etag), 60)
+    with api.without_notifications():
+        api.stack.s3.delete_object(Bucket=api.stack.uploads_bucket, Key=key)
+        status, content = http(api, "GET", "/thumbnails", query={"source": api.stack.source(key)})
+    assert (status, content["error_code"]) == (404, "not_found")
+
+
+def test_what_the_function_signs_is_allowed_to_its_role(api: Strict) -> None:
+    request = json.dumps({"filename": "a.png", "content_type": "image/png"}).encode()
+    status, given = http(api, "POST", "/uploads", body=request, headers={"content-type": "application/json"})
+    assert status == 200
+    context = ssl.create_default_context(cafile=os.environ["AWS_CA_BUNDLE"])
+    data = encoded(picture(64, 48, seed=8))
+    with httpx.Client(verify=context, trust_env=False) as client:
+        changed = {**given["fields"], "x-amz-signature": "0" * 64}
+        assert client.post(given["url"], data=changed, files={"file": data}).status_code == 403
+        assert client.post(given["url"], data=given["fields"], files={"file": data}).status_code in {200, 201, 204}
+        source = given["source"]
+        key = source.removeprefix(api.stack.source(""))
+        assert eventually(lambda: http(api, "GET", "/items", query={"source": source})[0] == 200, 60)
+        accept = {"accept": "application/json"}
+        _, image = http(api, "GET", "/images", query={"source": source}, headers=accept)
+        assert client.get(image["url"]).content == data
+        assert client.get(image["url"].replace(key.rpartition("/")[2], "b.png")).status_code == 403
+
+
+def test_anyone_may_use_the_url_and_needs_the_token(api: Strict) -> None:
+    with httpx.Client(base_url=api.stack.api_url or "", trust_env=False) as client:
+        assert client.get("/health").json()["status"] == "ok"
+        assert client.get("/items").status_code == 401
+        assert client.get("/items", headers={"authorization": f"Bearer {api.stack.token}"}).status_code == 200
+
+
 @pytest.mark.parametrize(("sid", "action"), FOR_LOGS_AND_TRACES)
 def test_logs_and_traces_need_each_action(indexer: Strict, api: Strict, sid: str, action: str) -> None:
     for name, role in {"indexer": indexer, "api": api}.items():
@@ -191,11 +281,19 @@ def test_the_indexer_may_do_nothing_else(indexer: Strict) -> None:
 
 def test_the_search_function_may_do_nothing_else(api: Strict) -> None:
     stack = api.stack
-    s3, table, vectors = (api.client(service) for service in ("s3", "dynamodb", "s3vectors"))
+    s3, table, vectors, secrets = (api.client(service) for service in ("s3", "dynamodb", "s3vectors", "secretsmanager"))
     source = {"source": {"S": stack.source(api.key("found-0"))}}
     calls: list[Callable[[], object]] = [
+        *([] if api.mode != "eventbridge" else outside_of_the_filters(api)),
         lambda: s3.put_object(Bucket=stack.uploads_bucket, Key=api.key("new"), Body=b""),
+        lambda: s3.put_object(Bucket=stack.uploads_bucket, Key="other/jobs/a.png", Body=b""),
         lambda: s3.delete_object(Bucket=stack.uploads_bucket, Key=api.key("found-0")),
+        lambda: s3.list_objects_v2(Bucket=stack.results_bucket),
+        lambda: s3.get_object(Bucket=stack.results_bucket, Key="any"),
+        lambda: s3.get_object(Bucket=OTHER_BUCKET, Key=api.key("found-0")),
+        lambda: s3.put_object(Bucket=OTHER_BUCKET, Key=api.key("jobs/a"), Body=b""),
+        lambda: secrets.put_secret_value(SecretId=secret_of(api), SecretString="mine"),
+        secrets.list_secrets,
         lambda: s3.put_object(Bucket=stack.results_bucket, Key="result.json", Body=b""),
         lambda: table.put_item(TableName=stack.table, Item=source),
         lambda: table.delete_item(TableName=stack.table, Key=source),
@@ -207,6 +305,24 @@ def test_the_search_function_may_do_nothing_else(api: Strict) -> None:
         lambda: api.client("sqs").send_message(QueueUrl=stack.queue_url, MessageBody="mine"),
     ]
     assert [number for number, call in enumerate(calls) if not is_denied(call)] == []
+
+
+def secret_of(api: Strict) -> str:
+    (secret,) = client(api.stack.endpoint, "secretsmanager").list_secrets()["SecretList"]
+    arn: str = secret["ARN"]
+    return arn
+
+
+def outside_of_the_filters(api: Strict) -> list[Callable[[], object]]:
+    s3, bucket = api.client("s3"), api.stack.uploads_bucket
+    return [
+        lambda: s3.list_objects_v2(Bucket=bucket),
+        lambda: s3.list_objects_v2(Bucket=bucket, Prefix="i"),
+        lambda: s3.get_object(Bucket=bucket, Key="in/a.jpg"),
+        lambda: s3.get_object(Bucket=bucket, Key="a.png"),
+        lambda: s3.put_object(Bucket=bucket, Key="jobs/a.png", Body=b""),
+        lambda: s3.put_object(Bucket=bucket, Key="in/jobs/a.jpg", Body=b""),
+    ]
 
 
 def test_the_embedding_function_may_not_use_the_index(strict: Strict) -> None:
@@ -254,3 +370,7 @@ def test_the_kms_key_can_be_used_through_services_only(strict: Strict, indexer: 
         assert one["Resource"] == key
         via = one["Condition"]["StringEquals"]["kms:ViaService"]
         assert via == [f"{service}.us-east-1.amazonaws.com" for service in services[role.function]]
+    (one,) = (each for each in api.document["Statement"] if each["Sid"] == "UseTheKeyForUploads")
+    assert one["Resource"] == strict.parameters["KmsKeyArn"]
+    via = one["Condition"]["StringEquals"]["kms:ViaService"]
+    assert via == ["s3.us-east-1.amazonaws.com", "secretsmanager.us-east-1.amazonaws.com"]

@@ -42,6 +42,14 @@ def has_search(stack: Resolved) -> bool:
     return stack.parameters["Search"] == "true"
 
 
+def has_url(stack: Resolved) -> bool:
+    return has_search(stack) and stack.parameters["Api"] != "none"
+
+
+def has_token(stack: Resolved) -> bool:
+    return has_search(stack) and stack.parameters["Api"] == "token"
+
+
 def many(value: Any) -> list[Any]:
     """The value as a list; IAM allows a single value instead of a list."""
     return value if isinstance(value, list) else [value]
@@ -64,9 +72,16 @@ def uploads_and_results_are_separate(stack: Resolved) -> Iterator[str]:
     function = stack.of_type(_FUNCTION)["Function"]
     if function["Environment"]["Variables"]["RESULTS_BUCKET"] != {"Ref": "ResultsBucket"}:
         yield "the function writes to another bucket"
+    uploads, prefix, suffix = (
+        stack.outputs["UploadsBucket"]["Value"],
+        stack.parameters["KeyPrefix"],
+        stack.parameters["KeySuffix"],
+    )
+    of_the_api = [f"arn:aws:s3:::{uploads}/{prefix}{folder}/*{suffix}" for folder in ("jobs", "uploads")]
     for name, one in statements(stack):
         writes = {action for action in many(one["Action"]) if action in {"s3:PutObject", "s3:DeleteObject"}}
-        if writes and references(one["Resource"]) != {"ResultsBucket"}:
+        by_api = (name, writes, one["Resource"]) == ("ApiRole", {"s3:PutObject"}, of_the_api) and has_url(stack)
+        if writes and references(one["Resource"]) != {"ResultsBucket"} and not by_api:
             yield f"{name}, {one['Sid']} allows writes outside the results bucket"
 
 
@@ -106,6 +121,8 @@ def permissions_name_one_sender(stack: Resolved) -> Iterator[str]:
             if not one.get("Condition", {}).get("ArnEquals", {}).get("aws:SourceArn"):
                 yield f"{name} allows {one['Principal']} to send from any source"
     for name, one in stack.of_type("AWS::Lambda::Permission").items():
+        if one["Principal"] == "*" and has_token(stack):
+            continue  # see `the_url_is_public_only_with_a_token`
         if not {"SourceArn", "SourceAccount"} <= one.keys():
             yield f"{name} allows buckets of any account to invoke"
 
@@ -123,7 +140,7 @@ def everything_is_encrypted(stack: Resolved) -> Iterator[str]:
     for name, one in stack.of_type(_TABLE).items():
         if one.get("SSESpecification", {}).get("KMSMasterKeyId", "") != key:
             yield f"{name} is not encrypted with the key"
-    for name, one in stack.of_type("AWS::Logs::LogGroup").items():
+    for name, one in stack.of_type("AWS::Logs::LogGroup", "AWS::SecretsManager::Secret").items():
         if one.get("KmsKeyId", "") != key:
             yield f"{name} is not encrypted with the key"
 
@@ -138,7 +155,8 @@ def the_index_is_encrypted(stack: Resolved) -> Iterator[str]:
 
 def the_roles_may_use_the_given_keys_only(stack: Resolved) -> Iterator[str]:
     for name in stack.of_type("AWS::IAM::Role"):
-        keys = ("KmsKeyArn", "ExistingBucketKmsKeyArn") if name == "FunctionRole" else ("KmsKeyArn",)
+        reads_uploads = name == "FunctionRole" or (name == "ApiRole" and has_url(stack))
+        keys = ("KmsKeyArn", "ExistingBucketKmsKeyArn") if reads_uploads else ("KmsKeyArn",)
         given = {stack.parameters[key] for key in keys} - {""}
         used = {sid: one for sid, one in role(stack, name).items() if "kms:" in str(one["Action"])}
         if {one["Resource"] for one in used.values()} != given:
@@ -250,7 +268,8 @@ def all_event_paths_stay_permitted(stack: Resolved) -> Iterator[str]:
     rule = "arn:aws:events:eu-west-1:123456789012:rule/dropvec-uploads"
     if senders != [uploads, rule, rule]:
         yield f"permitted senders are {senders}"
-    if [one["SourceArn"] for one in stack.of_type("AWS::Lambda::Permission").values()] != [uploads]:
+    permissions = stack.of_type("AWS::Lambda::Permission").values()
+    if [one["SourceArn"] for one in permissions if one["Principal"] == "s3.amazonaws.com"] != [uploads]:
         yield "the bucket may not invoke the function"
     if "UploadsBucket" in stack.resources:
         first = {"UploadsQueuePolicy", "UploadsMayInvoke", *stack.of_type(_RULE)}
@@ -261,8 +280,13 @@ def all_event_paths_stay_permitted(stack: Resolved) -> Iterator[str]:
 
 def filters_are_consistent(stack: Resolved) -> Iterator[str]:
     prefix, suffix = stack.parameters["KeyPrefix"], stack.parameters["KeySuffix"]
-    if not role(stack)["ReadUploads"]["Resource"].endswith(f"/{prefix}*{suffix}"):
-        yield "the role allows reading other keys"
+    for reader in ("FunctionRole", "ApiRole") if has_url(stack) else ("FunctionRole",):
+        if not role(stack, reader)["ReadUploads"]["Resource"].endswith(f"/{prefix}*{suffix}"):
+            yield f"{reader} allows reading other keys"
+    if has_url(stack) and role(stack, "ApiRole")["ListUploads"]["Condition"] != {
+        "StringLike": {"s3:prefix": f"{prefix}*"}
+    }:
+        yield "the API may list other keys"
     for one in stack.of_type(_RULE).values():
         if one["EventPattern"]["detail"]["object"]["key"] != [{"wildcard": f"{prefix}*{suffix}"}]:
             yield "the rule is for other keys"
@@ -289,7 +313,8 @@ def alarms_notify_the_topic(stack: Resolved) -> Iterator[str]:
     by_index = {name: one["MetricName"] for name, one in alarms.items() if name.startswith("Index")}
     if set(by_index.values()) != of_the_index:
         yield f"alarms of the index: {by_index}"
-    if {one["MetricName"] for name, one in alarms.items() if name not in by_index} != of_uploads:
+    others = {name for name in alarms if not name.startswith(("Index", "Api"))}
+    if {alarms[name]["MetricName"] for name in others} != of_uploads:
         yield f"alarms: {list(alarms)}"
     for name in by_index:
         (dimension,) = alarms[name]["Dimensions"]
@@ -300,6 +325,16 @@ def alarms_notify_the_topic(stack: Resolved) -> Iterator[str]:
             yield f"{name} notifies {one.get('AlarmActions')}"
         if one["TreatMissingData"] != "notBreaching":
             yield f"{name} fires without data"
+
+
+def alarms_watch_the_api_with_a_url(stack: Resolved) -> Iterator[str]:
+    alarms = stack.of_type("AWS::CloudWatch::Alarm")
+    found = {name: one["MetricName"] for name, one in alarms.items() if name.startswith("Api")}
+    if set(found.values()) != ({"Url5xxCount", "Throttles"} if has_url(stack) else set()):
+        yield f"alarms of the API: {found}"
+    for name in found:
+        if alarms[name]["Dimensions"] != [{"Name": "FunctionName", "Value": {"Ref": "ApiFunction"}}]:
+            yield f"{name} watches {alarms[name]['Dimensions']}"
 
 
 def the_functions_have_limits_and_tracing(stack: Resolved) -> Iterator[str]:
@@ -314,7 +349,13 @@ def the_functions_have_limits_and_tracing(stack: Resolved) -> Iterator[str]:
         yield f"the event source mapping's limit is {limit}"
     if parameter not in stack.resources["WaitingAlarm"]["Properties"]["AlarmDescription"]:
         yield f"the alarm for old messages does not name {parameter}"
-    for name, one in stack.of_type(_FUNCTION).items():
+    wanted = stack.parameters["ApiConcurrency"]
+    if has_search(stack):
+        api = stack.of_type(_FUNCTION)["ApiFunction"]
+        if api.get("ReservedConcurrentExecutions") != (None if wanted == "0" else wanted):
+            yield "the search function's reserved concurrency is another one"
+    for function_name, one in stack.of_type(_FUNCTION).items():
+        name = function_name.removesuffix("Function") or function_name
         if one["Tracing"] != "Active" or one["Role"] != {"Fn::GetAtt": [f"{name}Role", "Arn"]}:
             yield f"{name} is not traced, or has another role"
         if one["LoggingConfig"] != {"LogGroup": {"Ref": f"{name}Logs"}}:
@@ -330,7 +371,7 @@ def search_exists_only_if_it_is_on(stack: Resolved) -> Iterator[str]:
         yield f"without search there are {found}"
     if (
         has_search(stack)
-        and not {"VectorBucket", "Indexer", "Api", "VectorBucketName", "IndexerName", "ApiName"} <= found
+        and not {"VectorBucket", "Indexer", "ApiFunction", "VectorBucketName", "IndexerName", "ApiName"} <= found
     ):
         yield f"with search there are only {found}"
     stream = stack.of_type(_TABLE)["Table"].get("StreamSpecification")
@@ -378,7 +419,7 @@ def functions_run_their_commands(stack: Resolved) -> Iterator[str]:
     wanted: dict[str, Any] = {"Function": (image, None)}
     if has_search(stack):
         wanted["Indexer"] = (image, ["handler.index.app.handler"])
-        wanted["Api"] = (api_image or image, ["handler.api.app.handler"])
+        wanted["ApiFunction"] = (api_image or image, ["handler.api.app.handler"])
     if found != wanted:
         yield f"the functions run {found}"
 
@@ -392,6 +433,60 @@ def functions_of_search_have_separate_rights(stack: Resolved) -> Iterator[str]:
         yield "the search function may write items or vectors"
     if any(action.startswith("s3vectors:") for action in actions(stack, "FunctionRole")):
         yield "the function may use the index"
+
+
+def the_url_is_public_only_with_a_token(stack: Resolved) -> Iterator[str]:
+    types = {
+        "AWS::Lambda::Url",
+        "AWS::SecretsManager::Secret",
+    }
+    found = {name for name, one in stack.resources.items() if one["Type"] in types}
+    if found != ({"ApiUrl"} if has_url(stack) else set()) | ({"ApiToken"} if has_token(stack) else set()):
+        yield f"with Api={stack.parameters['Api']} there are {found}"
+    for one in stack.of_type("AWS::Lambda::Url").values():
+        if one["AuthType"] != ("NONE" if has_token(stack) else "AWS_IAM") or "Cors" in one:
+            yield f"the URL is {one}"
+    permissions = [one for one in stack.of_type("AWS::Lambda::Permission").values() if one["Principal"] == "*"]
+    function = {"FunctionName": {"Ref": "ApiFunction"}, "Principal": "*"}
+    by_url = {"Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE", **function}
+    by_invocation = {"Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True, **function}
+    if permissions != ([by_url, by_invocation] if has_token(stack) else []):
+        yield f"anyone may {permissions}"
+    if has_search(stack):
+        variables = stack.of_type(_FUNCTION)["ApiFunction"]["Environment"]["Variables"]
+        if variables["TOKEN_SECRET"] != ({"Fn::GetAtt": ["ApiToken", "Id"]} if has_token(stack) else ""):
+            yield f"the function's secret is {variables['TOKEN_SECRET']}"
+        if variables["API_ACCESS"] != stack.parameters["Api"]:
+            yield f"the function's access is {variables['API_ACCESS']}"
+
+
+def the_api_needs_uploads_only_with_a_url(stack: Resolved) -> Iterator[str]:
+    if not has_search(stack):
+        return
+    sids = {"ReadPagesOfItems", "ListUploads", "ReadUploads", "WriteUploads"}
+    wanted = (sids if has_url(stack) else set()) | ({"ReadToken"} if has_token(stack) else set())
+    found = role(stack, "ApiRole").keys() & {*sids, "ReadToken"}
+    if found != wanted:
+        yield f"with Api={stack.parameters['Api']} the role has {found}"
+
+
+def browsers_may_use_the_own_bucket_with_a_token(stack: Resolved) -> Iterator[str]:
+    for name, one in stack.of_type(_BUCKET).items():
+        cors = one.get("CorsConfiguration")
+        if (cors is not None) != (name == "UploadsBucket" and has_token(stack)):
+            yield f"{name}: {cors}"
+        if cors and [rule["AllowedMethods"] for rule in cors["CorsRules"]] != [["GET", "POST"]]:
+            yield f"{name} allows {cors}"
+
+
+def pictures_of_jobs_expire(stack: Resolved) -> Iterator[str]:
+    days, prefix = stack.parameters["JobRetentionDays"], stack.parameters["KeyPrefix"]
+    if "UploadsBucket" not in stack.resources:
+        return
+    rules = stack.of_type(_BUCKET)["UploadsBucket"]["LifecycleConfiguration"]["Rules"]
+    found = {one["Prefix"]: one["ExpirationInDays"] for one in rules if "ExpirationInDays" in one}
+    if found != ({} if days == "0" else {f"{prefix}jobs/": days}):
+        yield f"objects expire: {found}"
 
 
 RULES: tuple[Rule, ...] = (
@@ -412,10 +507,15 @@ RULES: tuple[Rule, ...] = (
     all_event_paths_stay_permitted,
     filters_are_consistent,
     alarms_notify_the_topic,
+    alarms_watch_the_api_with_a_url,
     the_functions_have_limits_and_tracing,
     search_exists_only_if_it_is_on,
     the_indexer_follows_the_table,
     failure_records_expire,
     functions_run_their_commands,
     functions_of_search_have_separate_rights,
+    the_url_is_public_only_with_a_token,
+    the_api_needs_uploads_only_with_a_url,
+    browsers_may_use_the_own_bucket_with_a_token,
+    pictures_of_jobs_expire,
 )

@@ -93,7 +93,7 @@ def test_what_direct_reserves_must_leave_a_hundred(
 
 def test_no_reservation_is_no_question(aws: Stubbed) -> None:
     check(aws.account, update({"MaximumConcurrency": "1000"}))
-    check(aws.account, update({"MemorySize": "3008"}, Trigger="direct"))
+    check(aws.account, update({"MemorySize": "3008"}, Trigger="direct", MaximumConcurrency="10"))
 
 
 # An existing bucket

@@ -22,7 +22,9 @@ def test_the_zip_contains_only_the_package_and_a_bootstrap(tmp_path: Path) -> No
     with zipfile.ZipFile(io.BytesIO(function_zip(HANDLER, tmp_path))) as archive:
         names = archive.namelist()
     assert names[0] == "bootstrap"
-    assert sorted(names[1:]) == sorted(f"handler/{path.relative_to(HANDLER)}" for path in HANDLER.rglob("*.py"))
+    files = [*HANDLER.rglob("*.py"), *(HANDLER / "api" / "gallery").glob("*")]
+    assert sorted(names[1:]) == sorted(f"handler/{path.relative_to(HANDLER)}" for path in files)
+    assert "handler/api/gallery/index.html" in names
 
 
 def test_the_zip_is_reproducible(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ from infra.local.search_index import await_indexed
 from infra.local.server import LocalAws, local_aws
 
 FIRST, SECOND = "1" * 64, "2" * 64
-STACK = Stack("", "us-east-1", "uploads", "results", "table", "function", "", "", "vectors", "indexer", "api", ())
+STACK = Stack(
+    "", "us-east-1", "uploads", "results", "table", "function", "", "", "vectors", "indexer", "api", None, None, ()
+)
 
 
 @pytest.fixture(scope="module")

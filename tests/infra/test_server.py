@@ -219,7 +219,7 @@ def test_last_problem_finds_the_last_error_or_warning(tmp_path: Path, log: str, 
 
 def test_without_a_log_there_is_no_last_problem(tmp_path: Path) -> None:
     assert not last_problem(tmp_path / "aws.log")
-    failure = LocalAws("http://127.0.0.1:1", tmp_path / "aws.log", 1).failure("it failed")
+    failure = LocalAws("http://127.0.0.1:1", "http://127.0.0.1:2", tmp_path / "aws.log", 1).failure("it failed")
     assert str(failure) == f"it failed; log: {tmp_path / 'aws.log'}"
 
 

@@ -41,7 +41,7 @@ def test_only_the_packaging_of_the_functions_is_swapped(template: Template) -> N
     before = json.dumps(template)
     swapped, names = with_zip_functions(template, CODE)
     assert json.dumps(template) == before
-    assert names == ["Function", "Indexer", "Api"]
+    assert names == ["Function", "Indexer", "ApiFunction"]
     assert {k: v for k, v in swapped.items() if k != "Resources"} == {
         k: v for k, v in template.items() if k != "Resources"
     }
@@ -61,7 +61,7 @@ def test_only_the_packaging_of_the_functions_is_swapped(template: Template) -> N
     assert {name: swapped["Resources"][name]["Properties"]["Handler"] for name in names} == {
         "Function": "handler.app.handler",
         "Indexer": "handler.index.app.handler",
-        "Api": "handler.api.app.handler",
+        "ApiFunction": "handler.api.app.handler",
     }
 
 

@@ -28,8 +28,9 @@ CHOICES = {
     "AlarmTopicArn": ["", TOPIC],
     "ResultsRetentionDays": ["0", "90"],
     "KeyPrefix": ["", "in/"],
-    "Timeout": ["60", "900"],
+    "Timeout": ["60"],
     "Search": ["true", "false"],
+    "Api": ["none", "iam", "token"],
 }
 OLD_IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/dropvec:0"
 # Enough combinations for a broken template to violate its rule.
@@ -41,6 +42,8 @@ FEWER = {
     "KeyPrefix": ["in/"],
     "Timeout": ["60"],
     "ApiImageUri": ["", OLD_IMAGE],
+    "ApiConcurrency": ["20"],
+    "JobRetentionDays": ["30"],
 }
 
 
@@ -64,7 +67,7 @@ def violations(rule: Rule, every: list[Resolved]) -> list[str]:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_the_template_follows_the_rule_with_any_parameters(every: list[Resolved], rule: Rule) -> None:
-    assert len(every) == 768
+    assert len(every) == 1152
     assert violations(rule, every) == []
 
 
@@ -96,6 +99,7 @@ def test_numeric_parameters_have_the_limits_of_the_services(template: Template) 
         "BatchSize": (1, 10),
         "MaximumConcurrency": (2, 1000),
         "BackfillConcurrency": (2, 1000),
+        "ApiConcurrency": (0, 1000),
     }
 
 
@@ -117,7 +121,7 @@ def test_the_dashboard_is_json(template: Template, search: str) -> None:
     shown = json.dumps(widgets)
     for metric in ("Images", "Rejected", "Failed", "ColdStarts", "TotalMs", "Errors", "Throttles", "Duration"):
         assert f'"{metric}"' in shown
-    for metric in ("Indexed", "Unindexed", "RefusedVectors", "IteratorAge", "${Indexer}", "${Api}"):
+    for metric in ("Indexed", "Unindexed", "RefusedVectors", "IteratorAge", "${Indexer}", "${ApiFunction}"):
         assert (f'"{metric}"' in shown) == (search == "true")
     assert "{dropvec,FunctionName,ErrorCode}" in shown
     positions = [(one["x"], one["y"]) for one in widgets]
@@ -281,7 +285,7 @@ STATEMENT = ("Policies", 0, "PolicyDocument", "Statement")
             put("Function", *SCALING, "MaximumConcurrency", {"Ref": "MaximumConcurrency"}),
         ),
         (rules.the_functions_have_limits_and_tracing, put("WaitingAlarm", "AlarmDescription", "MaximumConcurrency")),
-        (rules.the_functions_have_limits_and_tracing, put("Api", "Tracing", "PassThrough")),
+        (rules.the_functions_have_limits_and_tracing, put("ApiFunction", "Tracing", "PassThrough")),
         (rules.uploads_and_results_are_separate, put("IndexerRole", *STATEMENT, 3, "Resource", "arn:aws:s3:::x/*")),
         (
             rules.resources_have_no_wildcards,
@@ -300,10 +304,34 @@ STATEMENT = ("Policies", 0, "PolicyDocument", "Statement")
             rules.failure_records_expire,
             put("IndexerRole", *STATEMENT, 3, "Resource", {"Fn::Sub": "${ResultsBucket.Arn}/*"}),
         ),
-        (rules.functions_run_their_commands, put("Api", "ImageUri", {"Ref": "ImageUri"})),
+        (rules.functions_run_their_commands, put("ApiFunction", "ImageUri", {"Ref": "ImageUri"})),
         (rules.functions_run_their_commands, put("Indexer", "ImageConfig", "Command", ["handler.app.handler"])),
         (rules.functions_of_search_have_separate_rights, put("IndexerRole", *STATEMENT, 3, "Action", "s3:GetObject")),
         (rules.functions_of_search_have_separate_rights, put("ApiRole", *STATEMENT, 0, "Action", "dynamodb:PutItem")),
+        (rules.the_url_is_public_only_with_a_token, put("ApiUrl", "AuthType", "NONE")),
+        (rules.the_url_is_public_only_with_a_token, put("ApiUrl", "Cors", {"AllowOrigins": ["*"]})),
+        (rules.the_url_is_public_only_with_a_token, add_condition("HasUrl", "AnyoneMayUseUrl")),
+        (rules.the_url_is_public_only_with_a_token, drop("AnyoneMayInvokeByUrl", "InvokedViaFunctionUrl")),
+        (rules.the_url_is_public_only_with_a_token, add_condition("HasUrl", "ApiToken")),
+        (rules.permissions_name_one_sender, add_condition("HasSearch", "AnyoneMayInvokeByUrl")),
+        (
+            rules.uploads_and_results_are_separate,
+            put("ApiRole", *STATEMENT, 6, "Fn::If", 1, "Action", "s3:DeleteObject"),
+        ),
+        (rules.the_api_needs_uploads_only_with_a_url, put("ApiRole", *STATEMENT, 5, "Fn::If", 0, "HasSearch")),
+        (rules.the_api_needs_uploads_only_with_a_url, put("ApiRole", *STATEMENT, 7, "Fn::If", 0, "HasUrl")),
+        (rules.filters_are_consistent, put("ApiRole", *STATEMENT, 5, "Fn::If", 1, "Resource", "arn:aws:s3:::x/*")),
+        (rules.filters_are_consistent, put("ApiRole", *STATEMENT, 4, "Fn::If", 1, "Condition", {})),
+        (rules.the_roles_may_use_the_given_keys_only, drop("ApiRole", *STATEMENT, 9)),
+        (rules.everything_is_encrypted, drop("ApiToken", "KmsKeyId")),
+        (rules.browsers_may_use_the_own_bucket_with_a_token, drop("UploadsBucket", "CorsConfiguration")),
+        (rules.pictures_of_jobs_expire, drop("UploadsBucket", "LifecycleConfiguration", "Rules", 2)),
+        (rules.alarms_watch_the_api_with_a_url, add_condition("HasSearch", "ApiErrorsAlarm")),
+        (
+            rules.alarms_watch_the_api_with_a_url,
+            put("ApiThrottlesAlarm", "Dimensions", 0, "Value", {"Ref": "Function"}),
+        ),
+        (rules.the_functions_have_limits_and_tracing, drop("ApiFunction", "ReservedConcurrentExecutions")),
     ],
 )
 def test_a_broken_template_violates_the_rule(

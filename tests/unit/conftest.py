@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from handler.api.http.scope import Scope
 from handler.jobs import Job
 from handler.metrics import Meter
 from handler.model.encoder import load_encoder
@@ -15,6 +16,7 @@ from handler.results.store import Store
 from handler.settings import read_settings
 from handler.timing import Deadline, LambdaContext
 from tests.support.bundles import write_tiny_bundle
+from tests.support.http_api import HttpApi, http_api
 from tests.support.loopback_aws import LoopbackAws, State, fresh_state, loopback_aws
 
 UPLOADS, RESULTS, TABLE = "uploads", "results", "vectors"
@@ -101,3 +103,10 @@ def serve(tiny_bundle: Path) -> Serve:
             patch.setenv(name, value)
         from handler import app
     return lambda event, context, pipeline: app.serve(event, context, pipeline, Meter("dropvec"))
+
+
+@pytest.fixture
+def api(world: World, tiny_bundle: Path) -> Iterator[HttpApi]:
+    """The HTTP API, over the same AWS as `world`."""
+    with http_api(world.state, tiny_bundle, TABLE, Scope(UPLOADS, "", "")) as made:
+        yield made

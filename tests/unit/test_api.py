@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copytree
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from handler.model.identity import load_identity
 from handler.timing import Deadline
 from tests.support.bundles import DIM
 from tests.support.class_bundles import add_class_labels, layer_of
+from tests.support.http_api import http_event
 from tests.support.loopback_aws import State
 from tests.support.pictures import encoded, picture
 from tests.support.s3vectors_server import s3vectors_server
@@ -207,3 +209,42 @@ def test_a_wrong_setting_is_one_line(
 def test_a_damaged_bundle_is_one_line(function: Function, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.json").write_bytes(content)
     assert "bake the bundle again" in one_line(run(IMPORT, **function.settings(tmp_path)))
+
+
+HTTP = {"API_ACCESS": "iam", "UPLOADS_BUCKET": "uploads"}
+
+
+def http(method: str, path: str, query: str = "") -> dict[str, Any]:
+    return http_event(method, path, query, {"accept": "application/json"})
+
+
+def test_an_http_request_needs_no_model_unless_its_route_does(function: Function, tiny_bundle: Path) -> None:
+    function.fill(tiny_bundle)
+    function.aws.operator.s3.put_object(Bucket="uploads", Key="0.jpg", Body=encoded(picture()))
+    source = quote(SOURCES[0])
+    packages = {
+        "/health": {"handler", "orjson"},
+        "/": {"handler", "orjson"},
+        "/openapi.json": {"handler", "orjson"},
+        "/items": {"handler", "orjson"},
+        "/images": {"handler", "orjson"},
+        "/thumbnails": {"PIL", "handler", "numpy", "orjson"},
+    }
+    for path, expected in packages.items():
+        query = f"source={source}" if path in {"/images", "/thumbnails"} else ""
+        asked = function.ask(tiny_bundle, http("GET", path, query), **HTTP)
+        assert (path, asked.answer["statusCode"], asked.packages) == (path, 200, expected)
+        assert (asked.log["request_id"], asked.log["status"]) == ("request-1", 200)
+
+
+def test_a_direct_request_imports_nothing_of_http(function: Function, tiny_bundle: Path) -> None:
+    done = run(
+        "import sys, handler.api.app; print([n for n in sys.modules if n.startswith('handler.api.http.')])",
+        **function.settings(tiny_bundle) | HTTP,
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_http_is_refused_where_it_is_off(function: Function, tiny_bundle: Path) -> None:
+    asked = function.ask(tiny_bundle, http("GET", "/health"))
+    assert (asked.answer["statusCode"], json.loads(asked.answer["body"])["error_code"]) == (403, "api_off")

@@ -57,6 +57,16 @@ def sorted_sets(value: Any) -> Any:
     return [sorted_sets(inner) for inner in value] if isinstance(value, list) else value
 
 
+def test_several_items_are_read_as_they_were_written(aws: State) -> None:
+    items: list[Any] = [{"source": {"S": f"s3://uploads/{number}"}, "b": {"B": bytes([number])}} for number in range(3)]
+    for item in items:
+        aws.clients.dynamodb.put_item(TableName=TABLE, Item=item)
+    keys = [{"source": {"S": f"s3://uploads/{number}"}} for number in range(4)]
+    answer = aws.clients.dynamodb.batch_get_item(RequestItems={TABLE: {"Keys": keys}})
+    assert sorted(answer["Responses"][TABLE], key=lambda item: item["source"]["S"]) == items
+    assert not answer["UnprocessedKeys"]
+
+
 def test_a_missing_item_is_absent_from_the_response(aws: State) -> None:
     assert "Item" not in aws.clients.dynamodb.get_item(TableName=TABLE, Key={"source": {"S": "never"}})
 

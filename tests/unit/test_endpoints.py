@@ -60,6 +60,7 @@ def test_endpoints_of_every_region_equal_botocores(region: str, fips: bool, dual
     endpoints = read_endpoints(environment(region, fips=fips, dualstack=dualstack))
     assert url(endpoints.dynamodb()) == botocore_url("dynamodb", **switches)
     assert url(endpoints.s3vectors()) == botocore_url("s3vectors", Region=region, UseFIPS=fips)
+    assert url(endpoints.secretsmanager()) == botocore_url("secretsmanager", **switches)
     for bucket in BUCKETS:
         assert url(endpoints.s3(bucket, region)) == botocore_url("s3", Bucket=bucket, **switches)
 
@@ -114,6 +115,12 @@ def test_custom_endpoints(variables: dict[str, str], s3: str, dynamodb: str) -> 
 )
 def test_custom_endpoints_of_s3_vectors(variables: dict[str, str], expected: str) -> None:
     assert url(read_endpoints({"AWS_REGION": "us-east-1", **variables}).s3vectors()) == expected
+
+
+def test_a_custom_endpoint_of_secrets_manager() -> None:
+    variables = {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": ALL, "AWS_ENDPOINT_URL_SECRETS_MANAGER": ONE}
+    assert url(read_endpoints(variables).secretsmanager()) == ONE
+    assert url(read_endpoints({**variables, "AWS_ENDPOINT_URL_SECRETS_MANAGER": ""}).secretsmanager()) == ALL
 
 
 def test_the_region_of_the_function_overrides_the_default() -> None:

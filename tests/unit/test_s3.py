@@ -56,6 +56,28 @@ def test_every_key_is_encoded_and_decoded_correctly(aws: State, key: str) -> Non
     assert "Contents" not in aws.operator.s3.list_objects_v2(Bucket=UPLOADS)
 
 
+def test_metadata_of_an_object(aws: State) -> None:
+    s3 = aws.clients.s3
+    s3.put_with_metadata(UPLOADS, "a b.png", b"bytes", "image/png", {"files": "2", "normalize": "true"})
+    stored = aws.operator.s3.head_object(Bucket=UPLOADS, Key="a b.png")
+    assert (stored["Metadata"], stored["ContentType"]) == ({"files": "2", "normalize": "true"}, "image/png")
+    head = s3.head_object(UPLOADS, "a b.png")
+    assert (f'"{head.etag}"', head.metadata) == (stored["ETag"], {"files": "2", "normalize": "true"})
+    with pytest.raises(ServiceError) as error:
+        s3.head_object(UPLOADS, "none.png")
+    assert (error.value.status, error.value.code) == (404, "404")
+    assert s3.head_object(UPLOADS, "a b.png").etag == head.etag  # the connection can be used again
+
+
+def test_a_listing_behind_a_key(aws: State) -> None:
+    for key in ("a/1", "a/2", "a/3", "b/1"):
+        aws.operator.s3.put_object(Bucket=UPLOADS, Key=key, Body=b"")
+    listed = aws.clients.s3.list_after(UPLOADS, "a/", "a/1", 1)
+    assert ([entry.key for entry in listed.entries], listed.next_token is None) == (["a/2"], False)
+    listed = aws.clients.s3.list_after(UPLOADS, "a/", "a/11", 9)
+    assert ([entry.key for entry in listed.entries], listed.next_token) == (["a/2", "a/3"], None)
+
+
 # Requests equal to botocore's
 
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "eu-west-3"}

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from handler.api.items import ItemReader
-from handler.api.pages import MAX_HITS_BYTES
+from handler.api.pages import MAX_ANSWER_BYTES
 from handler.api.search import Search
 from handler.api.towers import Limits, Towers
 from handler.errors import RetryableError
@@ -312,7 +312,7 @@ def test_a_page_is_as_long_as_lambda_delivers_and_the_next_one_goes_on(empty: Wo
         sizes.append(size)
     assert len(found) == len(set(found)) == 700
     assert len(sizes) == 2
-    assert sizes[0] > MAX_HITS_BYTES - 20_000
+    assert sizes[0] > MAX_ANSWER_BYTES - 20_000
 
 
 # Duplicates.

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from handler.errors import SettingsError
-from handler.settings import read_settings
+from handler.settings import HttpSettings, read_api_settings, read_settings
 
 NEEDED = {"RESULTS_BUCKET": "results", "TABLE_NAME": "vectors"}
 
@@ -44,3 +44,30 @@ def test_an_invalid_setting_is_named_in_one_line(name: str, text: str) -> None:
     assert name in str(caught.value)
     assert "set it to" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_http_is_off_unless_it_is_set() -> None:
+    assert read_api_settings({"TABLE_NAME": "vectors"}).http is None
+    assert read_api_settings({"TABLE_NAME": "vectors", "API_ACCESS": "none"}).http is None
+
+
+def test_settings_of_http() -> None:
+    environment = {"TABLE_NAME": "vectors", "UPLOADS_BUCKET": "uploads", "KEY_PREFIX": "in/", "KEY_SUFFIX": ".png"}
+    by_iam = read_api_settings({**environment, "API_ACCESS": "iam", "TOKEN_SECRET": ""})
+    assert by_iam.http == HttpSettings("uploads", "in/", ".png", None)
+    by_token = read_api_settings({**environment, "API_ACCESS": "token", "TOKEN_SECRET": "arn"})
+    assert by_token.http == HttpSettings("uploads", "in/", ".png", "arn")
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [
+        ({"API_ACCESS": "all"}, "API_ACCESS"),
+        ({"API_ACCESS": "token", "TOKEN_SECRET": "arn"}, "UPLOADS_BUCKET"),
+        ({"API_ACCESS": "iam"}, "UPLOADS_BUCKET"),
+        ({"API_ACCESS": "token", "UPLOADS_BUCKET": "uploads"}, "TOKEN_SECRET"),
+    ],
+)
+def test_an_invalid_setting_of_http(environment: dict[str, str], name: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} is .*; set it to"):
+        read_api_settings({"TABLE_NAME": "vectors", **environment})

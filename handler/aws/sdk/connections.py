@@ -104,6 +104,11 @@ class HttpResponse:
         """A header by its name, case-insensitive."""
         return self._response.headers.get(name)
 
+    def headers(self, prefix: str) -> dict[str, str]:
+        """The headers whose names begin with a prefix, by the rest of their names in lower case."""
+        found = ((name.lower(), value) for name, value in self._response.headers.items())
+        return {name.removeprefix(prefix): value for name, value in found if name.startswith(prefix)}
+
     @property
     def length(self) -> int | None:
         """The `Content-Length`; None without a valid one."""

@@ -15,6 +15,8 @@ from handler.frozen import frozen
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import (
+        BatchGetItemInputTypeDef,
+        BatchGetItemOutputTypeDef,
         GetItemInputTypeDef,
         GetItemOutputTypeDef,
         PutItemInputTypeDef,
@@ -43,6 +45,14 @@ class DynamoDB:
             SdkError: the call failed.
         """
         return cast("GetItemOutputTypeDef", self._call("GetItem", request))
+
+    def batch_get_item(self, **request: "Unpack[BatchGetItemInputTypeDef]") -> "BatchGetItemOutputTypeDef":
+        """Read up to 100 items; the response may leave some of them out, as `UnprocessedKeys`.
+
+        Raises:
+            SdkError: the call failed.
+        """
+        return cast("BatchGetItemOutputTypeDef", self._call("BatchGetItem", request))
 
     def put_item(self, **request: "Unpack[PutItemInputTypeDef]") -> "PutItemOutputTypeDef":
         """Write an item.
@@ -83,10 +93,16 @@ def _parse(body: bytes) -> dict[str, Any] | None:
             return None
         for name in ("Item", "Attributes"):
             if name in fields:
-                fields[name] = {attribute: _decoded(value) for attribute, value in fields[name].items()}
+                fields[name] = _decoded_item(fields[name])
+        for table, items in fields.get("Responses", {}).items():
+            fields["Responses"][table] = [_decoded_item(item) for item in items]
     except (ValueError, TypeError, AttributeError):
         return None
     return fields
+
+
+def _decoded_item(item: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {attribute: _decoded(value) for attribute, value in item.items()}
 
 
 def _decoded(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The endpoints of S3 and DynamoDB, from the region and the environment variables of all AWS SDKs.
+"""The endpoints of the services, from the region and the environment variables of all AWS SDKs.
 
 Sources: https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html,
 https://docs.aws.amazon.com/sdkref/latest/guide/feature-endpoints.html
@@ -28,6 +28,8 @@ _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|[0-9a-f:.]*:[0-9a-f:.]*")
 # A certificate for *.s3.… is valid for one more label, so a bucket name with dots stays in the path.
 _HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _PORTS = {"http": 80, "https": 443}
+# The services in the names of the variables, in the order of the resolver's fields.
+_CUSTOM = ("S3", "DYNAMODB", "S3VECTORS", "SECRETS_MANAGER")
 
 
 @frozen
@@ -60,7 +62,7 @@ class Endpoint:
 
 @frozen
 class EndpointResolver:
-    """Resolves the endpoints of S3 and DynamoDB.
+    """Resolves the endpoints of the services.
 
     Attributes:
         region: the function's region, and the assumed region of a bucket.
@@ -69,6 +71,7 @@ class EndpointResolver:
         custom_s3: replaces all endpoints of S3; None without one.
         custom_dynamodb: replaces all endpoints of DynamoDB; None without one.
         custom_s3vectors: replaces all endpoints of S3 Vectors; None without one.
+        custom_secretsmanager: replaces all endpoints of Secrets Manager; None without one.
     """
 
     region: str
@@ -77,6 +80,7 @@ class EndpointResolver:
     custom_s3: Endpoint | None
     custom_dynamodb: Endpoint | None
     custom_s3vectors: Endpoint | None
+    custom_secretsmanager: Endpoint | None = None
 
     def dynamodb(self) -> Endpoint:
         """The endpoint of DynamoDB."""
@@ -92,6 +96,16 @@ class EndpointResolver:
         if self.custom_s3vectors:
             return self.custom_s3vectors
         return _https(f"s3vectors{'-fips' if self.fips else ''}.{self.region}.{_suffixes(self.region)[1]}")
+
+    def secretsmanager(self) -> Endpoint:
+        """The endpoint of Secrets Manager."""
+        if self.custom_secretsmanager:
+            return self.custom_secretsmanager
+        suffix, dual_suffix = _suffixes(self.region)
+        # In these partitions the standard names have IPv6, too.
+        has_both = not self.dualstack or suffix in {"amazonaws.com", "amazonaws.com.cn"}
+        fips = "-fips" if self.fips else ""
+        return _https(f"secretsmanager{fips}.{self.region}.{suffix if has_both else dual_suffix}")
 
     def s3(self, bucket: str, region: str) -> Endpoint:
         """The endpoint of a bucket in a region; it includes the bucket."""
@@ -116,7 +130,7 @@ def read_endpoints(environment: Mapping[str, str]) -> EndpointResolver:
     if not is_region(region):
         raise SettingsError(f"AWS_REGION is {region!r}; set it to a region's name, such as us-east-1")
     fips, dualstack = (_is_true(environment, f"AWS_USE_{name}_ENDPOINT") for name in ("FIPS", "DUALSTACK"))
-    custom = [_custom(environment, service) for service in ("S3", "DYNAMODB", "S3VECTORS")]
+    custom = [_custom(environment, service) for service in _CUSTOM]
     if fips and region.startswith("cn-") and not custom[0]:
         raise SettingsError(f"AWS_USE_FIPS_ENDPOINT is set, but S3 has no FIPS endpoint in {region}; unset it")
     return EndpointResolver(region, fips, dualstack, *custom)

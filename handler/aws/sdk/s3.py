@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote_plus
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # Statuses that S3 returns if the bucket is in another region than the one in the signature.
 _OTHER_REGION = frozenset({301, 302, 307, 400})
+_METADATA = "x-amz-meta-"
 _BUCKET_NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_")
 
 
@@ -43,6 +44,19 @@ class ListPage:
 
     entries: tuple[ListedObject, ...]
     next_token: str | None
+
+
+@frozen
+class ObjectHead:
+    """What an object is.
+
+    Attributes:
+        etag: without quotes.
+        metadata: user metadata, with lower-case names.
+    """
+
+    etag: str
+    metadata: Mapping[str, str]
 
 
 class ObjectResponse:
@@ -113,19 +127,40 @@ class S3:
         request = UnsignedRequest("GET", _path(key), (), {"x-amz-checksum-mode": "ENABLED"}, b"")
         return ObjectResponse(self._call("GetObject", bucket, request))
 
+    def head_object(self, bucket: str, key: str) -> ObjectHead:
+        """What the current object at a key is, without its bytes.
+
+        Raises:
+            SdkError: the call failed; the response of a HEAD has no body, so the code is the HTTP status.
+        """
+        with self._call("HeadObject", bucket, UnsignedRequest("HEAD", _path(key), (), {}, b"")) as response:
+            return ObjectHead((response.header("etag") or "").strip('"'), response.headers(_METADATA))
+
     def put_object(self, bucket: str, key: str, body: bytes, content_type: str, *, if_absent: bool) -> None:
         """Write an object; with `if_absent`, fail with status 412 or 409 if the key has an object.
 
         Raises:
             SdkError: the call failed.
         """
+        self._put(bucket, key, body, {"content-type": content_type} | ({"if-none-match": "*"} if if_absent else {}))
+
+    def put_with_metadata(
+        self, bucket: str, key: str, body: bytes, content_type: str, metadata: Mapping[str, str]
+    ) -> None:
+        """Write an object with user metadata: ASCII, with lower-case names.
+
+        Raises:
+            SdkError: the call failed.
+        """
+        named = {f"{_METADATA}{name}": value for name, value in metadata.items()}
+        self._put(bucket, key, body, {"content-type": content_type, **named})
+
+    def _put(self, bucket: str, key: str, body: bytes, headers: Mapping[str, str]) -> None:
         headers = {
-            "content-type": content_type,
+            **headers,
             "x-amz-sdk-checksum-algorithm": "CRC32",
             "x-amz-checksum-crc32": base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode(),
         }
-        if if_absent:
-            headers["if-none-match"] = "*"
         self._call_and_read("PutObject", bucket, UnsignedRequest("PUT", _path(key), (), headers, body))
 
     def delete_object(self, bucket: str, key: str) -> None:
@@ -144,9 +179,20 @@ class S3:
         Raises:
             SdkError: the call failed.
         """
+        optional = {"delimiter": delimiter, "continuation-token": token}
+        return self._list(bucket, prefix, max_keys, optional)
+
+    def list_after(self, bucket: str, prefix: str, start_after: str, max_keys: int) -> ListPage:
+        """A page of the objects whose key starts with the prefix and is behind another key, which need not exist.
+
+        Raises:
+            SdkError: the call failed.
+        """
+        return self._list(bucket, prefix, max_keys, {"start-after": start_after})
+
+    def _list(self, bucket: str, prefix: str, max_keys: int, optional: Mapping[str, str | None]) -> ListPage:
         query = [("list-type", "2"), ("encoding-type", "url"), ("prefix", prefix), ("max-keys", str(max_keys))]
-        query += [("delimiter", delimiter)] if delimiter else []
-        query += [("continuation-token", token)] if token else []
+        query += [(name, value) for name, value in optional.items() if value]
         return _page(self._call_and_read("ListObjectsV2", bucket, UnsignedRequest("GET", "", query, {}, b"")))
 
     def _call_and_read(self, operation: str, bucket: str, request: UnsignedRequest) -> bytes:

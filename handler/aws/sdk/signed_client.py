@@ -36,7 +36,7 @@ class SignedClient:
         headers = {"host": endpoint.authority, **request.headers}
         request = replace(request, path=endpoint.path + request.path or "/", headers=headers)
         signed = signed_headers(request, self.credentials(), CredentialScope(region, service, time.time()))
-        if request.method != "GET":
+        if request.method not in {"GET", "HEAD"}:
             signed["content-length"] = str(len(request.body))
         target = f"{request.path}?{encode_query(request.query)}" if request.query else request.path
         headers = {**signed, **_UNSIGNED_HEADERS, **trace_header()}

@@ -111,12 +111,33 @@ def authorization_header(
         credentials: the credentials that sign the request.
         scope: region, service and time.
     """
-    names = ";".join(sorted(request.headers))
+    names = signed_names(request)
+    signature = sign(canonical_request(request, digest), credentials, scope)
+    return f"{ALGORITHM} Credential={credentials.access_key}/{scope.path}, SignedHeaders={names}, Signature={signature}"
+
+
+def signed_names(request: UnsignedRequest) -> str:
+    """The names of the headers that a signature covers: all of them."""
+    return ";".join(sorted(request.headers))
+
+
+def canonical_request(request: UnsignedRequest, digest: str) -> str:
+    """The text of a request that is signed; `digest` as in `authorization_header`."""
     lines = [f"{name}:{' '.join(value.split())}" for name, value in sorted(request.headers.items())]
-    canonical = "\n".join([request.method, request.path, encode_query(request.query), *lines, "", names, digest])
+    return "\n".join(
+        [request.method, request.path, encode_query(request.query), *lines, "", signed_names(request), digest]
+    )
+
+
+def sign(canonical: str, credentials: Credentials, scope: CredentialScope) -> str:
+    """The signature of a canonical request, hex."""
     signed = hashlib.sha256(canonical.encode()).hexdigest()
+    return signature_of(f"{ALGORITHM}\n{scope.timestamp}\n{scope.path}\n{signed}", credentials, scope)
+
+
+def signature_of(text: str, credentials: Credentials, scope: CredentialScope) -> str:
+    """The signature of any text, hex, with the key that is derived for a scope."""
     key = f"AWS4{credentials.secret_key}".encode()
     for part in scope.path.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
-    signature = hmac.digest(key, f"{ALGORITHM}\n{scope.timestamp}\n{scope.path}\n{signed}".encode(), "sha256").hex()
-    return f"{ALGORITHM} Credential={credentials.access_key}/{scope.path}, SignedHeaders={names}, Signature={signature}"
+    return hmac.digest(key, text.encode(), "sha256").hex()

@@ -1,0 +1,1 @@
+"""The HTTP API of the function `Api`; imported with the first HTTP request."""
