@@ -95,7 +95,7 @@ class Stack:
 
 def page_address(stack: Stack) -> str:
     """The address of the gallery, with the token where the page reads it and no server does."""
-    return f"{stack.api_url}/#{quote(stack.token or '')}"
+    return f"{stack.api_url}/#token={quote(stack.token or '', safe='')}"
 
 
 def running() -> Stack:

@@ -359,7 +359,7 @@ def test_nothing_outside_the_uploads_bucket_can_be_read(stack: Stack, api: httpx
 
 def test_the_page_and_its_address(stack: Stack, api: httpx.Client) -> None:
     address = page_address(stack)
-    assert address == f"{stack.api_url}/#{stack.token}"
+    assert address == f"{stack.api_url}/#token={stack.token}"
     assert str(stack.api_url).startswith("http://127.0.0.1:")
     answer = httpx.get(address, trust_env=False)
     assert answer.headers["content-type"] == "text/html; charset=utf-8"

@@ -8,7 +8,7 @@ from functools import cache
 from handler.api.http import definitions
 from handler.api.http.call import Call
 from handler.api.http.embeddings import create_embeddings
-from handler.api.http.gallery import asset, page
+from handler.api.http.gallery import page
 from handler.api.http.images import image
 from handler.api.http.items import items
 from handler.api.http.jobs import create_job, read_job
@@ -239,17 +239,6 @@ ROUTES: tuple[Route, ...] = (
         "The gallery.",
         page,
         {200: Answer("The page.", "text/html"), 304: _KNOWN},
-        is_public=True,
-    ),
-    Route(
-        "GET",
-        "/gallery/{name}",
-        "readPageFile",
-        "A script or a style of the gallery.",
-        asset,
-        {200: Answer("The file.", "text/plain"), 304: _KNOWN},
-        errors=(404,),
-        parameters=(Parameter("name", _TEXT, "a file's name", is_required=True),),
         is_public=True,
     ),
 )

@@ -1,0 +1,312 @@
+/** The page: its query, its history, and what its parts do together. */
+
+import { ApiError, listItems, onTokenNeeded, readItem, search, takeTokenFromAddress } from "./api.js";
+import { Detail } from "./detail.js";
+import { announce, byId, count, folderOf, h, icon, keyOf, nameOf } from "./dom.js";
+import { watchDrops } from "./drop.js";
+import { Grid } from "./grid.js";
+import { MAX_PICTURE_CHARACTERS, readPicture } from "./pictures.js";
+import { EVERYTHING, describeQuery, fromFragment, isBrowsing, searchBody, toFragment, withExample } from "./query.js";
+import { SearchBar } from "./searchbar.js";
+import { askForToken } from "./token.js";
+import { Uploads } from "./uploads.js";
+
+/** How near to the end of the page the next one is loaded. */
+const AHEAD = "1200px 0px";
+
+/** Pictures that the user has dropped, by number: `{name, data, url}`. */
+const pictures = new Map();
+
+let query = EVERYTHING;
+let next = null;
+let loading = null;
+let opened = null; // the picture whose tile has opened the detail view
+
+const grid = new Grid(byId("grid"), {
+  open: (entry) => openDetail(entry),
+  like: (entry) => go({ ...filters(), examples: [{ source: entry.source, sign: 1 }] }),
+  plus: (entry) => go(withExample(query, { source: entry.source, sign: 1 })),
+  minus: (entry) => go(withExample(query, { source: entry.source, sign: -1 })),
+  near: (entry) => go({ ...filters(), near: true, examples: [{ source: entry.source, sign: 1 }] }),
+});
+const detail = new Detail({
+  ...grid.actions,
+  step: (step) => stepDetail(step),
+  label: (label) => go({ ...query, labels: [...new Set([...query.labels, label])] }),
+  folder: (prefix) => go({ ...EVERYTHING, prefix }),
+  leave: (act) => leaveDetail(act),
+  closed: (entry) => closedDetail(entry),
+});
+const bar = new SearchBar({ go, pictures, addFiles: (files) => searchWith(files) });
+const uploads = new Uploads({ found: (item) => found(item), like: grid.actions.like });
+
+/** What stays when a new example is searched for. */
+const filters = () => ({ ...EVERYTHING, labels: query.labels, prefix: query.prefix, fold: query.fold });
+
+/** An item or a hit as the grid and the detail view take it. */
+function entryOf(found) {
+  const key = keyOf(found.source);
+  return { status: "success", duplicates: 0, ...found, key, name: nameOf(key), labels: found.labels ?? [] };
+}
+
+/* The query and the address. */
+
+/** Search for something else, as a new entry of the browser's history. */
+function go(wanted) {
+  detail.close();
+  history.pushState({ query: wanted }, "", addressOf(wanted));
+  show(wanted);
+}
+
+function addressOf(wanted, source) {
+  const fragment = [toFragment(wanted), source && new URLSearchParams({ item: source })].filter(Boolean).join("&");
+  return `${location.pathname}${fragment ? `#${fragment}` : ""}`;
+}
+
+/** Show what the address and the history say; also at the start. */
+function restore() {
+  const wanted = history.state?.query ?? fromFragment(location.hash);
+  wanted.examples = wanted.examples.filter(({ picture }) => !picture || pictures.has(picture));
+  const item = new URLSearchParams(location.hash.slice(1)).get("item");
+  const isSame = JSON.stringify(wanted) === JSON.stringify(query) && grid.tiles.size > 0;
+  if (!isSame) show(wanted);
+  if (!item) detail.close();
+  else if (detail.entry?.source !== item) openAddressed(item);
+}
+
+async function openAddressed(source) {
+  try {
+    showDetail(grid.tiles.get(source)?.tile.entry ?? entryOf(await readItem(source)));
+  } catch (error) {
+    announce(error.message);
+  }
+}
+
+/* The list. */
+
+function show(wanted) {
+  query = wanted;
+  document.body.classList.toggle("browsing", isBrowsing(query));
+  next = null;
+  bar.show(query);
+  scrollTo({ top: 0 });
+  grid.showPlaceholders();
+  byId("message").replaceChildren();
+  byId("status").textContent = "Searching …";
+  load();
+}
+
+/** Load the first page of the query, or its next one. */
+async function load() {
+  loading?.abort();
+  const controller = (loading = new AbortController());
+  const isFirst = next === null;
+  byId("grid").setAttribute("aria-busy", "true");
+  try {
+    const page = await readPage(controller.signal);
+    if (controller.signal.aborted) return;
+    if (isFirst) grid.clear();
+    next = page.next;
+    grid.append(page.found.map(entryOf));
+    report();
+  } catch (error) {
+    if (controller.signal.aborted) return;
+    if (isFirst) grid.clear();
+    fail(error);
+  } finally {
+    if (loading === controller) {
+      loading = null;
+      byId("grid").removeAttribute("aria-busy");
+    }
+  }
+  if (loading === null && next !== null) checkEnd();
+}
+
+async function readPage(signal) {
+  if (isBrowsing(query)) {
+    const page = await listItems(query.prefix, next, signal);
+    return { found: page.items, next: page.next };
+  }
+  const page = await search({ ...searchBody(query, pictures), ...(next && { next }) }, signal);
+  return { found: page.hits, next: page.next };
+}
+
+function report() {
+  const shown = grid.tiles.size;
+  const browsing = isBrowsing(query);
+  const text = count(shown, browsing ? "picture" : "hit") + (next === null ? "" : ", and more");
+  byId("status").textContent = text;
+  announce(browsing ? text : `${text}, ${describeQuery(query, pictures)}`);
+  bar.suggest(grid.entries);
+  byId("end").hidden = next !== null || shown < 20;
+  if (shown === 0 && next === null) byId("message").replaceChildren(...(browsing ? emptyBucket() : noHits()));
+}
+
+const sentinel = new IntersectionObserver((changes) => changes.some((change) => change.isIntersecting) && more(), { rootMargin: AHEAD });
+sentinel.observe(byId("sentinel"));
+
+function more() {
+  if (loading === null && next !== null && !byId("message").hasChildNodes()) load();
+}
+
+/** An observer reports changes only: look again after each page. */
+function checkEnd() {
+  sentinel.unobserve(byId("sentinel"));
+  sentinel.observe(byId("sentinel"));
+}
+
+/* Messages. */
+
+const action = (text, onclick, kind = "") => h("button", { type: "button", class: `button ${kind}`, onclick }, text);
+const panel = (name, title, text, ...actions) => [icon(name), h("h2", {}, title), text && h("p", {}, text), h("div", { class: "choices" }, ...actions)];
+
+function emptyBucket() {
+  if (query.prefix) {
+    return panel("picture", `No pictures below ${query.prefix}`, "A folder ends with a slash, and case matters.", action("Show all pictures", () => go(EVERYTHING), "primary"));
+  }
+  const choose = action("Choose files", () => byId("upload-files").click(), "primary");
+  return panel("picture", "No pictures yet", "Drop pictures here. They are embedded and can be searched a few seconds later.", choose);
+}
+
+function noHits() {
+  const isFiltered = query.labels.length > 0 || query.prefix !== "";
+  const wider = isFiltered && (query.text || query.examples.length) && action("Search without filters", () => go({ ...query, labels: [], prefix: "" }), "primary");
+  return panel("search", "No hits", `There is nothing ${describeQuery(query, pictures)}.`, wider, action("Show all pictures", () => go(EVERYTHING)));
+}
+
+function fail(error) {
+  byId("status").textContent = "";
+  const known = error instanceof ApiError ? error : new ApiError(0, "bug", `This page has failed: ${error.message}`);
+  if (!(error instanceof ApiError)) console.error(error);
+  announce(known.message);
+  byId("message").replaceChildren(...(problems[known.code] ?? otherProblem)(known));
+}
+
+const home = () => action("Show all pictures", () => go(EVERYTHING));
+const otherProblem = (error) => panel("broken", "That did not work", error.message, action("Try again", retry, "primary"), home());
+const problems = {
+  unknown_word: (error) => {
+    const near = /nearest known words: (.*)$/s.exec(error.message)?.[1].split(", ") ?? [];
+    const text = near.length ? "Did you mean one of these?" : "This model searches for words of its vocabulary only. A picture can be searched for, too.";
+    return panel("search", `The model does not know “${query.text.trim()}”`, text, ...near.map((word) => action(word, () => go({ ...query, text: word }))), home());
+  },
+  no_text_tower: () => panel("search", "This model cannot search for words", "Search with a picture, or choose “More like this”.", home()),
+  search_off: () => panel("search", "This stack has no search index", "Pictures can be looked at, not searched.", home()),
+  not_indexed: (error) => panel("search", "Not searchable yet", error.message, action("Try again", retry, "primary"), home()),
+  invalid_request: (error) => (query.text.trim() && query.examples.length + query.labels.length ? wordsAlone(error) : otherProblem(error)),
+};
+
+/** A model without a text tower adds no words to pictures. */
+function wordsAlone(error) {
+  const onlyWords = action(`Search for “${query.text.trim()}” alone`, () => go({ ...query, examples: [] }));
+  const onlyPictures = action("Search without the words", () => go({ ...query, text: "" }), "primary");
+  return panel("search", "These do not go together", error.message, onlyPictures, onlyWords);
+}
+
+function retry() {
+  byId("message").replaceChildren();
+  if (grid.tiles.size === 0) show(query);
+  else load();
+}
+
+/* The detail view. */
+
+/** Open an entry; Back closes it. */
+function openDetail(entry) {
+  history.pushState({ query, detail: true }, "", addressOf(query, entry.source));
+  opened = entry.source;
+  showDetail(entry);
+}
+
+function showDetail(entry) {
+  const beside = (step) => grid.neighbour(entry.source, step);
+  detail.open(entry, { hasPrevious: Boolean(beside(-1)), hasNext: Boolean(beside(1)) });
+}
+
+function stepDetail(step) {
+  const entry = detail.entry && grid.neighbour(detail.entry.source, step);
+  if (!entry) return;
+  history.replaceState({ query, detail: true }, "", addressOf(query, entry.source));
+  showDetail(entry);
+  if (!grid.neighbour(entry.source, step)) more();
+}
+
+let afterDetail = null;
+
+/** Close the detail view, and do something when the address is the list's again. */
+function leaveDetail(act) {
+  afterDetail = act;
+  detail.close();
+}
+
+function closedDetail(entry) {
+  if (entry && entry.source !== opened) grid.focus(entry.source); // the browser itself returns to the one that was opened
+  opened = null;
+  if (history.state?.detail) history.back();
+  else if (new URLSearchParams(location.hash.slice(1)).has("item")) history.replaceState({ query }, "", addressOf(query));
+  if (!history.state?.detail) runAfterDetail();
+}
+
+function runAfterDetail() {
+  const act = afterDetail;
+  afterDetail = null;
+  act?.();
+}
+
+/* Files. */
+
+/** Search with pictures of the user. */
+async function searchWith(files) {
+  byId("status").textContent = "Reading the picture …";
+  try {
+    const added = await Promise.all(files.map(async (file) => ({ name: file.name, data: await readPicture(file), file })));
+    const size = added.reduce((sum, { data }) => sum + data.length, 0);
+    if (size > MAX_PICTURE_CHARACTERS) throw new Error("Together these pictures are too large for one search. Take fewer.");
+    const examples = added.map(({ name, data, file }) => {
+      const picture = String(pictures.size + 1);
+      pictures.set(picture, { name, data, url: URL.createObjectURL(file) });
+      return { picture, sign: 1 };
+    });
+    go({ ...filters(), examples });
+  } catch (error) {
+    fail(new ApiError(0, "file", error.message));
+  }
+}
+
+/** Show an uploaded picture, if it belongs into the list that is shown. */
+function found(item) {
+  if (!isBrowsing(query) || !keyOf(item.source).startsWith(query.prefix)) return;
+  byId("message").replaceChildren();
+  grid.prepend(entryOf(item));
+  report();
+}
+
+/* Start. */
+
+watchDrops({ search: searchWith, upload: (files) => uploads.add(files) });
+byId("upload").addEventListener("click", () => byId("upload-files").click());
+byId("upload-files").addEventListener("change", ({ target }) => {
+  uploads.add([...target.files]);
+  target.value = "";
+});
+byId("skip").addEventListener("click", () => grid.focus());
+bar.onenter = () => grid.focus();
+addEventListener("popstate", () => {
+  takeTokenFromAddress(); // somebody may have pasted an address with another one
+  restore();
+  runAfterDetail();
+});
+addEventListener("keydown", (event) => {
+  const isTyping = event.target.closest?.("input, textarea, select, dialog");
+  if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "/") {
+    event.preventDefault();
+    bar.focus();
+  } else if (event.key === "?") {
+    byId("keys").showModal();
+  }
+});
+byId("help").addEventListener("click", () => byId("keys").showModal());
+takeTokenFromAddress();
+onTokenNeeded(askForToken);
+restore();
