@@ -8,8 +8,8 @@ export MODEL ONLY IMAGES PORT EVENT IMAGE BASE_IMAGE ARCH REPOSITORY STACK IMAGE
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up invoke image push deploy destroy test test-export image-test package-test bench cpus mutants soak
-.PHONY: backfill-run export-run http-run openapi-run fuzz formats check structure format lock clean
+.PHONY: help demo up invoke image push deploy destroy test test-export image-test package-test browser-test bench cpus
+.PHONY: mutants soak backfill-run export-run http-run openapi-run fuzz formats check structure format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -49,7 +49,13 @@ image-test: .venv/.ready-test ## run the tests of the container image
 	@$(PY) -m pytest -o timeout=900 tests/image
 
 # One process more than there are processors, because many tests wait for servers.
-test: .venv/.ready-test ## run all tests except test-export and image-test
+# On Debian, as root, it installs Chromium; elsewhere CHROMIUM names the program.
+browser-test: .venv/.ready-test ## run the tests of the gallery in Chromium; screenshots are written to build/browser
+	@[ -n "$$CHROMIUM" ] || sh tests/browser/packages.sh
+	@$(PY) -m pip install --quiet --disable-pip-version-check --group browser
+	@$(PY) -m pytest -q -o timeout=300 tests/browser
+
+test: .venv/.ready-test ## run all tests except test-export, image-test, package-test and browser-test
 	@$(PY) -m pytest -n "$$($(PY) -c 'import os; print(os.cpu_count() + 1)')" --dist loadfile --no-loadscope-reorder
 
 package-test: .venv/.ready-test ## build the wheel and the sdist, install them, and run the commands
