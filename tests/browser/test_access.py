@@ -83,7 +83,9 @@ def test_axe_finds_nothing_serious(
 def test_axe_would_find_something(new_gallery: OpenGallery) -> None:
     gallery = new_gallery()
     first_page(gallery)
-    gallery.page.evaluate("document.getElementById('upload').removeAttribute('aria-label'), document.getElementById('upload').textContent = ''")
+    gallery.page.evaluate(
+        "document.getElementById('upload').removeAttribute('aria-label'), document.getElementById('upload').textContent = ''"
+    )
     gallery.page.evaluate("document.getElementById('status').style.color = '#eee'")
     found = " ".join(gallery.axe())
     assert "button-name" in found

@@ -12,7 +12,14 @@ from tests.browser.gallery import Gallery
 from tests.browser.photos import HOSTILE, SHAPES
 
 FIRST_PICTURES_SECONDS = 1.5
-FIRST_NAMES = ["chelsea-small.jpg", "chelsea.png", HOSTILE.partition("/")[2], "broken.jpg", "astronaut.png", "camera.png"]
+FIRST_NAMES = [
+    "chelsea-small.jpg",
+    "chelsea.png",
+    HOSTILE.partition("/")[2],
+    "broken.jpg",
+    "astronaut.png",
+    "camera.png",
+]
 ALL = 15 + SHAPES
 
 

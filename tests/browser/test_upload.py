@@ -12,11 +12,17 @@ MEGABYTE = 1_000_000
 def test_a_dropped_picture_is_uploaded_and_found_again(gallery: Gallery) -> None:
     gallery.open("prefix=uploads/")
     page = gallery.page
-    expect(page.get_by_role("heading", name="No pictures below uploads/").or_(page.locator(".tile").first)).to_be_visible()
+    expect(
+        page.get_by_role("heading", name="No pictures below uploads/").or_(page.locator(".tile").first)
+    ).to_be_visible()
     name, data = f"drawn-{gallery.size}.jpg", drawing(500 + int(gallery.size))
     large = noise(1600)
     assert len(large) > 5 * MEGABYTE
-    files = [(name, "image/jpeg", data), (f"large-{gallery.size}.png", "image/png", large), ("bad.jpg", "image/jpeg", b"no picture")]
+    files = [
+        (name, "image/jpeg", data),
+        (f"large-{gallery.size}.png", "image/png", large),
+        ("bad.jpg", "image/jpeg", b"no picture"),
+    ]
     gallery.drop("#drop-upload", files)
     tray = page.get_by_role("region", name="upload")
     expect(tray.locator("li")).to_have_count(3)

@@ -64,7 +64,8 @@ export async function request(path, { json, accept, signal } = {}) {
       response = await sendRequest(path, { json, accept, signal });
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      if (attempt >= 2) throw new ApiError(0, "network", "The API does not answer. Check the connection, then try again.");
+      if (attempt >= 2)
+        throw new ApiError(0, "network", "The API does not answer. Check the connection, then try again.");
       await pause(500, signal);
       continue;
     }
@@ -91,8 +92,13 @@ function sendRequest(path, { json, accept, signal }) {
 
 async function errorOf(response) {
   const body = await response.json().catch(() => ({}));
-  if (response.status === 429) return new ApiError(429, "throttled", "The API has too many requests. Try again in a moment.");
-  return new ApiError(response.status, body.error_code ?? "unknown", body.error ?? `The API answered ${response.status}.`);
+  if (response.status === 429)
+    return new ApiError(429, "throttled", "The API has too many requests. Try again in a moment.");
+  return new ApiError(
+    response.status,
+    body.error_code ?? "unknown",
+    body.error ?? `The API answered ${response.status}.`,
+  );
 }
 
 /** Wait, unless the signal aborts. */
@@ -111,7 +117,8 @@ const inJson = async (path, options) => (await request(path, options)).json();
 
 export const search = (body, signal) => inJson("search", { json: body, signal });
 export const readItem = (source, signal) => inJson(withQuery("items", { source }), { signal });
-export const createUpload = (filename, content_type, signal) => inJson("uploads", { json: { filename, content_type }, signal });
+export const createUpload = (filename, content_type, signal) =>
+  inJson("uploads", { json: { filename, content_type }, signal });
 
 /** A page of items in the order of their keys. */
 export function listItems(prefix, next, signal) {
@@ -120,7 +127,8 @@ export function listItems(prefix, next, signal) {
 }
 
 /** A link to the original that works for some minutes. */
-export const originalOf = (source, signal) => inJson(withQuery("images", { source }), { accept: "application/json", signal });
+export const originalOf = (source, signal) =>
+  inJson(withQuery("images", { source }), { accept: "application/json", signal });
 
 /** A small picture. The browser keeps it, and asks again with its ETag. */
 export const readThumbnail = async (source, size) => (await request(withQuery("thumbnails", { source, size }))).blob();

@@ -9,6 +9,9 @@ const PREVIEW = 1024;
 /** How many times its own size a small picture is shown. */
 const ENLARGED = 1.5;
 
+const MOST_LABELS = 12;
+const LEAST_SHOWN = 0.01;
+
 /** Links to originals work for 15 minutes; they are renewed earlier. */
 const LINK_MILLISECONDS = 600_000;
 
@@ -88,7 +91,12 @@ export class Detail {
   #showFacts(entry) {
     const isPicture = entry.status === "success";
     byId("detail-title").textContent = entry.name;
-    this.link = h("a", { class: "link", target: "_blank", rel: "noopener noreferrer" }, icon("external"), "Open the original");
+    this.link = h(
+      "a",
+      { class: "link", target: "_blank", rel: "noopener noreferrer" },
+      icon("external"),
+      "Open the original",
+    );
     this.more = h("div", { class: "more" });
     byId("detail-facts").replaceChildren(
       isPicture ? this.#buttons(entry) : h("p", { class: "message" }, entry.error ?? problem(entry.error_code)),
@@ -104,7 +112,12 @@ export class Detail {
 
   #buttons(entry) {
     const button = (name, text, act, kind = "") =>
-      h("button", { type: "button", class: `button ${kind}`, onclick: () => this.#leaveFor(() => act(entry)) }, icon(name), text);
+      h(
+        "button",
+        { type: "button", class: `button ${kind}`, onclick: () => this.#leaveFor(() => act(entry)) },
+        icon(name),
+        text,
+      );
     return h(
       "div",
       { class: "choices" },
@@ -119,27 +132,60 @@ export class Detail {
       h(
         "li",
         {},
-        h("button", { type: "button", class: "chip", title: `Only pictures labelled ${label}`, onclick: () => this.#leaveFor(() => this.actions.label(label)) }, label),
+        h(
+          "button",
+          {
+            type: "button",
+            class: "chip",
+            title: `Only pictures labelled ${label}`,
+            onclick: () => this.#leaveFor(() => this.actions.label(label)),
+          },
+          label,
+        ),
         barOf(score),
         h("span", { class: "number" }, percent(score)),
       );
-    return h("section", { "aria-label": "Labels" }, h("h3", {}, "Labels"), h("ul", { class: "labels" }, ...entry.labels.slice(0, 12).map(row)));
+    return h(
+      "section",
+      { "aria-label": "Labels" },
+      h("h3", {}, "Labels"),
+      h(
+        "ul",
+        { class: "labels" },
+        ...entry.labels
+          .filter(({ score }) => score >= LEAST_SHOWN)
+          .slice(0, MOST_LABELS)
+          .map(row),
+      ),
+    );
   }
 
   #table(entry) {
     const folder = folderOf(entry.key);
-    const crumb = h("button", { type: "button", class: "crumb", onclick: () => this.#leaveFor(() => this.actions.folder(folder)) }, folder);
+    const crumb = h(
+      "button",
+      { type: "button", class: "crumb", onclick: () => this.#leaveFor(() => this.actions.folder(folder)) },
+      folder,
+    );
     const copy = iconButton("copy", "Copy the address", () => this.#copy(entry.source, copy));
     const rows = [
       ["Folder", folder && crumb],
       ["Size", entry.width && `${entry.width} × ${entry.height}`],
       ["File", [entry.format?.toUpperCase(), entry.bytes && fileSize(entry.bytes)].filter(Boolean).join(", ")],
-      ["Score", scoreText(entry) && h("span", {}, scoreText(entry), h("small", {}, entry.label_score === undefined ? " cosine" : " probability"))],
+      [
+        "Score",
+        scoreText(entry) &&
+          h("span", {}, scoreText(entry), h("small", {}, entry.label_score === undefined ? " cosine" : " probability")),
+      ],
       ["Embedded", entry.updated_at && new Date(entry.updated_at).toLocaleString()],
       ["Model", entry.model],
       ["Address", h("span", { class: "address" }, h("code", {}, entry.source), copy)],
     ];
-    return h("dl", {}, ...rows.filter(([, value]) => value).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+    return h(
+      "dl",
+      {},
+      ...rows.filter(([, value]) => value).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
+    );
   }
 
   async #copy(text, button) {

@@ -30,7 +30,11 @@ export function icon(name) {
 
 /** A button with an icon only; its label is for screen readers, and its tooltip. */
 export function iconButton(name, label, onclick, attributes = {}) {
-  return h("button", { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...attributes }, icon(name));
+  return h(
+    "button",
+    { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...attributes },
+    icon(name),
+  );
 }
 
 export const byId = (id) => document.getElementById(id);
@@ -79,4 +83,4 @@ const PROBLEMS = {
 };
 
 /** An error code of an item in a few words. */
-export const problem = (code) => PROBLEMS[code] ?? "Not embedded";
+export const problem = (code, other = "Not embedded") => PROBLEMS[code] ?? other;

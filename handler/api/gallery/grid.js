@@ -25,7 +25,9 @@ export class Grid {
     this.list = list;
     this.actions = actions;
     this.tiles = new Map(); // by source
-    this.observer = new IntersectionObserver((changes) => changes.forEach((change) => this.#seen(change)), { rootMargin: MARGIN });
+    this.observer = new IntersectionObserver((changes) => changes.forEach((change) => this.#seen(change)), {
+      rootMargin: MARGIN,
+    });
     list.addEventListener("keydown", (event) => this.#key(event));
     list.addEventListener("focusin", (event) => this.#focused(event.target.closest(".tile")));
   }
@@ -45,7 +47,9 @@ export class Grid {
   showPlaceholders() {
     this.clear();
     const shapes = [1.5, 1, 1.33, 0.75, 1.78, 1.33, 1, 1.5, 0.8, 1.6, 1.33, 1, 1.5, 0.75, 1.4, 1.2];
-    this.list.append(...shapes.map((shape) => shaped(h("li", { class: "tile placeholder", "aria-hidden": "true" }), shape)));
+    this.list.append(
+      ...shapes.map((shape) => shaped(h("li", { class: "tile placeholder", "aria-hidden": "true" }), shape)),
+    );
   }
 
   /** Add entries at the end; those that are shown already are left out. */
@@ -93,9 +97,20 @@ export class Grid {
     const isPicture = entry.status === "success";
     const opener = h(
       "button",
-      { type: "button", class: "open", tabindex: "-1", "aria-label": titleOf(entry, score), onclick: () => this.actions.open(entry) },
+      {
+        type: "button",
+        class: "open",
+        tabindex: "-1",
+        "aria-label": titleOf(entry, score),
+        onclick: () => this.actions.open(entry),
+      },
       isPicture ? picture : h("span", { class: "problem" }, icon("broken"), problem(entry.error_code)),
-      h("span", { class: "caption", "aria-hidden": "true" }, h("span", { class: "name" }, entry.name), this.#captionLabel(entry)),
+      h(
+        "span",
+        { class: "caption", "aria-hidden": "true" },
+        h("span", { class: "name" }, entry.name),
+        this.#captionLabel(entry),
+      ),
     );
     const tile = h(
       "li",
@@ -130,7 +145,12 @@ export class Grid {
   #fold(entry) {
     const text = `Show ${count(entry.duplicates, "near-duplicate")} of ${entry.name}`;
     const attributes = { type: "button", class: "fold", tabindex: "-1", title: text, "aria-label": text };
-    return h("button", { ...attributes, onclick: () => this.actions.near(entry) }, icon("stack"), `+${entry.duplicates}`);
+    return h(
+      "button",
+      { ...attributes, onclick: () => this.actions.near(entry) },
+      icon("stack"),
+      `+${entry.duplicates}`,
+    );
   }
 
   #seen({ target, isIntersecting, boundingClientRect: box }) {
@@ -166,7 +186,12 @@ export class Grid {
   #move(tile, step) {
     const tiles = [...this.list.children];
     const at = tiles.indexOf(tile);
-    const targets = { first: 0, last: tiles.length - 1, down: this.#inNextRow(tiles, at, 1), up: this.#inNextRow(tiles, at, -1) };
+    const targets = {
+      first: 0,
+      last: tiles.length - 1,
+      down: this.#inNextRow(tiles, at, 1),
+      up: this.#inNextRow(tiles, at, -1),
+    };
     const target = tiles[typeof step === "number" ? at + step : targets[step]];
     target?.opener?.focus();
     target?.scrollIntoView({ block: "nearest" });
@@ -198,6 +223,11 @@ function shaped(tile, shape) {
 
 function titleOf(entry, score) {
   const [first] = entry.labels;
-  const parts = [entry.name, first?.label, score && `score ${score}`, entry.status === "error" && problem(entry.error_code)];
+  const parts = [
+    entry.name,
+    first?.label,
+    score && `score ${score}`,
+    entry.status === "error" && problem(entry.error_code),
+  ];
   return parts.filter(Boolean).join(", ");
 }

@@ -2,9 +2,10 @@
 
 import { ApiError, listItems, onTokenNeeded, readItem, search, takeTokenFromAddress } from "./api.js";
 import { Detail } from "./detail.js";
-import { announce, byId, count, folderOf, h, icon, keyOf, nameOf } from "./dom.js";
+import { announce, byId, count, keyOf, nameOf } from "./dom.js";
 import { watchDrops } from "./drop.js";
 import { Grid } from "./grid.js";
+import { failure, noHits, noPictures } from "./messages.js";
 import { MAX_PICTURE_CHARACTERS, readPicture } from "./pictures.js";
 import { EVERYTHING, describeQuery, fromFragment, isBrowsing, searchBody, toFragment, withExample } from "./query.js";
 import { SearchBar } from "./searchbar.js";
@@ -139,10 +140,12 @@ function report() {
   announce(browsing ? text : `${text}, ${describeQuery(query, pictures)}`);
   bar.suggest(grid.entries);
   byId("end").hidden = next !== null || shown < 20;
-  if (shown === 0 && next === null) byId("message").replaceChildren(...(browsing ? emptyBucket() : noHits()));
+  if (shown === 0 && next === null) byId("message").replaceChildren(...(browsing ? noPictures : noHits)(context()));
 }
 
-const sentinel = new IntersectionObserver((changes) => changes.some((change) => change.isIntersecting) && more(), { rootMargin: AHEAD });
+const sentinel = new IntersectionObserver((changes) => changes.some((change) => change.isIntersecting) && more(), {
+  rootMargin: AHEAD,
+});
 sentinel.observe(byId("sentinel"));
 
 function more() {
@@ -157,50 +160,13 @@ function checkEnd() {
 
 /* Messages. */
 
-const action = (text, onclick, kind = "") => h("button", { type: "button", class: `button ${kind}`, onclick }, text);
-const panel = (name, title, text, ...actions) => [icon(name), h("h2", {}, title), text && h("p", {}, text), h("div", { class: "choices" }, ...actions)];
-
-function emptyBucket() {
-  if (query.prefix) {
-    return panel("picture", `No pictures below ${query.prefix}`, "A folder ends with a slash, and case matters.", action("Show all pictures", () => go(EVERYTHING), "primary"));
-  }
-  const choose = action("Choose files", () => byId("upload-files").click(), "primary");
-  return panel("picture", "No pictures yet", "Drop pictures here. They are embedded and can be searched a few seconds later.", choose);
-}
-
-function noHits() {
-  const isFiltered = query.labels.length > 0 || query.prefix !== "";
-  const wider = isFiltered && (query.text || query.examples.length) && action("Search without filters", () => go({ ...query, labels: [], prefix: "" }), "primary");
-  return panel("search", "No hits", `There is nothing ${describeQuery(query, pictures)}.`, wider, action("Show all pictures", () => go(EVERYTHING)));
-}
+const context = () => ({ query, pictures, go, retry });
 
 function fail(error) {
   byId("status").textContent = "";
-  const known = error instanceof ApiError ? error : new ApiError(0, "bug", `This page has failed: ${error.message}`);
   if (!(error instanceof ApiError)) console.error(error);
-  announce(known.message);
-  byId("message").replaceChildren(...(problems[known.code] ?? otherProblem)(known));
-}
-
-const home = () => action("Show all pictures", () => go(EVERYTHING));
-const otherProblem = (error) => panel("broken", "That did not work", error.message, action("Try again", retry, "primary"), home());
-const problems = {
-  unknown_word: (error) => {
-    const near = /nearest known words: (.*)$/s.exec(error.message)?.[1].split(", ") ?? [];
-    const text = near.length ? "Did you mean one of these?" : "This model searches for words of its vocabulary only. A picture can be searched for, too.";
-    return panel("search", `The model does not know “${query.text.trim()}”`, text, ...near.map((word) => action(word, () => go({ ...query, text: word }))), home());
-  },
-  no_text_tower: () => panel("search", "This model cannot search for words", "Search with a picture, or choose “More like this”.", home()),
-  search_off: () => panel("search", "This stack has no search index", "Pictures can be looked at, not searched.", home()),
-  not_indexed: (error) => panel("search", "Not searchable yet", error.message, action("Try again", retry, "primary"), home()),
-  invalid_request: (error) => (query.text.trim() && query.examples.length + query.labels.length ? wordsAlone(error) : otherProblem(error)),
-};
-
-/** A model without a text tower adds no words to pictures. */
-function wordsAlone(error) {
-  const onlyWords = action(`Search for “${query.text.trim()}” alone`, () => go({ ...query, examples: [] }));
-  const onlyPictures = action("Search without the words", () => go({ ...query, text: "" }), "primary");
-  return panel("search", "These do not go together", error.message, onlyPictures, onlyWords);
+  announce(error.message);
+  byId("message").replaceChildren(...failure(error, context()));
 }
 
 function retry() {
@@ -243,7 +209,8 @@ function closedDetail(entry) {
   if (entry && entry.source !== opened) grid.focus(entry.source); // the browser itself returns to the one that was opened
   opened = null;
   if (history.state?.detail) history.back();
-  else if (new URLSearchParams(location.hash.slice(1)).has("item")) history.replaceState({ query }, "", addressOf(query));
+  else if (new URLSearchParams(location.hash.slice(1)).has("item"))
+    history.replaceState({ query }, "", addressOf(query));
   if (!history.state?.detail) runAfterDetail();
 }
 
@@ -259,9 +226,12 @@ function runAfterDetail() {
 async function searchWith(files) {
   byId("status").textContent = "Reading the picture …";
   try {
-    const added = await Promise.all(files.map(async (file) => ({ name: file.name, data: await readPicture(file), file })));
+    const added = await Promise.all(
+      files.map(async (file) => ({ name: file.name, data: await readPicture(file), file })),
+    );
     const size = added.reduce((sum, { data }) => sum + data.length, 0);
-    if (size > MAX_PICTURE_CHARACTERS) throw new Error("Together these pictures are too large for one search. Take fewer.");
+    if (size > MAX_PICTURE_CHARACTERS)
+      throw new Error("Together these pictures are too large for one search. Take fewer.");
     const examples = added.map(({ name, data, file }) => {
       const picture = String(pictures.size + 1);
       pictures.set(picture, { name, data, url: URL.createObjectURL(file) });

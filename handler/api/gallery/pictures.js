@@ -87,7 +87,9 @@ export async function readPicture(file) {
   let data = file;
   if (file.size > SMALL_BYTES) data = (await shrink(file)) ?? file;
   if (data.size > (MAX_PICTURE_CHARACTERS * 3) / 4) {
-    throw new Error(`${file.name} is too large to search with, and this browser cannot scale it down. Upload it instead.`);
+    throw new Error(
+      `${file.name} is too large to search with, and this browser cannot scale it down. Upload it instead.`,
+    );
   }
   return toBase64(data);
 }

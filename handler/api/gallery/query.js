@@ -96,7 +96,11 @@ export function toFragment(query) {
 /** The query of an address. */
 export function fromFragment(hash) {
   const fragment = new URLSearchParams(hash.replace(/^#/, ""));
-  const sources = (name, sign) => fragment.getAll(name).filter((one) => /^s3:\/\/[^/]+\/./.test(one)).map((source) => ({ source, sign }));
+  const sources = (name, sign) =>
+    fragment
+      .getAll(name)
+      .filter((one) => /^s3:\/\/[^/]+\/./.test(one))
+      .map((source) => ({ source, sign }));
   return {
     text: fragment.get("q") ?? "",
     examples: [...sources("like", 1), ...sources("unlike", -1)],
@@ -109,7 +113,8 @@ export function fromFragment(hash) {
 
 /** The query in words, for screen readers and messages. */
 export function describeQuery(query, pictures) {
-  const named = ({ source, picture }) => (source ? nameOf(keyOf(source)) : (pictures.get(picture)?.name ?? "a picture"));
+  const named = ({ source, picture }) =>
+    source ? nameOf(keyOf(source)) : (pictures.get(picture)?.name ?? "a picture");
   const signed = (sign) => query.examples.filter((each) => each.sign === sign).map(named);
   const [like, unlike] = [signed(1), signed(-1)];
   return [

@@ -5,7 +5,6 @@ import { releaseThumbnail, showThumbnail } from "./pictures.js";
 import { toggleLabel, withExample, withoutExample } from "./query.js";
 
 const SUGGESTED = 14;
-const LABELS_OF_A_PICTURE = 2;
 const LEAST_PROBABILITY = 0.3;
 
 export class SearchBar {
@@ -74,12 +73,12 @@ export class SearchBar {
     );
   }
 
-  /** Offer the labels and folders of the pictures that are shown. */
+  /** Offer the best labels and the folders of the pictures that are shown. */
   suggest(entries) {
     const numbers = new Map();
     for (const { labels } of entries) {
-      const likely = labels.slice(0, LABELS_OF_A_PICTURE).filter(({ score }) => score >= LEAST_PROBABILITY);
-      for (const { label } of likely) numbers.set(label, (numbers.get(label) ?? 0) + 1);
+      const [first] = labels;
+      if (first?.score >= LEAST_PROBABILITY) numbers.set(first.label, (numbers.get(first.label) ?? 0) + 1);
     }
     byId("labels").suggested = [...numbers].sort(([, one], [, other]) => other - one).map(([label]) => label);
     this.#showLabels(byId("labels").suggested);
@@ -96,11 +95,19 @@ export class SearchBar {
         {},
         h(
           "button",
-          { type: "button", class: "chip", "aria-pressed": String(isChosen), onclick: () => this.go(toggleLabel(this.query, label)) },
+          {
+            type: "button",
+            class: "chip",
+            "aria-pressed": String(isChosen),
+            onclick: () => this.go(toggleLabel(this.query, label)),
+          },
           label,
           isChosen && icon("close"),
         ),
       );
-    byId("labels").replaceChildren(...chosen.map((label) => chip(label, true)), ...others.map((label) => chip(label, false)));
+    byId("labels").replaceChildren(
+      ...chosen.map((label) => chip(label, true)),
+      ...others.map((label) => chip(label, false)),
+    );
   }
 }

@@ -1,7 +1,7 @@
 /** Uploads: to the bucket with a presigned form, then watched until the search finds them. */
 
 import { ApiError, createUpload, listItems, pause, readItem, search } from "./api.js";
-import { announce, byId, count, fileSize, h, iconButton, keyOf, nameOf } from "./dom.js";
+import { announce, byId, count, fileSize, h, iconButton, keyOf, nameOf, problem } from "./dom.js";
 
 const UPLOADS_AT_ONCE = 3;
 const FIRST_WAIT = 500;
@@ -91,8 +91,9 @@ export class Uploads {
       row.element.remove();
       this.#enqueue(file);
     };
-    row.fail(error.message, isFinal ? null : again);
-    this.#count(`${file.name}: ${error.message}`);
+    const text = problem(error.code, error.message);
+    row.fail(text, isFinal ? null : again);
+    this.#count(`${file.name}: ${text}`);
   }
 
   #count(text) {
@@ -103,7 +104,9 @@ export class Uploads {
 
   #summarize() {
     const isDone = this.done === this.total;
-    byId("uploads-title").textContent = isDone ? count(this.total, "upload") : `Uploading, ${this.done} of ${this.total} done`;
+    byId("uploads-title").textContent = isDone
+      ? count(this.total, "upload")
+      : `Uploading, ${this.done} of ${this.total} done`;
     byId("uploads-close").setAttribute("aria-label", isDone ? "Close the list of uploads" : "Fold the list of uploads");
   }
 }
@@ -114,7 +117,14 @@ class Row {
     this.bar = h("progress", { max: "1", value: "0", "aria-label": `Upload of ${file.name}` });
     this.state = h("span", { class: "state" }, `Waiting, ${fileSize(file.size)}`);
     this.action = h("span", { class: "action" });
-    this.element = h("li", {}, h("span", { class: "name", title: file.name }, file.name), this.action, this.bar, this.state);
+    this.element = h(
+      "li",
+      {},
+      h("span", { class: "name", title: file.name }, file.name),
+      this.action,
+      this.bar,
+      this.state,
+    );
   }
 
   progress(part) {
@@ -146,7 +156,11 @@ class Row {
 async function sendFile(file, onprogress) {
   const form = await createUpload(file.name, file.type || "application/octet-stream");
   if (file.size > form.max_bytes) {
-    throw new ApiError(413, "too_large", `The file has ${fileSize(file.size)}; at most ${fileSize(form.max_bytes)} are taken.`);
+    throw new ApiError(
+      413,
+      "too_large",
+      `The file has ${fileSize(file.size)}; at most ${fileSize(form.max_bytes)} are taken.`,
+    );
   }
   const body = new FormData();
   for (const [name, value] of Object.entries(form.fields)) body.append(name, value);
@@ -161,8 +175,14 @@ function postForm(url, body, onprogress) {
     const sending = new XMLHttpRequest();
     sending.open("POST", url);
     sending.upload.onprogress = ({ loaded, total }) => onprogress(loaded / total);
-    sending.onload = () => (sending.status < 300 ? resolve() : reject(new ApiError(sending.status, "upload", `The bucket refused the file (${sending.status}).`)));
-    sending.onerror = () => reject(new ApiError(0, "network", "The bucket does not answer, or does not allow uploads from this page (CORS)."));
+    sending.onload = () =>
+      sending.status < 300
+        ? resolve()
+        : reject(new ApiError(sending.status, "upload", `The bucket refused the file (${sending.status}).`));
+    sending.onerror = () =>
+      reject(
+        new ApiError(0, "network", "The bucket does not answer, or does not allow uploads from this page (CORS)."),
+      );
     sending.send(body);
   });
 }
@@ -172,7 +192,12 @@ async function outcome(source) {
   const key = keyOf(source);
   const find = async () => (await listItems(key)).items.find((item) => item.source === source);
   const item = await until(find);
-  if (!item) throw new ApiError(0, "slow", "The file is in the bucket, but has not been embedded yet. See the function's alarms.");
+  if (!item)
+    throw new ApiError(
+      0,
+      "slow",
+      "The file is in the bucket, but has not been embedded yet. See the function's alarms.",
+    );
   return item;
 }
 
