@@ -159,10 +159,11 @@ class Gallery:
     def axe(self) -> list[str]:
         """What axe-core finds of serious or critical impact."""
         self.page.evaluate(AXE_SCRIPT)
-        found = self.page.evaluate("() => axe.run()")
-        return [
+        violations = self.page.evaluate("() => axe.run()")["violations"]
+        found: list[str] = [
             f"{each['id']}: {node['html'][:120]} {node.get('failureSummary', '')[:200]}"
-            for each in found["violations"]
+            for each in violations
             if each["impact"] in SERIOUS
             for node in each["nodes"]
         ]
+        return found

@@ -31,9 +31,8 @@ def photos(folder: Path) -> list[Upload]:
         uploads.append(_saved(folder / "chelsea-small.jpg", DUPLICATE, jpeg(image.resize((400, 266)))))
     uploads.append(_saved(folder / "broken.jpg", BROKEN, b"this is no picture"))
     uploads.append(_saved(folder / "hostile.png", HOSTILE, drawing(997)))
-    for number in range(SHAPES):
-        uploads.append(_saved(folder / f"{number}.jpg", f"zz-shapes/{number:03}.jpg", drawing(number)))
-    return uploads
+    shapes = [_saved(folder / f"{n}.jpg", f"zz-shapes/{n:03}.jpg", drawing(n)) for n in range(SHAPES)]
+    return uploads + shapes
 
 
 def _saved(path: Path, key: str, data: bytes) -> Upload:

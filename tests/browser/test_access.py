@@ -84,9 +84,13 @@ def test_axe_would_find_something(new_gallery: OpenGallery) -> None:
     gallery = new_gallery()
     first_page(gallery)
     gallery.page.evaluate(
-        "document.getElementById('upload').removeAttribute('aria-label'), document.getElementById('upload').textContent = ''"
+        """() => {
+             const upload = document.getElementById("upload");
+             upload.removeAttribute("aria-label");
+             upload.textContent = "";
+             document.getElementById("status").style.color = "#eee";
+           }"""
     )
-    gallery.page.evaluate("document.getElementById('status').style.color = '#eee'")
     found = " ".join(gallery.axe())
     assert "button-name" in found
     assert "color-contrast" in found

@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from infra.local.server import LocalAws
 from tests.browser.conftest import OpenGallery
@@ -54,7 +54,6 @@ def test_the_first_pictures_are_there_soon(new_gallery: OpenGallery) -> None:
 
     for size in ("1440", "390"):
         best = min(seconds(size) for _ in range(4))
-        print(f"first picture at {size} px: {best:.2f} s")
         assert best < FIRST_PICTURES_SECONDS
 
 
@@ -75,7 +74,8 @@ def test_more_pictures_follow_while_scrolling_and_their_memory_is_freed(gallery:
 
 def test_the_browser_keeps_thumbnails(new_gallery: OpenGallery) -> None:
     gallery = new_gallery()
-    sizes = "performance.getEntriesByType('resource').filter(({ name }) => name.includes('/thumbnails?')).map((each) => each.transferSize)"
+    sizes = """performance.getEntriesByType("resource")
+                 .filter(({ name }) => name.includes("/thumbnails?")).map(({ transferSize }) => transferSize)"""
     gallery.open("prefix=animals/")
     gallery.wait_for(["chelsea-small.jpg", "chelsea.png"])
     gallery.wait_for_pictures()
@@ -94,7 +94,7 @@ def test_the_detail_view(gallery: Gallery) -> None:
     dialog = page.get_by_role("dialog", name="coffee.png")
     expect(dialog.locator("#detail-picture.loaded")).to_be_visible()
     expect(dialog).to_contain_text("espresso")
-    expect(dialog).to_contain_text("600 × 400")
+    expect(dialog).to_contain_text("600 \N{MULTIPLICATION SIGN} 400")
     expect(dialog).to_contain_text("PNG, 467 KB")
     link = dialog.get_by_role("link", name="Open the original")
     expect(link).to_have_attribute("href", re.compile(re.escape(gallery.stack.endpoint)))
@@ -185,14 +185,15 @@ def test_an_api_that_does_not_answer(gallery: Gallery) -> None:
     expect(page.get_by_role("heading", name="That did not work")).to_be_visible()
     gallery.shot("failed")
     page.unroute("**/items?**")
-    busy = []
+    busy: list[str] = []
 
-    def refuse_once(route: object) -> None:
+    def refuse_once(route: Route) -> None:
         if busy:
-            route.continue_()  # type: ignore[attr-defined]
+            route.continue_()
         else:
-            busy.append(route)
-            route.fulfill(status=503, headers={"retry-after": "1"}, json={"error_code": "unavailable", "error": "busy"})  # type: ignore[attr-defined]
+            busy.append(route.request.url)
+            error = {"status": "error", "error": "busy", "error_code": "unavailable"}
+            route.fulfill(status=503, headers={"retry-after": "1"}, json=error)
 
     page.route("**/items?**", refuse_once)
     page.get_by_role("button", name="Try again").click()

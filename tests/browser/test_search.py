@@ -206,14 +206,24 @@ def test_arrows_move_by_rows(gallery: Gallery) -> None:
     page = gallery.page
     page.click("#words")
     page.keyboard.press("ArrowDown")
-    place = "(() => { const { left, top } = document.activeElement.getBoundingClientRect(); return [left, top + scrollY]; })()"
-    (left, top) = page.evaluate(place)
+
+    def place() -> list[float]:
+        """The left and the upper edge of what has the focus, on the page."""
+        found: list[float] = page.evaluate(
+            """(() => {
+                 const { left, top } = document.activeElement.getBoundingClientRect();
+                 return [Math.round(left), Math.round(top + scrollY)];
+               })()"""
+        )
+        return found
+
+    first = place()
     page.keyboard.press("ArrowDown")
-    (below_left, below) = page.evaluate(place)
-    assert below > top
-    assert abs(below_left - left) < 300
+    below = place()
+    assert below[1] > first[1]
+    assert abs(below[0] - first[0]) < 300
     page.keyboard.press("ArrowUp")
-    assert page.evaluate(place) == [left, top]
+    assert place() == first
 
 
 def test_help_lists_the_keys(gallery: Gallery) -> None:

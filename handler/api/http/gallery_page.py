@@ -1,8 +1,8 @@
 """The gallery's page as one document: its styles and its modules are put into it when it is first asked for.
 
 One response is one invocation. For the single files, a browser would send a dozen requests at once, and each of them
-could start another instance of the function. The files in `handler/api/gallery` are usual ES modules. Joining them removes the lines of
-`import` and the words `export`, so their top-level names must differ.
+could start another instance of the function. The files in `handler/api/gallery` are usual ES modules. Joining them
+removes the lines of `import` and the words `export`, so their top-level names must differ.
 """
 
 import base64
