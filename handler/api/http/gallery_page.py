@@ -8,8 +8,9 @@ removes the lines of `import` and the words `export`, so their top-level names m
 import base64
 import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+from handler.frozen import frozen
 
 _STYLES = '<link rel="stylesheet" href="gallery/gallery.css">'
 _SCRIPT = '<script type="module" src="gallery/main.js"></script>'
@@ -18,7 +19,7 @@ _IMPORT = re.compile(r'^import (?:\{[^}]*\}|\w+) from "\./([\w-]+\.js)";\n', re.
 _EXPORT = re.compile(r"^export (?=async |function |class |const |let )", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Document:
     """A page that needs no other file.
 
