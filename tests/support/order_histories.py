@@ -34,4 +34,5 @@ HISTORIES = [
     "p.d3a4wnp9n!",  # or by a worker that crashes afterwards, and whose event is then older than the item
     "p.d3p9sv",  # an event that is older than the item has deleted what is named, and cannot make it again
     "p.d3c9w!s",  # nor can it after a crash, when the JSON that it would write has another name
+    "p.Ps",  # keeps the vector of an earlier version with the same bytes
 ]
