@@ -19,12 +19,16 @@ from handler.model.encoder import PORTABLE
 
 # Modules that the function imports on demand only, so a cold start does not test them.
 _LATE = (
+    "handler.api.http.server",
+    "handler.aws.sdk.presigning",
+    "handler.aws.sdk.secretsmanager",
     "handler.images.lab",
     "handler.images.libtiff",
     "handler.model.class_labels",
     "handler.model.text",
     "handler.model.text_labels",
     "handler.model.vocabulary",
+    "multipart",
     "tokenizers",
 )
 
