@@ -114,7 +114,8 @@ class Gallery:
 
     def names(self) -> list[str]:
         """The names of the pictures, in the order of the page."""
-        return self.page.locator(".tile:not(.placeholder) .name").all_text_contents()
+        found: list[str] = self.page.locator(".tile:not(.placeholder) .name").all_text_contents()
+        return found
 
     def wait_for(self, names: Sequence[str] | Callable[[list[str]], bool]) -> list[str]:
         """Wait until the pictures are these, or fulfil a condition."""
@@ -128,10 +129,18 @@ class Gallery:
             self.page.wait_for_timeout(100)
         raise AssertionError(f"the page shows {found}; message: {self.page.locator('#message').inner_text()}")
 
+    def wait_until(self, condition: str) -> None:
+        """Wait until an expression is true; Playwright's own way needs `eval`, which the page forbids."""
+        for _ in range(200):
+            if self.page.evaluate(condition):
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"not true within 20 s: {condition}")
+
     def wait_for_pictures(self) -> None:
         """Wait until all pictures in the window are loaded."""
-        self.page.wait_for_function(
-            """() => [...document.querySelectorAll(".tile img")].filter((image) => {
+        self.wait_until(
+            """[...document.querySelectorAll(".tile img")].filter((image) => {
                  const box = image.getBoundingClientRect();
                  return box.bottom > 0 && box.top < innerHeight;
                }).every((image) => image.classList.contains("loaded"))"""

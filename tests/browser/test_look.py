@@ -67,7 +67,7 @@ def test_more_pictures_follow_while_scrolling_and_their_memory_is_freed(gallery:
     assert len(set(gallery.wait_for(lambda names: len(names) == ALL))) == ALL
     gallery.page.locator("#end").wait_for()
     gallery.wait_for_pictures()
-    gallery.page.wait_for_function("thumbnails.live === document.querySelectorAll('.tile img[src]').length")
+    gallery.wait_until("thumbnails.live === document.querySelectorAll('.tile img[src]').length")
     assert 0 < gallery.live_blobs() < ALL * 0.8
     assert gallery.most_thumbnails() <= 6
 
