@@ -68,6 +68,7 @@ class EndpointResolver:
         custom_s3: replaces all endpoints of S3; None without one.
         custom_dynamodb: replaces all endpoints of DynamoDB; None without one.
         custom_s3vectors: replaces all endpoints of S3 Vectors; None without one.
+        custom_sqs: replaces all endpoints of SQS; None without one.
     """
 
     region: str
@@ -76,6 +77,7 @@ class EndpointResolver:
     custom_s3: Endpoint | None
     custom_dynamodb: Endpoint | None
     custom_s3vectors: Endpoint | None
+    custom_sqs: Endpoint | None = None
 
     def dynamodb(self) -> Endpoint:
         """The endpoint of DynamoDB."""
@@ -91,6 +93,15 @@ class EndpointResolver:
         if self.custom_s3vectors:
             return self.custom_s3vectors
         return _https(f"s3vectors{'-fips' if self.fips else ''}.{self.region}.{_suffixes(self.region)[1]}")
+
+    def sqs(self) -> Endpoint:
+        """The endpoint of SQS."""
+        if self.custom_sqs:
+            return self.custom_sqs
+        suffix, dual_suffix = _suffixes(self.region)
+        # In GovCloud, the standard endpoint is the FIPS endpoint.
+        fips = "-fips" if self.fips and (self.dualstack or not self.region.startswith("us-gov-")) else ""
+        return _https(f"sqs{fips}.{self.region}.{dual_suffix if self.dualstack else suffix}")
 
     def s3(self, bucket: str, region: str) -> Endpoint:
         """The endpoint of a bucket in a region; it includes the bucket."""
@@ -115,7 +126,7 @@ def read_endpoints(environment: Mapping[str, str]) -> EndpointResolver:
     if not is_region(region):
         raise SettingsError(f"AWS_REGION is {region!r}; set it to a region's name, such as us-east-1")
     fips, dualstack = (_is_true(environment, f"AWS_USE_{name}_ENDPOINT") for name in ("FIPS", "DUALSTACK"))
-    custom = [_custom(environment, service) for service in ("S3", "DYNAMODB", "S3VECTORS")]
+    custom = [_custom(environment, service) for service in ("S3", "DYNAMODB", "S3VECTORS", "SQS")]
     if fips and region.startswith("cn-") and not custom[0]:
         raise SettingsError(f"AWS_USE_FIPS_ENDPOINT is set, but S3 has no FIPS endpoint in {region}; unset it")
     return EndpointResolver(region, fips, dualstack, *custom)
