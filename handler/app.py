@@ -86,6 +86,10 @@ def serve(event: object, context: LambdaContext | None, pipeline: Pipeline, mete
     in_order = any(message.group is not None for message in work.messages)
     reports = _in_order(work.messages, report) if in_order else map_concurrently(report, work.messages)
     _log_metrics(pipeline, meter, count_reports(reports))
+    if failed := [(one.message.receipt, one.error) for one in reports if one.error and one.message.receipt]:
+        from handler.triggers.backoff import deliver_soon  # noqa: PLC0415 - imported only after a failure
+
+        deliver_soon(pipeline.clients, failed, deadline)
     return answer(work, reports)
 
 

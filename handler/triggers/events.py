@@ -51,6 +51,21 @@ class Trigger(StrEnum):
 
 
 @frozen
+class Receipt:
+    """What SQS needs to deliver a message again sooner.
+
+    Attributes:
+        queue_arn: ARN of its queue.
+        handle: of the latest receive.
+        receives: how often it was received.
+    """
+
+    queue_arn: str
+    handle: str
+    receives: int
+
+
+@frozen
 class Message:
     """The smallest part of an event that its sender can deliver again by itself.
 
@@ -59,12 +74,14 @@ class Message:
         jobs: none for a test event.
         error: why all of it, or a part, could not be read.
         group: messages of one group stay in order; only of FIFO queues (elsewhere a group is a tenant, without order).
+        receipt: only of SQS's standard queues.
     """
 
     id: str
     jobs: tuple[Job, ...]
     error: UnknownEventError | None = None
     group: str | None = None
+    receipt: Receipt | None = None
 
 
 @frozen
@@ -117,7 +134,18 @@ def _sqs_message(record: Mapping[str, Any]) -> Message:
     attributes = record.get("attributes")
     is_fifo = str(record.get("eventSourceARN", "")).endswith(".fifo")
     group = attributes.get("MessageGroupId") if is_fifo and isinstance(attributes, Mapping) else None
-    return _message(str(record.get("messageId", "")), [record.get("body")], group)
+    message = _message(str(record.get("messageId", "")), [record.get("body")], group)
+    return message if is_fifo else replace(message, receipt=_receipt(record, attributes))
+
+
+def _receipt(record: Mapping[str, Any], attributes: object) -> Receipt | None:
+    """A message's receipt; None if the record is incomplete."""
+    arn, handle = record.get("eventSourceARN"), record.get("receiptHandle")
+    received = attributes.get("ApproximateReceiveCount") if isinstance(attributes, Mapping) else None
+    if not isinstance(arn, str) or arn.count(":") != 5 or not isinstance(handle, str) or not handle:
+        return None
+    count = int(received) if isinstance(received, str) and received.isascii() and received.isdigit() else 1
+    return Receipt(arn, handle, max(1, count))
 
 
 def _batch_work(event: Mapping[str, Any]) -> Work:

@@ -1,6 +1,7 @@
 """Read `infra/template.yaml`, and replace container-image functions, which need Docker, with zip functions."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import yaml
 Template = dict[str, Any]
 
 _FUNCTION = "AWS::Serverless::Function"
+# A line break in a JSON string, with the indentation after it.
+_INDENTATION = re.compile(r"(?<!\\)\\n *")
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,10 @@ def load(path: Path) -> Template:
 def to_json(template: Template) -> str:
     """The template as JSON without spaces and comments: CloudFormation limits the size of a request.
 
-    ASCII only, because CloudFormation replaces other characters with question marks.
+    ASCII only, because CloudFormation replaces other characters with question marks. Texts of several lines are the
+    JSON of a dashboard, and lose their indentation.
     """
-    return json.dumps(template, separators=(",", ":"))
+    return _INDENTATION.sub("", json.dumps(template, separators=(",", ":")))
 
 
 def with_zip_functions(template: Template, code: ZipCode) -> tuple[Template, list[str]]:

@@ -8,6 +8,7 @@ KMS key the tests show that direct use is denied; that S3, SQS and DynamoDB use 
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -35,6 +36,7 @@ FOR_POLLING = [
     ("TakeFromQueue", "sqs:ReceiveMessage"),
     ("TakeFromQueue", "sqs:DeleteMessage"),
     ("TakeFromQueue", "sqs:GetQueueAttributes"),
+    ("TakeFromQueue", "sqs:ChangeMessageVisibility"),
 ]
 FOR_LOGS_AND_TRACES = [
     ("WriteLogs", "logs:CreateLogStream"),
@@ -131,10 +133,15 @@ def invoke(strict: Strict, payload: object) -> Any:
     return json.loads(answer["Payload"].read())
 
 
+def s3_record(strict: Strict, key: str, sequencer: str) -> dict[str, Any]:
+    """A record of S3's notification about an object."""
+    s3 = {"bucket": {"name": strict.stack.uploads_bucket}, "object": {"key": key, "sequencer": sequencer}}
+    return {"eventSource": "aws:s3", "eventVersion": "2.1", "eventName": "ObjectCreated:Put", "s3": s3}
+
+
 def processes_event(strict: Strict, key: str, sequencer: str) -> bool:
     """Whether the function processes an event from the queue without a failure."""
-    s3 = {"bucket": {"name": strict.stack.uploads_bucket}, "object": {"key": key, "sequencer": sequencer}}
-    record = {"eventSource": "aws:s3", "eventVersion": "2.1", "eventName": "ObjectCreated:Put", "s3": s3}
+    record = s3_record(strict, key, sequencer)
     message = {"messageId": "one", "eventSource": "aws:sqs", "body": json.dumps({"Records": [record]})}
     return bool(invoke(strict, {"Records": [message]}) == {"batchItemFailures": []})
 
@@ -184,10 +191,33 @@ def test_polling_the_queue_needs_each_action(strict: Strict, sid: str, action: s
         "sqs:ReceiveMessage": lambda: sqs.receive_message(QueueUrl=url),
         "sqs:DeleteMessage": lambda: sqs.delete_message(QueueUrl=url, ReceiptHandle="none"),
         "sqs:GetQueueAttributes": lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]),
+        "sqs:ChangeMessageVisibility": lambda: sqs.change_message_visibility(
+            QueueUrl=url, ReceiptHandle="none", VisibilityTimeout=0
+        ),
     }
     assert not is_denied(calls[action])
     with strict.without(sid, action):
         assert is_denied(calls[action])
+
+
+def in_flight(strict: Strict) -> int:
+    name: Any = "ApproximateNumberOfMessagesNotVisible"
+    answer = strict.stack.sqs.get_queue_attributes(QueueUrl=strict.stack.queue_url, AttributeNames=[name])
+    return int(answer["Attributes"][name])
+
+
+def test_a_failed_message_comes_back_long_before_its_visibility_timeout(strict: Strict) -> None:
+    stack, key = strict.stack, strict.key("soon")
+    body = {"Records": [s3_record(strict, key, "01")]}
+    invoke(strict, {"check": True})  # starts the function, so that the next invocation is short
+    with strict.without_notifications():
+        with strict.without("ReadUploads", "s3:GetObject"):
+            stack.s3.put_object(Bucket=stack.uploads_bucket, Key=key, Body=PHOTO)
+            stack.sqs.send_message(QueueUrl=stack.queue_url, MessageBody=json.dumps(body))
+            assert eventually(lambda: in_flight(strict) == 1)
+            time.sleep(3)  # the invocation ends
+        assert status(strict, key) is None
+        assert eventually(lambda: status(strict, key) == "success", 30)
 
 
 def test_sending_failed_events_to_the_dead_letter_queue_needs_its_action(strict: Strict) -> None:

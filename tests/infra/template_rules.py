@@ -225,8 +225,11 @@ def times_are_consistent(stack: Resolved) -> Iterator[str]:
     if dead["MessageRetentionPeriod"] != _LONGEST_RETENTION:
         yield "dead letters are not kept for the maximum time"
     alarms = stack.of_type("AWS::CloudWatch::Alarm")
-    if not receives * visibility < alarms["WaitingAlarm"]["Threshold"] < queue["MessageRetentionPeriod"]:
-        yield "the alarm for old messages fires during retries, or after messages expire"
+    if not 10 * visibility <= alarms["WaitingAlarm"]["Threshold"] < queue["MessageRetentionPeriod"]:
+        yield "the alarm for old messages fires soon after an image that takes long, or after messages expire"
+    for name in ("FailedAlarm", "FailedBatchesAlarm"):
+        if alarms[name]["Period"] * alarms[name]["EvaluationPeriods"] > 180:
+            yield f"{name} fires after more than three minutes of failures"
     if alarms["DurationAlarm"]["Threshold"] != 800 * timeout:
         yield "the threshold of the alarm for slow invocations is not 80 % of the timeout"
 
@@ -306,9 +309,12 @@ def alarms_notify_the_topic(stack: Resolved) -> Iterator[str]:
         "ApproximateNumberOfMessagesVisible",
         "ApproximateAgeOfOldestMessage",
         "Errors",
+        "Failed",
+        "FailedInvokeEventCount",
+        "DestinationDeliveryFailures",
         "Throttles",
         "Duration",
-    }
+    } | ({"FailedInvocations"} if stack.parameters["Trigger"] == "eventbridge" else set())
     of_the_index = {"IteratorAge", "Errors", "OnFailureDestinationDeliveredEventCount"} if has_search(stack) else set()
     by_index = {name: one["MetricName"] for name, one in alarms.items() if name.startswith("Index")}
     if set(by_index.values()) != of_the_index:
@@ -316,6 +322,9 @@ def alarms_notify_the_topic(stack: Resolved) -> Iterator[str]:
     others = {name for name in alarms if not name.startswith(("Index", "Api"))}
     if {alarms[name]["MetricName"] for name in others} != of_uploads:
         yield f"alarms: {list(alarms)}"
+    (mapping,) = alarms["FailedBatchesAlarm"]["Dimensions"]
+    if mapping["Value"] != {"Ref": "FunctionUploads"}:
+        yield f"FailedBatchesAlarm watches {mapping}"
     for name in by_index:
         (dimension,) = alarms[name]["Dimensions"]
         if dimension["Value"] != {"Ref": "IndexerChanges" if name == "IndexFailuresAlarm" else "Indexer"}:
@@ -344,7 +353,7 @@ def the_functions_have_limits_and_tracing(stack: Resolved) -> Iterator[str]:
     if reserved != (stack.parameters["MaximumConcurrency"] if is_direct else None):
         yield f"the reserved concurrency is {reserved}"
     parameter = "BackfillConcurrency" if is_direct else "MaximumConcurrency"
-    limit = function["Events"]["Uploads"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]
+    limit = stack.resources["FunctionUploads"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]
     if limit != stack.parameters[parameter]:
         yield f"the event source mapping's limit is {limit}"
     if parameter not in stack.resources["WaitingAlarm"]["Properties"]["AlarmDescription"]:
@@ -382,7 +391,7 @@ def search_exists_only_if_it_is_on(stack: Resolved) -> Iterator[str]:
 def the_indexer_follows_the_table(stack: Resolved) -> Iterator[str]:
     if not has_search(stack):
         return
-    (mapping,) = stack.of_type("AWS::Lambda::EventSourceMapping").values()
+    mapping = stack.of_type("AWS::Lambda::EventSourceMapping")["IndexerChanges"]
     wanted = {
         "FunctionName": {"Ref": "Indexer"},
         "EventSourceArn": {"Fn::GetAtt": ["Table", "StreamArn"]},

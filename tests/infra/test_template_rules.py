@@ -229,7 +229,6 @@ def shorten_visibility(template: Template) -> None:
     template["Mappings"]["ByTimeout"]["60"]["VisibilitySeconds"] = 300
 
 
-SCALING = ("Events", "Uploads", "Properties", "ScalingConfig")
 STATEMENT = ("Policies", 0, "PolicyDocument", "Statement")
 
 
@@ -265,6 +264,8 @@ STATEMENT = ("Policies", 0, "PolicyDocument", "Statement")
         (rules.data_is_retained, drop_deletion_policy),
         (rules.data_is_retained, drop("FunctionLogs", "RetentionInDays")),
         (rules.times_are_consistent, shorten_visibility),
+        (rules.times_are_consistent, put("FailedAlarm", "EvaluationPeriods", 5)),
+        (rules.alarms_notify_the_topic, put("FailedBatchesAlarm", "Dimensions", 0, "Value", {"Ref": "IndexerChanges"})),
         (rules.times_are_consistent, put("UploadsQueue", "MessageRetentionPeriod", 1209600)),
         (rules.failures_reach_the_dead_letter_queue, drop("FunctionRole", *STATEMENT, 5)),
         (rules.failures_reach_the_dead_letter_queue, add_condition("IsDirect", "FailedEvents")),
@@ -282,7 +283,7 @@ STATEMENT = ("Policies", 0, "PolicyDocument", "Statement")
         (rules.the_functions_have_limits_and_tracing, drop("Function", "ReservedConcurrentExecutions")),
         (
             rules.the_functions_have_limits_and_tracing,
-            put("Function", *SCALING, "MaximumConcurrency", {"Ref": "MaximumConcurrency"}),
+            put("FunctionUploads", "ScalingConfig", "MaximumConcurrency", {"Ref": "MaximumConcurrency"}),
         ),
         (rules.the_functions_have_limits_and_tracing, put("WaitingAlarm", "AlarmDescription", "MaximumConcurrency")),
         (rules.the_functions_have_limits_and_tracing, put("ApiFunction", "Tracing", "PassThrough")),

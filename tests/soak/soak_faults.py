@@ -50,9 +50,10 @@ if TYPE_CHECKING:
 CONTENTS = 40
 DENIED = "may-not-be-read"
 OUTAGE_SECONDS, OUTAGE_CODE = 6.0, "ServiceUnavailable"
-# Much shorter than the template's, because messages that can never succeed are received five times. Long enough for the
-# function to fail a whole batch during an outage.
+# Much shorter and fewer than in the template, so that messages that can never succeed become dead letters soon. Long
+# enough for the function to fail a whole batch during an outage.
 VISIBILITY_SECONDS = 20
+RECEIVES = 5
 STALL_SECONDS = 240.0
 
 _THROTTLED = {"code": "SlowDown", "status": 503}
@@ -264,16 +265,24 @@ def _vector(file: bytes, encoder: Encoder) -> npt.NDArray[np.float32]:
 
 
 def _send_through(stack: Stack, proxy: FaultProxy, visibility: int) -> None:
-    """Make the function call AWS through the proxy, and shorten the queue's visibility timeout.
+    """Make the function call AWS through the proxy, and move failed messages to the dead-letter queue sooner.
 
     Sets the variables of single services, because the local AWS sets AWS_ENDPOINT_URL to its own address. First waits
     for the bucket's test events: one that a worker receives before the change keeps the old, long visibility timeout.
     """
     assert eventually(lambda: _is_empty(stack)), "the function does not receive the bucket's test events"
     settings = stack.lambda_.get_function_configuration(FunctionName=stack.function)["Environment"]["Variables"]
-    through = {**settings, "AWS_ENDPOINT_URL_S3": proxy.endpoint, "AWS_ENDPOINT_URL_DYNAMODB": proxy.endpoint}
+    through = {
+        **settings,
+        "AWS_ENDPOINT_URL_S3": proxy.endpoint,
+        "AWS_ENDPOINT_URL_DYNAMODB": proxy.endpoint,
+        "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:9",  # nothing listens there, so the queue's own timeout applies
+    }
     stack.lambda_.update_function_configuration(FunctionName=stack.function, Environment={"Variables": through})
-    stack.sqs.set_queue_attributes(QueueUrl=stack.queue_url, Attributes={"VisibilityTimeout": str(visibility)})
+    described = stack.sqs.get_queue_attributes(QueueUrl=stack.queue_url, AttributeNames=["RedrivePolicy"])
+    redrive = {**json.loads(described["Attributes"]["RedrivePolicy"]), "maxReceiveCount": RECEIVES}
+    attributes: Any = {"VisibilityTimeout": str(visibility), "RedrivePolicy": json.dumps(redrive)}
+    stack.sqs.set_queue_attributes(QueueUrl=stack.queue_url, Attributes=attributes)
 
 
 def _send_invalid_messages(stack: Stack) -> list[str]:

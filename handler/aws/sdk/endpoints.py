@@ -29,7 +29,7 @@ _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|[0-9a-f:.]*:[0-9a-f:.]*")
 _HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _PORTS = {"http": 80, "https": 443}
 # The services in the names of the variables, in the order of the resolver's fields.
-_CUSTOM = ("S3", "DYNAMODB", "S3VECTORS", "SECRETS_MANAGER")
+_CUSTOM = ("S3", "DYNAMODB", "S3VECTORS", "SECRETS_MANAGER", "SQS")
 
 
 @frozen
@@ -72,6 +72,7 @@ class EndpointResolver:
         custom_dynamodb: replaces all endpoints of DynamoDB; None without one.
         custom_s3vectors: replaces all endpoints of S3 Vectors; None without one.
         custom_secretsmanager: replaces all endpoints of Secrets Manager; None without one.
+        custom_sqs: replaces all endpoints of SQS; None without one.
     """
 
     region: str
@@ -81,6 +82,7 @@ class EndpointResolver:
     custom_dynamodb: Endpoint | None
     custom_s3vectors: Endpoint | None
     custom_secretsmanager: Endpoint | None = None
+    custom_sqs: Endpoint | None = None
 
     def dynamodb(self) -> Endpoint:
         """The endpoint of DynamoDB."""
@@ -106,6 +108,15 @@ class EndpointResolver:
         has_both = not self.dualstack or suffix in {"amazonaws.com", "amazonaws.com.cn"}
         fips = "-fips" if self.fips else ""
         return _https(f"secretsmanager{fips}.{self.region}.{suffix if has_both else dual_suffix}")
+
+    def sqs(self) -> Endpoint:
+        """The endpoint of SQS."""
+        if self.custom_sqs:
+            return self.custom_sqs
+        suffix, dual_suffix = _suffixes(self.region)
+        # In GovCloud, the standard endpoint is the FIPS endpoint.
+        fips = "-fips" if self.fips and (self.dualstack or not self.region.startswith("us-gov-")) else ""
+        return _https(f"sqs{fips}.{self.region}.{dual_suffix if self.dualstack else suffix}")
 
     def s3(self, bucket: str, region: str) -> Endpoint:
         """The endpoint of a bucket in a region; it includes the bucket."""
