@@ -90,7 +90,7 @@ def test_the_demo_prints_an_outcome_for_every_file(commands: Commands, images: P
     assert (left["width"], left["height"], left["embedding_dim"], left["normalized"]) == (64, 48, 48, True)
     assert len(left["embedding"]) == 48
     assert sum(x * x for x in left["embedding"]) == pytest.approx(1, abs=1e-5)
-    assert "one difference: Function, Indexer and Api run from a zip file" in done.stdout
+    assert "one difference: Function, Indexer and ApiFunction run from a zip file" in done.stdout
     assert "outcomes: 6 of 6, 6 uploaded" in done.stdout
     assert re.search(rf"left\.png +success +48 +\d+ +— +{re.escape(DEEP)} [01]\.\d\d", done.stdout)
     assert re.search(r"notes\.txt +unsupported_format +— +\d+ +— +—", done.stdout)
@@ -180,7 +180,7 @@ def test_up_serves_the_http_api_and_prints_its_address_with_the_token(up: Up) ->
     assert httpx.get(f"{api_url}/items", trust_env=False).status_code == 401
     bearer = {"authorization": f"Bearer {token}"}
     assert httpx.get(f"{api_url}/items", headers=bearer, trust_env=False).json() == {"items": [], "next": None}
-    assert f"{api_url}/#{token}" in up.stop(signal.SIGINT)
+    assert f"{api_url}/#token={token}" in up.stop(signal.SIGINT)
     with socket.socket() as client:
         assert client.connect_ex(("127.0.0.1", int(api_url.rpartition(":")[2])))
 
