@@ -20,9 +20,6 @@ SUCCESS, ERROR, DELETED = "success", "error", "deleted"
 # Names and scores (a cosine, -1 to 1) of a picture's labels, best first.
 StoredLabels = tuple[tuple[str, float], ...]
 
-# What may differ between two results with one address: error code, whether the vector is normalised, labels.
-ResultFacts = tuple[str | None, bool | None, StoredLabels | None]
-
 
 @frozen
 class StoredItem:
@@ -81,8 +78,8 @@ class StoredItem:
         return self.status == SUCCESS
 
     @property
-    def result_facts(self) -> ResultFacts:
-        """What the JSON that it names must say."""
+    def result_facts(self) -> tuple[object, ...]:
+        """What may differ between two JSONs of one name: error code, normalisation and labels."""
         return self.error_code, self.normalized, self.labels
 
 

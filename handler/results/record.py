@@ -9,7 +9,7 @@ import orjson
 
 from handler.errors import DropvecError, RejectedError, Rejection
 from handler.frozen import frozen
-from handler.results.item import DELETED, ERROR, SUCCESS, ResultFacts
+from handler.results.item import DELETED, ERROR, SUCCESS
 from handler.results.keys import source_of
 from handler.settings import EmbeddingDtype
 
@@ -172,8 +172,8 @@ def result_name(record: Record) -> str:
     return f"{record.version_id or record.etag or 'unknown'}-{record.fingerprint[:8]}.json"
 
 
-def result_facts(body: bytes) -> ResultFacts | None:
-    """What a result JSON says, to compare it with its item. None if it is no result."""
+def result_facts(body: bytes) -> tuple[object, ...] | None:
+    """What a result JSON says, as `StoredItem.result_facts` of its item. None if it is no result."""
     try:
         result = orjson.loads(body)
         labels = result.get("labels")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from handler.aws.clients import Clients, attempt
 from handler.aws.sdk.errors import ServiceError
 from handler.frozen import frozen
-from handler.results.item import ResultFacts, StoredItem, WireItem, read_item, says_the_same
+from handler.results.item import StoredItem, WireItem, read_item, says_the_same
 from handler.results.keys import result_key, result_prefixes, source_of
 from handler.results.record import Record, item_of, result_facts, result_json, result_name, tombstone_of, utc_now
 from handler.results.sequencing import WriteCondition, expression_of
@@ -147,7 +147,7 @@ class Store:
             return False
         return True
 
-    def _facts(self, key: str, deadline: Deadline) -> ResultFacts | None:
+    def _facts(self, key: str, deadline: Deadline) -> tuple[object, ...] | None:
         def get() -> bytes:
             with self.clients.s3.get_object(self.settings.results_bucket, key) as answer:
                 return answer.read()
