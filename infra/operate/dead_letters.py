@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from handler.results.keys import source_of
 from handler.triggers.events import Work, read_event
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from types_boto3_sqs.type_defs import MessageTypeDef, SendMessageBatchRequestEntryTypeDef
 
 _BATCH = 10
+# Of the messages of a request. SQS accepts 1 MiB, and some of its emulators and older regions 256 KiB.
+_REQUEST_BYTES = 250_000
+# An upper bound for name, type and value of an attribute that EventBridge adds.
+_ATTRIBUTES_BYTES = 2_000
 # While this program reads or moves a message, other consumers do not receive it.
 _HOLD_SECONDS = 300
 _POLL_SECONDS = 2.0
@@ -107,7 +112,8 @@ def _dead_letters(message: "MessageTypeDef") -> Iterator[DeadLetter]:
 def redrive(stack: DeployedStack, rate: int | None) -> dict[str, int]:
     """Move all dead letters to the function's queue, and wait until that is done; return the numbers, for --json.
 
-    SQS moves them in a message move task if it supports one. Otherwise this program receives, sends and deletes each
+    SQS moves those that it has put there itself, in a message move task. It does not support letters of Lambda's
+    asynchronous invocations and of EventBridge, so this program moves what is left: it receives, sends and deletes each
     message. It deletes a message only after the other queue has it, so a message can be duplicated but never lost.
 
     Args:
@@ -115,7 +121,7 @@ def redrive(stack: DeployedStack, rate: int | None) -> dict[str, int]:
         rate: maximum messages a second, 1 to 500; None for no limit.
 
     Raises:
-        OperatorError: the move task of SQS failed or was cancelled.
+        OperatorError: the move task of SQS was cancelled.
     """
     url, moved = stack.dead_letter_queue_url, 0
     before = depth(stack, url)
@@ -124,8 +130,7 @@ def redrive(stack: DeployedStack, rate: int | None) -> dict[str, int]:
             previous = _previous_task_start(stack, url)
             if _start_move_task(stack, url, rate):
                 moved = _wait_for_move_task(stack, url, previous, progress)
-            else:
-                moved = _move_without_task(stack, url, rate, before.waiting, progress)
+            moved += _move_rest(stack, url, rate, _Count(moved, before.waiting, progress))
         print(f"Moved {moved:,} dead letters to the function's queue. Messages that fail again return.")
     else:
         print("There are no dead letters.")
@@ -167,7 +172,13 @@ def _arn(stack: DeployedStack, url: str) -> str:
 
 
 def _wait_for_move_task(stack: DeployedStack, url: str, previous: int, progress: Meter) -> int:
-    """Wait for the task that started after `previous` to end; the number of messages that it moved."""
+    """Wait for the task that started after `previous` to end; the number of messages that it moved.
+
+    A task that fails has moved none or some of the messages.
+
+    Raises:
+        OperatorError: the task was cancelled.
+    """
     arn = _arn(stack, url)
     while True:
         # The latest task is ours: SQS runs one at a time. It cannot be identified by its handle, because the list
@@ -180,39 +191,94 @@ def _wait_for_move_task(stack: DeployedStack, url: str, previous: int, progress:
         moved = task.get("ApproximateNumberOfMessagesMoved", 0)
         ended = task.get("Status") not in {"RUNNING", "CANCELLING"}
         progress.update(moved, task.get("ApproximateNumberOfMessagesToMove"), last=ended)
-        if task.get("Status") in {"FAILED", "CANCELLED"}:
-            reason = task.get("FailureReason", task.get("Status"))
-            raise OperatorError(f"SQS stopped after moving {moved:,} messages: {reason}")
+        if task.get("Status") == "CANCELLED":
+            raise OperatorError(f"SQS stopped after moving {moved:,} messages, because the task was cancelled")
         if ended:
             return moved
         time.sleep(_POLL_SECONDS)
 
 
-def _move_without_task(stack: DeployedStack, url: str, rate: int | None, found: int, progress: Meter) -> int:
-    moved = 0
+@dataclass(frozen=True)
+class _Count:
+    """Progress of a redrive.
+
+    Attributes:
+        moved: messages that SQS has moved.
+        found: messages that were there at the start.
+        progress: shows it.
+    """
+
+    moved: int
+    found: int
+    progress: Meter
+
+    def show(self, more: int, *, last: bool = False) -> None:
+        """Show that this program has moved so many more."""
+        moved = self.moved + more
+        self.progress.update(moved, moved if last else max(self.found, moved), last=last)
+
+
+def _move_rest(stack: DeployedStack, url: str, rate: int | None, count: _Count) -> int:
+    """Move the messages that are in the queue now; not those that have failed again and returned meanwhile."""
+    moved, sent = 0, set[str]()
     while messages := _receive(stack, url, _BATCH):
-        moved += _move_batch(stack, url, messages)
-        progress.update(moved, max(found, moved))
+        returned = [message for message in messages if message["MessageId"] in sent]
+        rest = [message for message in messages if message["MessageId"] not in sent]
+        _release(stack, url, returned)
+        accepted = _move_batch(stack, url, rest)
+        sent |= accepted
+        moved += len(accepted)
+        count.show(moved)
+        if returned and not rest:
+            break
         if rate is not None:
             time.sleep(len(messages) / rate)
-    progress.update(moved, moved, last=True)
+    count.show(moved, last=True)
     return moved
 
 
-def _move_batch(stack: DeployedStack, url: str, messages: "Sequence[MessageTypeDef]") -> int:
-    """Send messages, then delete those that were accepted. The others become visible again after the hold."""
+def _move_batch(stack: DeployedStack, url: str, messages: "Sequence[MessageTypeDef]") -> set[str]:
+    """Send messages, then delete those that were accepted; return the ids that they have now.
+
+    The others become visible again after the hold, and after an interruption at once.
+    """
+    try:
+        return {name for part in _parts(messages) for name in _move_part(stack, url, part)}
+    except BaseException:
+        with suppress(ClientError, BotoCoreError, KeyboardInterrupt):
+            _release(stack, url, messages)  # has no effect on those that are deleted
+        raise
+
+
+def _move_part(stack: DeployedStack, url: str, messages: "Sequence[MessageTypeDef]") -> Iterator[str]:
     entries = [_entry(number, message) for number, message in enumerate(messages)]
     answer = stack.sqs.send_message_batch(QueueUrl=stack.queue_url, Entries=entries)
-    accepted = [int(entry["Id"]) for entry in answer.get("Successful", [])]
+    accepted = answer.get("Successful", [])
     if accepted:
+        handles = [(entry["Id"], messages[int(entry["Id"])]["ReceiptHandle"]) for entry in accepted]
         stack.sqs.delete_message_batch(
-            QueueUrl=url,
-            Entries=[{"Id": str(number), "ReceiptHandle": messages[number]["ReceiptHandle"]} for number in accepted],
+            QueueUrl=url, Entries=[{"Id": number, "ReceiptHandle": handle} for number, handle in handles]
         )
-    return len(accepted)
+    yield from (entry["MessageId"] for entry in accepted)
+
+
+def _parts(messages: "Sequence[MessageTypeDef]") -> Iterator[list["MessageTypeDef"]]:
+    """Split messages so that each part fits into one request: a letter of Lambda contains a whole event."""
+    part: list[MessageTypeDef] = []
+    size = 0
+    for message in messages:
+        more = len(message["Body"].encode()) + _ATTRIBUTES_BYTES * len(message.get("MessageAttributes", {}))
+        if part and size + more > _REQUEST_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(message)
+        size += more
+    if part:
+        yield part
 
 
 def _entry(number: int, message: "MessageTypeDef") -> "SendMessageBatchRequestEntryTypeDef":
+    """A message as an entry; the attributes are those that EventBridge adds, with the reason of the failure."""
     entry: SendMessageBatchRequestEntryTypeDef = {"Id": str(number), "MessageBody": message["Body"]}
     if message.get("MessageAttributes"):
         attributes: Any = message["MessageAttributes"]

@@ -14,6 +14,8 @@ WIDE: dict[str, Any] = {"Trace": "*"}
 _BUCKET, _QUEUE, _TABLE = "AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::DynamoDB::Table"
 _VECTOR_BUCKET, _FUNCTION = "AWS::S3Vectors::VectorBucket", "AWS::Serverless::Function"
 _RULE = "AWS::Events::Rule"
+# What has data, and the policies that protect it.
+_RETAINED = {_BUCKET, "AWS::S3::BucketPolicy", _TABLE, _VECTOR_BUCKET}
 _OVER_HTTP = {"Bool": {"aws:SecureTransport": "false"}}
 _LONGEST_RETENTION = 1_209_600
 _INDEXES = "${VectorBucket.VectorBucketArn}/index/dropvec-*"
@@ -197,9 +199,7 @@ def buckets_are_private(stack: Resolved) -> Iterator[str]:
 def data_is_retained(stack: Resolved) -> Iterator[str]:
     for name, one in stack.resources.items():
         kept = one.get("DeletionPolicy"), one.get("UpdateReplacePolicy")
-        if kept != (
-            ("RetainExceptOnCreate", "Retain") if one["Type"] in {_BUCKET, _TABLE, _VECTOR_BUCKET} else (None, None)
-        ):
+        if kept != (("RetainExceptOnCreate", "Retain") if one["Type"] in _RETAINED else (None, None)):
             yield f"{name}: {kept}"
     for name, one in stack.of_type(_TABLE).items():
         if one["PointInTimeRecoverySpecification"] != {"PointInTimeRecoveryEnabled": True}:

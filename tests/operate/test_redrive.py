@@ -1,5 +1,6 @@
 """Dead letters, with an SQS that supports message move tasks (no emulator does), and with one that does not."""
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,6 +26,9 @@ class Queues(ThreadingHTTPServer):
         late: polls before a started task is listed.
         polls: number of polls of the task.
         started: requests that started a task.
+        letters: messages that no task moves.
+        returns: whether messages that are sent come back at once, with their new id.
+        sent: the bodies of messages that were sent.
     """
 
     def __init__(self, final: dict[str, Any], *, running: bool) -> None:
@@ -35,6 +39,34 @@ class Queues(ThreadingHTTPServer):
         self.late = 0
         self.polls = 0
         self.started: list[dict[str, Any]] = []
+        self.letters: list[dict[str, Any]] = []
+        self.returns = False
+        self.sent: list[str] = []
+
+    def _answer_for_messages(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
+        match action:
+            case "ReceiveMessage":
+                return {"Messages": self.letters[:10]} if self.letters else {}
+            case "SendMessageBatch":
+                return self._send(request["Entries"])
+            case "DeleteMessageBatch":
+                return self._delete(request["Entries"])
+        return {"Successful": []}
+
+    def _send(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
+        accepted = []
+        for entry in entries:
+            self.sent.append(entry["MessageBody"])
+            name = f"new {len(self.sent)}"
+            accepted.append({"Id": entry["Id"], "MessageId": name, "MD5OfMessageBody": md5(entry["MessageBody"])})
+            if self.returns:
+                self.letters.append({"MessageId": name, "ReceiptHandle": name, "Body": entry["MessageBody"]})
+        return {"Successful": accepted}
+
+    def _delete(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
+        handles = {entry["ReceiptHandle"] for entry in entries}
+        self.letters = [letter for letter in self.letters if letter["ReceiptHandle"] not in handles]
+        return {"Successful": [{"Id": entry["Id"]} for entry in entries]}
 
     def answer(self, action: str, request: dict[str, Any]) -> dict[str, Any]:
         if action == "GetQueueAttributes":
@@ -49,6 +81,8 @@ class Queues(ThreadingHTTPServer):
         if action == "StartMessageMoveTask":
             self.started.append(request)
             return {"TaskHandle": "handle"}
+        if action in {"ReceiveMessage", "SendMessageBatch", "DeleteMessageBatch", "ChangeMessageVisibilityBatch"}:
+            return self._answer_for_messages(action, request)
         assert action == "ListMessageMoveTasks"
         if not self.started and not self.running:
             return {"Results": self.previous}
@@ -58,6 +92,10 @@ class Queues(ThreadingHTTPServer):
         self.polls += 1
         running = {"TaskHandle": "handle", "Status": "RUNNING", "ApproximateNumberOfMessagesMoved": 3}
         return {"Results": [running if self.polls < (3 if self.running else 2) else self.final]}
+
+
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -134,11 +172,38 @@ def test_a_task_that_is_already_running_is_awaited(capsys: pytest.CaptureFixture
     assert "7 dead letters" in capsys.readouterr().out
 
 
-def test_a_failed_task_is_an_error_with_its_reason() -> None:
-    queues = Queues({"Status": "FAILED", "FailureReason": "AccessDenied"}, running=False)
+LETTERS = [{"MessageId": f"{n}", "ReceiptHandle": f"handle {n}", "Body": f"letter {n}"} for n in range(12)]
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "FAILED"])
+def test_what_a_task_leaves_is_moved_by_hand(capsys: pytest.CaptureFixture[str], status: str) -> None:
+    """SQS does not move letters of Lambda and EventBridge, and a task may fail after some messages."""
+    reason = {"FailureReason": "AWS.SimpleQueueService.NonExistentQueue"} if status == "FAILED" else {}
+    queues = Queues({"Status": status, "ApproximateNumberOfMessagesMoved": 4, **reason}, running=False)
+    queues.letters = list(LETTERS)
     for stack in serving(queues):
-        with pytest.raises(OperatorError, match="SQS stopped after moving 0 messages: AccessDenied"):
+        assert redrive(stack, None) == {"moved": 16, "held": 0}
+    assert queues.letters == []
+    assert queues.sent == [f"letter {n}" for n in range(12)]
+    assert "Moved 16 dead letters to the function's queue." in capsys.readouterr().out
+
+
+def test_a_letter_that_returns_is_not_moved_again() -> None:
+    queues = Queues(DONE, running=False)
+    queues.letters, queues.returns = list(LETTERS), True
+    for stack in serving(queues):
+        assert redrive(stack, None)["moved"] == 7 + 12
+    assert len(queues.sent) == 12
+    assert len(queues.letters) == 12
+
+
+def test_a_cancelled_task_is_an_error() -> None:
+    queues = Queues({"Status": "CANCELLED", "ApproximateNumberOfMessagesMoved": 2}, running=False)
+    queues.letters = list(LETTERS)
+    for stack in serving(queues):
+        with pytest.raises(OperatorError, match="SQS stopped after moving 2 messages, because the task was cancelled"):
             redrive(stack, None)
+    assert queues.sent == []
 
 
 class SqsWithoutMoveTasks:
