@@ -30,9 +30,10 @@ def with_function_url(app: App, port: int) -> App:
             return
         body = await _body(receive)
         if body is None:
-            await _refuse(
-                send, 413, f"Request must be smaller than {MAX_EVENT_BYTES} bytes for the InvokeFunction operation"
-            )
+            return
+        if len(body) > MAX_BODY_BYTES:
+            limit = f"Request must be smaller than {MAX_EVENT_BYTES} bytes for the InvokeFunction operation"
+            await _refuse(send, 413, limit)
             return
         identifier = _identifier()
         if identifier is None:
@@ -57,19 +58,18 @@ def _identifier() -> str | None:
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """The body; None if it is too large, or if the client has left."""
+    """The body; of one that is too large only the start, and None if the client has left."""
     chunks: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        chunk = message.get("body", b"")
-        size += len(chunk)
         if size <= MAX_BODY_BYTES:
-            chunks.append(chunk)
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
         if not message.get("more_body", False):
-            return b"".join(chunks) if size <= MAX_BODY_BYTES else None
+            return b"".join(chunks)
 
 
 def _replay(body: bytes) -> Receive:
