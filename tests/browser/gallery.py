@@ -110,6 +110,11 @@ class Gallery:
         self.page.wait_for_timeout(250)  # transitions
         self.page.screenshot(path=SHOTS / f"{self.size}-{name}.png")
 
+    def stored(self, *statuses: str) -> int:
+        """How many items the stack has with one of these statuses; earlier tests may have uploaded some."""
+        items = self.stack.dynamodb.scan(TableName=self.stack.table)["Items"]
+        return sum(item["status"]["S"] in statuses for item in items)
+
     # What is on the page.
 
     def names(self) -> list[str]:
