@@ -123,7 +123,7 @@ check: .venv/.ready-check .venv-sam/.ready-sam ## run the fast checks: format, l
 	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1 --template infra/template.yaml >/dev/null
 	@$(PY) -m infra.cli.reference --check
 	@$(PY) -m tests.docs.check
-	@$(PY) -m pytest -q tests/infra/test_template.py tests/infra/test_template_rules.py tests/docs tests/check
+	@$(PY) -m pytest -q tests/docs tests/check
 
 structure: .venv/.ready-check ## draw which packages import which, as docs/structure.svg
 	@$(PY) -m tests.structure

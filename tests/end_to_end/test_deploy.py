@@ -175,7 +175,7 @@ def test_a_template_that_is_too_large_for_a_request_goes_through_a_bucket(
     assert main([*deploy]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert re.fullmatch(r"dropvec: the template has 4\d,\d{3} bytes .*--template-bucket\)\n", err)
+    assert re.fullmatch(r"dropvec: the template has \d\d,\d{3} bytes .*--template-bucket\)\n", err)
     assert "large" not in commands.stacks()
 
     assert main([*deploy, "--template-bucket", "templates"]) == 0

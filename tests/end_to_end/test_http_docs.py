@@ -40,7 +40,7 @@ def test_an_example_works_as_it_is_written(stack: Stack, folder: Path, language:
     done = run(stack, folder, language, code)
     assert done.returncode == 0, done.stderr
     assert done.stdout
-    assert '"status":"error"' not in done.stdout
+    assert '{"status":"error"' not in done.stdout
 
 
 def test_there_are_examples_of_every_route() -> None:

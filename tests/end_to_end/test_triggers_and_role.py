@@ -76,7 +76,7 @@ def test_an_upload_that_keeps_failing_becomes_a_dead_letter(strict: Strict) -> N
     original = stack.sqs.get_queue_attributes(
         QueueUrl=stack.queue_url, AttributeNames=["VisibilityTimeout", "RedrivePolicy"]
     )["Attributes"]
-    redrive = {**json.loads(original["RedrivePolicy"]), "maxReceiveCount": 2}
+    redrive = {**json.loads(original["RedrivePolicy"]), "maxReceiveCount": 1}
     shortened = {"VisibilityTimeout": "1", "RedrivePolicy": json.dumps(redrive)}
     stack.sqs.set_queue_attributes(QueueUrl=stack.queue_url, Attributes=shortened)  # type: ignore[arg-type]
     with strict.without("ReadUploads", "s3:GetObject"):

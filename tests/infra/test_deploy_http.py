@@ -13,6 +13,7 @@ from infra.common.errors import CheckError
 from infra.deploy import browser_uploads
 from infra.deploy.account import Account
 from infra.deploy.browser_uploads import allow_browsers, remove_rule
+from infra.deploy.concurrency import check_concurrency
 from infra.deploy.http_api import check_api, print_access
 from infra.deploy.plan import Plan
 
@@ -75,10 +76,17 @@ def test_only_what_the_account_allows_is_reserved(
     made = plan(current, ApiConcurrency=wanted)
     aws = account(lambda_=Limits(quota, unreserved))
     if is_possible:
-        check_api(aws, made)
+        check_concurrency(aws, made)
     else:
-        with pytest.raises(CheckError, match=f"ApiConcurrency={wanted} is more than Lambda lets"):
-            check_api(aws, made)
+        with pytest.raises(CheckError, match=f"ApiConcurrency={wanted} reserves {wanted} of the account's concurrency"):
+            check_concurrency(aws, made)
+
+
+def test_all_reservations_count_together() -> None:
+    made = plan(ApiConcurrency="50", Trigger="direct", MaximumConcurrency="60")
+    check_concurrency(account(lambda_=Limits(1000, 210)), made)
+    with pytest.raises(CheckError, match=r"MaximumConcurrency=60 and ApiConcurrency=50 reserve 110 .* reserve 109 "):
+        check_concurrency(account(lambda_=Limits(1000, 209)), made)
 
 
 def test_how_to_get_the_token_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
