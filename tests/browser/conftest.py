@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from infra.bake.reuse import bundle_for
 from infra.common.local_stack import Stack
@@ -16,6 +16,7 @@ from tests.browser.gallery import Gallery
 from tests.browser.photos import photos
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+WAIT_MILLISECONDS = 20_000
 WINDOWS = {"1440": (1440, 900), "390": (390, 844)}
 
 
@@ -37,6 +38,7 @@ def stack(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Stack:
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM)
+        expect.set_options(timeout=WAIT_MILLISECONDS)
         yield running
         running.close()
 
@@ -60,7 +62,7 @@ def new_gallery(browser: Browser, stack: Stack) -> Iterator[OpenGallery]:
             reduced_motion="reduce",
             locale="en-GB",
         )
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(WAIT_MILLISECONDS)
         gallery = Gallery(context.new_page(), stack, size)
         gallery.watch()
         made.append(gallery)

@@ -39,7 +39,10 @@ const detail = new Detail({
   closed: (entry) => closedDetail(entry),
 });
 const bar = new SearchBar({ go, pictures, addFiles: (files) => searchWith(files) });
-const uploads = new Uploads({ found: (item) => found(item), like: grid.actions.like });
+const uploads = new Uploads({
+  found: (item) => found(item),
+  like: (item) => go({ ...EVERYTHING, examples: [{ source: item.source, sign: 1 }] }),
+});
 
 /** What stays when a new example is searched for. */
 const filters = () => ({ ...EVERYTHING, labels: query.labels, prefix: query.prefix, fold: query.fold });
