@@ -175,7 +175,7 @@ def test_a_template_that_is_too_large_for_a_request_goes_through_a_bucket(
     assert main([*deploy]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert re.fullmatch(r"dropvec: the template has \d\d,\d{3} bytes .*--template-bucket\)\n", err)
+    assert re.fullmatch(r"dropvec: the template has [0-9]{2},[0-9]{3} bytes .*--template-bucket\)\n", err)
     assert "large" not in commands.stacks()
 
     assert main([*deploy, "--template-bucket", "templates"]) == 0
@@ -557,22 +557,26 @@ def test_a_stack_that_does_not_exist_cannot_be_deleted(commands: DeployCommands)
     assert "there is no stack none in us-east-1" in done.stderr
 
 
-def test_the_architecture_is_that_of_the_image_and_the_tag_becomes_a_digest(
-    commands: DeployCommands, bundle: Path
-) -> None:
+def test_a_tag_becomes_a_digest(commands: DeployCommands, bundle: Path) -> None:
     endpoint = commands.s3.meta.endpoint_url
-    arm = push(endpoint, bundle, "arm", architecture="arm64")
+    moving = push(endpoint, bundle, "moving")
+    deploy = ("deploy", "--stack", "moved", "--image", moving)
+    done = commands.run(*deploy, "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(rf"{REGISTRY}/dropvec@sha256:[0-9a-f]{{64}}", commands.parameters("moved")["ImageUri"])
+
+    assert "is up to date." in commands.run(*deploy).stdout
+    assert push(endpoint, write_tiny_bundle(bundle.parent / "other", gain=2), "moving") == moving
+    done = commands.run(*deploy, stdin="n\n")
+    assert "Modify  Function " in done.stdout
+
+
+def test_the_architecture_is_that_of_the_image(commands: DeployCommands, bundle: Path) -> None:
+    arm = push(commands.s3.meta.endpoint_url, bundle, "arm", architecture="arm64")
     deploy = ("deploy", "--stack", "arms", "--image", arm)
     done = commands.run(*deploy, "--yes")
     assert (done.returncode, done.stderr) == (0, "")
-    parameters = commands.parameters("arms")
-    assert parameters["Architecture"] == "arm64"
-    assert re.fullmatch(rf"{REGISTRY}/dropvec@sha256:[0-9a-f]{{64}}", parameters["ImageUri"])
-
-    assert "is up to date." in commands.run(*deploy).stdout
-    assert push(endpoint, write_tiny_bundle(bundle.parent / "other", gain=2), "arm", architecture="arm64") == arm
-    done = commands.run(*deploy, stdin="n\n")
-    assert "Modify  Function " in done.stdout
+    assert commands.parameters("arms")["Architecture"] == "arm64"
 
     done = commands.run("deploy", "--stack", "arms", "--set", f"ApiImageUri={IMAGE}")
     assert done.returncode == 2
