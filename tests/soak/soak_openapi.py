@@ -71,7 +71,7 @@ def _run(program: Path, stack: Stack, requests: int, seed: int) -> tuple[int, bo
         *(str(program), "run", f"{stack.api_url}/openapi.json", "--url", str(stack.api_url)),
         *("--header", f"Authorization: Bearer {stack.token}", "--max-examples", str(examples)),
         *("--checks", "all", "--exclude-checks", NOT_CHECKED, "--continue-on-failure"),
-        *("--seed", str(seed), "--workers", "4", "--no-color", "--suppress-health-check", "all"),
+        *("--seed", str(seed), "--no-color", "--suppress-health-check", "all"),
     ]
     done = subprocess.run(command, cwd=FOLDER, stdout=subprocess.PIPE, text=True, check=False)
     sys.stdout.write(done.stdout)
