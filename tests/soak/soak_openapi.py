@@ -30,7 +30,7 @@ FOLDER = ROOT / "build" / "soak"
 NOT_CHECKED = "positive_data_acceptance"
 
 _GENERATED = re.compile(r"([\d,]+) generated")
-_OPERATIONS = 12
+_OPERATIONS = 10
 
 
 def main() -> int:

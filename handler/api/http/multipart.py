@@ -82,8 +82,10 @@ def _read(boundary: str, body: bytes) -> Form:
 def _add(segment: "object", data: bytes, fields: dict[str, list[str]], files: list[FormFile]) -> None:
     name, file_name, content_type = (getattr(segment, each) for each in ("name", "filename", "content_type"))
     if name == "file":
+        if file_name is None:
+            raise RequestError("file is a text; send it as a file, with a file name")
         if data or file_name:  # a browser sends an empty part for a file input without a file
-            files.append(FormFile(file_name or "", data, content_type or ""))
+            files.append(FormFile(file_name, data, content_type or ""))
         return
     if len(data) > MAX_FIELD_BYTES:
         raise RequestError(f"the field {name[:40]!r} has more than {MAX_FIELD_BYTES} bytes")
