@@ -12,6 +12,7 @@ from tests.browser.gallery import Gallery
 from tests.browser.photos import HOSTILE
 
 FIRST_PICTURES_SECONDS = 1.5
+TRIES = 8  # other programs may keep the processors busy
 FIRST_NAMES = [
     "chelsea-small.jpg",
     "chelsea.png",
@@ -53,8 +54,10 @@ def test_the_first_pictures_are_there_soon(new_gallery: OpenGallery) -> None:
         return time.perf_counter() - started
 
     for size in ("1440", "390"):
-        best = min(seconds(size) for _ in range(4))
-        assert best < FIRST_PICTURES_SECONDS
+        times: list[float] = []
+        while len(times) < TRIES and min(times, default=FIRST_PICTURES_SECONDS) >= FIRST_PICTURES_SECONDS:
+            times.append(seconds(size))
+        assert min(times) < FIRST_PICTURES_SECONDS, times
 
 
 def test_more_pictures_follow_while_scrolling_and_their_memory_is_freed(gallery: Gallery) -> None:
