@@ -43,7 +43,7 @@ def test_an_unknown_word_has_suggestions(gallery: Gallery) -> None:
     gallery.search("espreso")
     expect(gallery.page.get_by_role("heading", name="The model does not know “espreso”")).to_be_visible()
     gallery.shot("unknown-word")
-    gallery.page.get_by_role("button", name="espresso", exact=True).click()
+    gallery.page.locator("#message").get_by_role("button", name="espresso", exact=True).click()
     gallery.wait_for(lambda names: names[:1] == ["coffee.png"])
     expect(gallery.page.locator("#words")).to_have_value("espresso")
 
