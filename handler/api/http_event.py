@@ -1,4 +1,4 @@
-"""Tells HTTP requests from direct invocations."""
+"""Distinguish HTTP requests from direct invocations."""
 
 from collections.abc import Mapping
 from typing import Any, TypeGuard

@@ -12,7 +12,7 @@ from infra.deploy.registry import find_image, parse_uri, registry_host
 
 _NAME = re.compile(r"(?=.{2,256}$)[a-z0-9]+(?:[._/-]+[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-# Of the image's id, enough to tell images apart.
+# Of the image's id, enough to distinguish images.
 _ID_DIGITS = 12
 
 

@@ -97,7 +97,7 @@ def _require_any(schemas: Sequence[Schema], value: object, name: str) -> None:
 
 
 def _resembles(schema: Schema, value: object) -> bool:
-    """Whether a value has the type of a schema, and as an object the properties that tell it from others."""
+    """Whether a value has the type of a schema, and as an object the properties that distinguish it."""
     if "type" not in schema or not _is_of(schema["type"], value):
         return False
     return not isinstance(value, Mapping) or all(name in value for name in schema.get("required", ()))

@@ -80,7 +80,7 @@ class Scope:
 
 
 def missing(source: str) -> MissingObjectError:
-    """The error of an object that has no item, or that nobody may see."""
+    """The error of an object that has no item, or is outside what requests may see."""
     return MissingObjectError(f"{source[:200]} has no item in the table")
 
 
