@@ -4,13 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from infra.common.paths import ROOT
+from infra.common.pip_settings import parse
 
 UV = str(Path(sys.executable).parent / "uv")
 VERSIONS = ("3.11", "3.12", "3.13")
@@ -70,6 +71,17 @@ class Installation:
         here = {f"./{path.relative_to(self.folder).parts[0]}" for path in self.folder.rglob("*")}
         files = (path.relative_to(self.home) for path in self.home.rglob("*") if path.is_file())
         return here | {"/".join(["~", *path.parts[:2]]) for path in files}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pip_settings() -> Iterator[None]:
+    """Let uv use the index and the certificates that pip is configured with, as the installer does."""
+    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
+    settings = parse(listed.stdout)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.uv_environment(os.environ).items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture(scope="session")

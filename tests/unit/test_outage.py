@@ -26,7 +26,7 @@ from tests.support.pictures import encoded, picture
 from tests.unit.conftest import RESULTS, TABLE, UPLOADS, Serve
 from tests.unit.test_backoff import RECEIVES, record
 
-IMAGES, OUTAGE = 500, 3600.0
+IMAGES, OUTAGE = 200, 3600.0
 BATCH = 10
 PHOTO = encoded(picture(16, 16))
 
