@@ -48,7 +48,7 @@ image-test: .venv/.ready-test ## run the tests of the container image
 	@sh tests/image/packages.sh
 	@$(PY) -m pytest -o timeout=900 tests/image
 
-# Two processes for each processor, because many tests wait for servers.
+# One process more than there are processors, because many tests wait for servers.
 # On Debian, as root, it installs Chromium; elsewhere CHROMIUM names the program.
 browser-test: .venv/.ready-test ## run the tests of the gallery in Chromium; screenshots are written to build/browser
 	@[ -n "$$CHROMIUM" ] || sh tests/browser/packages.sh
@@ -56,7 +56,7 @@ browser-test: .venv/.ready-test ## run the tests of the gallery in Chromium; scr
 	@$(PY) -m pytest -q -o timeout=300 tests/browser
 
 test: .venv/.ready-test ## run all tests except test-export, image-test, package-test and browser-test
-	@$(PY) -m pytest -n "$$($(PY) -c 'import os; print(2 * os.cpu_count())')" --dist loadfile --no-loadscope-reorder
+	@$(PY) -m pytest -n "$$($(PY) -c 'import os; print(os.cpu_count() + 1)')" --dist loadfile --no-loadscope-reorder
 
 package-test: .venv/.ready-test ## build the wheel and the sdist, install them, and run the commands
 	@$(PY) -m pytest -q -o timeout=600 -n auto tests/package
