@@ -1,8 +1,7 @@
 import functools
 import signal
+from contextlib import suppress
 from typing import Any
-
-from botocore.loaders import JSONFileLoader
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and nohup the end of the session. Every
 # process that they start would inherit that, and some tests are about these signals. A handler is not inherited, even
@@ -13,18 +12,21 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda _signum, _frame: None)
 
 
-# Each session of boto3 reads the descriptions of its services again, some of them 1 MB of JSON, and the tests make
-# hundreds of sessions.
-_read = JSONFileLoader.load_file
+def _read_service_descriptions_once() -> None:
+    """Each session of boto3 reads the descriptions of its services again, up to 1 MB, and the tests make hundreds."""
+    from botocore.loaders import JSONFileLoader
+
+    read = JSONFileLoader.load_file
+
+    @functools.cache
+    def read_once(path: str) -> Any:
+        return read(JSONFileLoader(), path)
+
+    def load_file(_loader: JSONFileLoader, file_path: str) -> Any:
+        return read_once(file_path)
+
+    JSONFileLoader.load_file = load_file  # type: ignore[method-assign,assignment]
 
 
-@functools.cache
-def _read_once(path: str) -> Any:
-    return _read(JSONFileLoader(), path)
-
-
-def _load_file(_loader: JSONFileLoader, file_path: str) -> Any:
-    return _read_once(file_path)
-
-
-JSONFileLoader.load_file = _load_file  # type: ignore[method-assign,assignment]
+with suppress(ImportError):  # the environment of the export has no botocore
+    _read_service_descriptions_once()
