@@ -37,7 +37,7 @@ from handler.images.sniff import sniff, sniff_or_refuse
 # Sizes are checked here, against the setting, before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
-# What a decoder logs about somebody's file is of no use to whoever operates the function.
+# What a decoder logs about a user's file is of no use to the function's operator.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 logging.getLogger("PIL").propagate = False
 

@@ -134,8 +134,8 @@ def _sqs_message(record: Mapping[str, Any]) -> Message:
     attributes = record.get("attributes")
     is_fifo = str(record.get("eventSourceARN", "")).endswith(".fifo")
     group = attributes.get("MessageGroupId") if is_fifo and isinstance(attributes, Mapping) else None
-    message = _message(str(record.get("messageId", "")), [record.get("body")], group)
-    return message if is_fifo else replace(message, receipt=_receipt(record, attributes))
+    receipt = None if is_fifo else _receipt(record, attributes)
+    return _message(str(record.get("messageId", "")), [record.get("body")], group, receipt)
 
 
 def _receipt(record: Mapping[str, Any], attributes: object) -> Receipt | None:
@@ -171,7 +171,7 @@ def _batch_message(task: object, version: str) -> Message:
         return Message(name, (), UnknownEventError(f"malformed task ({_why(error)})"))
 
 
-def _message(name: str, parts: Iterable[object], group: str | None = None) -> Message:
+def _message(name: str, parts: Iterable[object], group: str | None = None, receipt: Receipt | None = None) -> Message:
     """Read every part; a part that cannot be read never affects the others."""
     jobs: list[Job] = []
     first_error: UnknownEventError | None = None
@@ -181,7 +181,7 @@ def _message(name: str, parts: Iterable[object], group: str | None = None) -> Me
         except UnknownEventError as error:
             first_error = first_error or error
     named = tuple(job if job.event_id else replace(job, event_id=_id(name)) for job in jobs)
-    return Message(name, named, first_error, group)
+    return Message(name, named, first_error, group, receipt)
 
 
 def _leaves(parts: Iterable[object], depth: int) -> Iterable[tuple[int, object]]:

@@ -482,8 +482,8 @@ def test_a_stack_whose_bucket_is_gone_can_be_deleted(commands: DeployCommands) -
 def obstacles(aws: LocalAws, template: Path) -> None:
     """A bucket of another account, and a log group of the name that a stack would create."""
     commands = DeployCommands(aws, template)
-    commands.s3.create_bucket(Bucket="of-a-stranger")
-    commands.move_to_other_account("of-a-stranger")
+    commands.s3.create_bucket(Bucket="of-another-account")
+    commands.move_to_other_account("of-another-account")
     logs: Any = session().client("logs", endpoint_url=aws.endpoint, config=CONFIG)
     logs.create_log_group(logGroupName="/aws/lambda/logged")
 
@@ -516,7 +516,10 @@ DIRECT = ["deploy", "--image", IMAGE, "--set", "Trigger=direct"]
             r"MaximumConcurrency=950 reserves 950 .* lets this stack reserve [0-9]+ \(of",
         ),
         (["deploy", "--image", IMAGE, "--set", "ExistingBucket=no-such-bucket"], "there is no bucket no-such-bucket"),
-        (["deploy", "--image", IMAGE, "--set", "ExistingBucket=of-a-stranger"], "does not belong to the account 0+"),
+        (
+            ["deploy", "--image", IMAGE, "--set", "ExistingBucket=of-another-account"],
+            "does not belong to the account 0+",
+        ),
         (["deploy", "--image", IMAGE, "--set", f"AlarmTopicArn={TOPIC}"], "there is no alarm topic arn:aws:sns:us"),
         (
             ["deploy", "--image", IMAGE, "--set", f"AlarmTopicArn={TOPIC.replace(REGION, 'eu-west-1')}"],

@@ -125,7 +125,7 @@ def test_a_bucket_that_is_missing_or_not_ours_is_refused(aws: Stubbed, code: str
 
 
 def test_a_bucket_that_the_stack_uses_already_is_not_checked_again(aws: Stubbed) -> None:
-    """Its owner may have taken the permission away; the stack goes on without it."""
+    """Its owner may have removed the permission; the deployment does not need it."""
     check(aws.account, update({"ExistingBucket": "photos", "MemorySize": "3008"}, ExistingBucket="photos"))
 
 
