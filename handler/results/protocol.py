@@ -5,9 +5,10 @@ The rules, for any number of workers on one key, any of which may stop anywhere 
 - The item is the commit point. It is written on a condition (`handler.results.sequencing`) that only the newest event,
   or a worker that saw the current item, can meet.
 - The JSON is written before the item names it. A tombstone is written before the JSONs of its key are deleted.
-- A worker that deletes a JSON reads the item afterwards; if the item names what was deleted, the key is processed again.
-- A worker that writes an item over another one, or beside a JSON that was there already, reads the JSON afterwards. If it is
-  missing or does not match the item, it is written again.
+- A worker that deletes a JSON reads the item afterwards. If the item names what was deleted, the key is processed
+  again.
+- A worker that writes an item over another one, or beside a JSON that was there already, reads the JSON afterwards. If
+  it is missing or does not match the item, it is written again.
 - A worker that leaves the item as it is reads its JSON, too. If it is missing or does not match the item, the key is
   processed again: a worker that found something else than the item says can mend the JSON only with the item.
 - A key that is processed again is compared and swapped, also by an event that is older than the item: it has read item
