@@ -11,7 +11,8 @@ from handler.api.items import ItemReader
 from handler.api.query import parse_request
 from handler.api.search import Search
 from handler.api.towers import Limits, Towers
-from handler.aws.clients import make_clients, make_s3vectors
+from handler.aws.clients import Clients, make_clients
+from handler.aws.sdk.s3vectors import S3Vectors
 from handler.errors import DropvecError, SearchOffError
 from handler.frozen import frozen
 from handler.log import log, with_typed_errors
@@ -67,23 +68,28 @@ def start(environment: Mapping[str, str]) -> Api:
         identity, bucket = load_identity(settings.model_dir), settings.vector_bucket
         limits = Limits(settings.max_image_bytes, settings.max_image_pixels)
         towers = Towers(settings.model_dir, identity, limits)
-        search = None if bucket is None else _search(settings, towers, bucket)
-        make_services = None if settings.http is None else partial(_services, settings.http, towers, search, settings)
+        clients = make_clients()
+        search = None if bucket is None else _search(clients, settings, towers, bucket)
+        make_services = None
+        if settings.http is not None:
+            make_services = partial(_services, clients, settings.http, towers, search, settings)
         return Api(identity, search, make_services)
     except DropvecError:
         sys.tracebacklimit = 0  # the message says what to set
         raise
 
 
-def _search(settings: ApiSettings, towers: Towers, vector_bucket: str) -> Search:
-    items = ItemReader(make_clients().dynamodb, settings.table_name)
-    return Search(make_s3vectors(vector_bucket), items, towers)
+def _search(clients: Clients, settings: ApiSettings, towers: Towers, vector_bucket: str) -> Search:
+    s3vectors = S3Vectors(clients.s3.client, clients.s3.endpoints, vector_bucket)
+    return Search(s3vectors, ItemReader(clients.dynamodb, settings.table_name), towers)
 
 
-def _services(http: HttpSettings, towers: Towers, search: Search | None, settings: ApiSettings) -> "Services":
+def _services(
+    clients: Clients, http: HttpSettings, towers: Towers, search: Search | None, settings: ApiSettings
+) -> "Services":
     from handler.api.http.services import make_services  # noqa: PLC0415 - for HTTP requests only
 
-    return make_services(http, towers, search, settings.table_name)
+    return make_services(clients, http, towers, search, settings.table_name)
 
 
 _api = start(os.environ)

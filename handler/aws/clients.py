@@ -4,7 +4,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from handler.aws.sdk.certificates import require_certificates
 from handler.aws.sdk.connections import Connections, Timeouts
@@ -18,10 +18,6 @@ from handler.aws.sdk.s3vectors import S3Vectors
 from handler.aws.sdk.signed_client import SignedClient
 from handler.errors import AccessDeniedError, RetryableError
 from handler.timing import Deadline
-
-if TYPE_CHECKING:
-    from handler.aws.sdk.presigning import Presigner
-    from handler.aws.sdk.secretsmanager import SecretsManager
 
 T = TypeVar("T")
 
@@ -73,21 +69,6 @@ def make_s3vectors(bucket: str) -> S3Vectors:
     """Create a client of one vector bucket; see `make_clients`."""
     client, endpoints = _signed_client()
     return S3Vectors(client, endpoints, bucket)
-
-
-def make_presigner() -> "Presigner":
-    """Create what signs URLs and forms of S3; see `make_clients`."""
-    from handler.aws.sdk.presigning import Presigner  # noqa: PLC0415 - for HTTP requests only
-
-    client, endpoints = _signed_client()
-    return Presigner(endpoints, client.credentials)
-
-
-def make_secretsmanager() -> "SecretsManager":
-    """Create a client of Secrets Manager; see `make_clients`."""
-    from handler.aws.sdk.secretsmanager import SecretsManager  # noqa: PLC0415 - for HTTP requests only
-
-    return SecretsManager(*_signed_client())
 
 
 def _signed_client() -> tuple[SignedClient, EndpointResolver]:

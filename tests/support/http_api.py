@@ -21,7 +21,7 @@ from handler.api.http.services import Services
 from handler.api.items import ItemReader
 from handler.api.search import Search
 from handler.api.towers import Limits, Towers
-from handler.aws.clients import make_presigner
+from handler.aws.sdk.presigning import Presigner
 from handler.index.plan import plan_of
 from handler.index.stream import Change
 from handler.index.writer import IndexWriter
@@ -199,7 +199,7 @@ def http_api(state: State, bundle: Path, table: str, scope: Scope) -> Iterator[H
         towers,
         items,
         state.clients.s3,
-        make_presigner(),
+        Presigner(state.clients.s3.endpoints, state.clients.s3.client.credentials),
         scope,
         limits,
         token,

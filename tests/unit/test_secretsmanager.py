@@ -1,11 +1,10 @@
 """Secrets Manager over HTTP: requests that botocore's service model knows, and answers of any kind."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
-from handler.aws.clients import attempt, make_secretsmanager
+from handler.aws.clients import attempt
 from handler.aws.sdk.errors import InvalidResponseError, ServiceError
 from handler.aws.sdk.secretsmanager import SecretsManager
 from handler.errors import AccessDeniedError, RetryableError
@@ -16,10 +15,8 @@ SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:token-AbCdEf"
 
 
 @pytest.fixture
-def client(aws: State) -> Iterator[SecretsManager]:
-    made = make_secretsmanager()
-    yield made
-    made.client.connections.close()
+def client(aws: State) -> SecretsManager:
+    return SecretsManager(aws.clients.s3.client, aws.clients.s3.endpoints)
 
 
 def answer(state: State, client: SecretsManager, response: Response) -> tuple[str, list[dict[str, str]]]:

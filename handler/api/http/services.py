@@ -5,9 +5,10 @@ from handler.api.http.scope import Scope
 from handler.api.items import ItemReader
 from handler.api.search import Search
 from handler.api.towers import Limits, Towers
-from handler.aws.clients import make_clients, make_presigner, make_secretsmanager
+from handler.aws.clients import Clients
 from handler.aws.sdk.presigning import Presigner
 from handler.aws.sdk.s3 import S3
+from handler.aws.sdk.secretsmanager import SecretsManager
 from handler.frozen import frozen
 from handler.model.identity import ModelIdentity
 from handler.settings import HttpSettings
@@ -40,16 +41,18 @@ class Services:
     token: TokenCheck | None
 
 
-def make_services(settings: HttpSettings, towers: Towers, search: Search | None, table: str) -> Services:
-    """Create the clients that HTTP requests need.
+def make_services(
+    clients: Clients, settings: HttpSettings, towers: Towers, search: Search | None, table: str
+) -> Services:
+    """Put together what HTTP requests need; all clients share one pool of connections.
 
     Args:
+        clients: of the function.
         settings: of the HTTP API.
         towers: the bundle.
         search: None where the stack has no index.
         table: the table's name.
     """
-    clients = make_clients()
     secret = settings.token_secret
     return Services(
         identity=towers.identity,
@@ -57,8 +60,8 @@ def make_services(settings: HttpSettings, towers: Towers, search: Search | None,
         towers=towers,
         items=ItemReader(clients.dynamodb, table),
         s3=clients.s3,
-        presigner=make_presigner(),
+        presigner=Presigner(clients.s3.endpoints, clients.s3.client.credentials),
         scope=Scope.of(settings),
         limits=towers.limits,
-        token=None if secret is None else TokenCheck(make_secretsmanager(), secret),
+        token=None if secret is None else TokenCheck(SecretsManager(clients.s3.client, clients.s3.endpoints), secret),
     )
