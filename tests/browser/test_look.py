@@ -125,6 +125,50 @@ def test_the_detail_view(gallery: Gallery) -> None:
     expect(page.locator(f"{gallery.tile('coins.png')} .open")).to_be_focused()
 
 
+def test_a_search_that_follows_the_detail_view_at_once_stays(gallery: Gallery) -> None:
+    """The browser goes back to the list later than the page asks for it."""
+    gallery.open("prefix=still/")
+    gallery.wait_for(["clock_motion.png", "coffee.png", "coins.png"])
+    gallery.page.click(f"{gallery.tile('coins.png')} .open")
+    expect(gallery.page.get_by_role("dialog", name="coins.png")).to_be_visible()
+    gallery.page.evaluate(
+        """() => {
+          const search = () => {
+            document.getElementById("words").value = "espresso";
+            document.getElementById("search").requestSubmit();
+          };
+          document.getElementById("detail").addEventListener("close", search, { once: true });
+          document.getElementById("detail-close").click();
+        }"""
+    )
+    gallery.wait_for(["coffee.png"])
+    assert "q=espresso" in gallery.page.url
+    gallery.page.go_back()
+    gallery.wait_for(["clock_motion.png", "coffee.png", "coins.png"])
+    expect(gallery.page.locator("#detail")).to_be_hidden()
+
+
+def test_a_late_close_event_leaves_a_view_that_is_open_again(gallery: Gallery) -> None:
+    gallery.open("prefix=still/")
+    gallery.wait_for(["clock_motion.png", "coffee.png", "coins.png"])
+    page = gallery.page
+    page.click(f"{gallery.tile('coins.png')} .open")
+    expect(page.get_by_role("dialog", name="coins.png")).to_be_visible()
+    page.evaluate(
+        """() => addEventListener(
+          "close", (event) => event.stopImmediatePropagation(), { capture: true, once: true }
+        )"""
+    )
+    page.go_back()
+    expect(page.locator("#detail")).to_be_hidden()
+    page.go_forward()
+    expect(page.get_by_role("dialog", name="coins.png")).to_be_visible()
+    page.evaluate("document.getElementById('detail').dispatchEvent(new Event('close'))")
+    page.wait_for_timeout(300)
+    expect(page.get_by_role("dialog", name="coins.png")).to_be_visible()
+    assert "item=" in page.url
+
+
 def test_a_picture_has_an_address(gallery: Gallery) -> None:
     gallery.open(f"prefix=still/&item={gallery.stack.source('still/coffee.png')}")
     expect(gallery.page.get_by_role("dialog", name="coffee.png")).to_be_visible()

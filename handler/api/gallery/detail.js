@@ -17,7 +17,8 @@ const LINK_MILLISECONDS = 600_000;
 
 export class Detail {
   /**
-   * @param {object} actions `like`, `plus`, `minus`, `label`, `folder`; `step` moves to the neighbour; `closed`
+   * @param {object} actions `like`, `plus`, `minus`, `label`, `folder`; `step` moves to the neighbour; `closed` comes
+   *   when the user has closed the view
    */
   constructor(actions) {
     this.actions = actions;
@@ -25,16 +26,13 @@ export class Detail {
     this.picture = byId("detail-picture");
     this.controller = null;
     this.entry = null;
-    this.dialog.addEventListener("close", () => this.#left());
-    this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
+    // The event may come so late that the view is open again.
+    this.dialog.addEventListener("close", () => this.dialog.open || this.#leave());
+    this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.#leave());
     this.dialog.addEventListener("keydown", (event) => this.#key(event));
-    byId("detail-close").addEventListener("click", () => this.dialog.close());
+    byId("detail-close").addEventListener("click", () => this.#leave());
     byId("detail-previous").addEventListener("click", () => actions.step(-1));
     byId("detail-next").addEventListener("click", () => actions.step(1));
-  }
-
-  get isOpen() {
-    return this.dialog.open;
   }
 
   /** Show an entry; its item, with all that hits do not have, follows. */
@@ -50,16 +48,19 @@ export class Detail {
     this.#complete(entry, this.controller.signal);
   }
 
+  /** Close without a call of `closed`. The `close` event comes later and finds no entry. */
   close() {
-    if (this.dialog.open) this.dialog.close();
+    if (!this.entry) return;
+    this.entry = null;
+    this.controller.abort();
+    releaseThumbnail(this.picture);
+    if (this.dialog.open) this.dialog.close(); // Escape has closed it already
   }
 
-  #left() {
-    this.controller?.abort();
-    releaseThumbnail(this.picture);
+  #leave() {
     const left = this.entry;
-    this.entry = null;
-    this.actions.closed(left);
+    this.close();
+    if (left) this.actions.closed(left);
   }
 
   #key(event) {
@@ -114,7 +115,7 @@ export class Detail {
     const button = (name, text, act, kind = "") =>
       h(
         "button",
-        { type: "button", class: `button ${kind}`, onclick: () => this.#leaveFor(() => act(entry)) },
+        { type: "button", class: `button ${kind}`, onclick: () => act(entry) },
         icon(name),
         text,
       );
@@ -138,7 +139,7 @@ export class Detail {
             type: "button",
             class: "chip",
             title: `Only pictures labelled ${label}`,
-            onclick: () => this.#leaveFor(() => this.actions.label(label)),
+            onclick: () => this.actions.label(label),
           },
           label,
         ),
@@ -164,7 +165,7 @@ export class Detail {
     const folder = folderOf(entry.key);
     const crumb = h(
       "button",
-      { type: "button", class: "crumb", onclick: () => this.#leaveFor(() => this.actions.folder(folder)) },
+      { type: "button", class: "crumb", onclick: () => this.actions.folder(folder) },
       folder,
     );
     const copy = iconButton("copy", "Copy the address", () => this.#copy(entry.source, copy));
@@ -196,11 +197,6 @@ export class Detail {
       },
       () => {},
     );
-  }
-
-  /** Close, then do what follows; closing first lets the address go back to the list. */
-  #leaveFor(act) {
-    this.actions.leave(act);
   }
 
   async #complete(entry, signal) {

@@ -22,6 +22,8 @@ let query = EVERYTHING;
 let next = null;
 let loading = null;
 let opened = null; // the picture whose tile has opened the detail view
+let isReturning = false; // history.back() was called, and its popstate event has not come yet
+let afterReturn = null; // what the user did meanwhile
 
 const grid = new Grid(byId("grid"), {
   open: (entry) => openDetail(entry),
@@ -35,7 +37,6 @@ const detail = new Detail({
   step: (step) => stepDetail(step),
   label: (label) => go({ ...query, labels: [...new Set([...query.labels, label])] }),
   folder: (prefix) => go({ ...EVERYTHING, prefix }),
-  leave: (act) => leaveDetail(act),
   closed: (entry) => closedDetail(entry),
 });
 const bar = new SearchBar({ go, pictures, addFiles: (files) => searchWith(files) });
@@ -58,8 +59,10 @@ function entryOf(found) {
 /** Search for something else, as a new entry of the browser's history. */
 function go(wanted) {
   detail.close();
-  history.pushState({ query: wanted }, "", addressOf(wanted));
-  show(wanted);
+  leaveDetail(() => {
+    history.pushState({ query: wanted }, "", addressOf(wanted));
+    show(wanted);
+  });
 }
 
 function addressOf(wanted, source) {
@@ -71,16 +74,20 @@ function addressOf(wanted, source) {
 function restore() {
   const wanted = history.state?.query ?? fromFragment(location.hash);
   wanted.examples = wanted.examples.filter(({ picture }) => !picture || pictures.has(picture));
-  const item = new URLSearchParams(location.hash.slice(1)).get("item");
+  const item = addressedItem();
   const isSame = JSON.stringify(wanted) === JSON.stringify(query) && grid.tiles.size > 0;
   if (!isSame) show(wanted);
   if (!item) detail.close();
   else if (detail.entry?.source !== item) openAddressed(item);
 }
 
+/** The object whose detail view the address names, or null. */
+const addressedItem = () => new URLSearchParams(location.hash.slice(1)).get("item");
+
 async function openAddressed(source) {
   try {
-    showDetail(grid.tiles.get(source)?.tile.entry ?? entryOf(await readItem(source)));
+    const entry = grid.tiles.get(source)?.tile.entry ?? entryOf(await readItem(source));
+    if (addressedItem() === source) showDetail(entry); // the user may have left meanwhile
   } catch (error) {
     announce(error.message);
   }
@@ -182,9 +189,11 @@ function retry() {
 
 /** Open an entry; Back closes it. */
 function openDetail(entry) {
-  history.pushState({ query, detail: true }, "", addressOf(query, entry.source));
-  opened = entry.source;
-  showDetail(entry);
+  leaveDetail(() => {
+    history.pushState({ query, detail: true }, "", addressOf(query, entry.source));
+    opened = entry.source;
+    showDetail(entry);
+  });
 }
 
 function showDetail(entry) {
@@ -200,26 +209,35 @@ function stepDetail(step) {
   if (!grid.neighbour(entry.source, step)) more();
 }
 
-let afterDetail = null;
-
-/** Close the detail view, and do something when the address is the list's again. */
-function leaveDetail(act) {
-  afterDetail = act;
-  detail.close();
-}
-
+/** The user has closed the detail view. */
 function closedDetail(entry) {
-  if (entry && entry.source !== opened) grid.focus(entry.source); // the browser itself returns to the one that was opened
-  opened = null;
-  if (history.state?.detail) history.back();
-  else if (new URLSearchParams(location.hash.slice(1)).has("item"))
-    history.replaceState({ query }, "", addressOf(query));
-  if (!history.state?.detail) runAfterDetail();
+  if (entry.source !== opened) grid.focus(entry.source); // the browser itself returns to the one that was opened
+  leaveDetail();
 }
 
-function runAfterDetail() {
-  const act = afterDetail;
-  afterDetail = null;
+/**
+ * Let the address be the list's again, then act. The browser goes back later than it is asked to, and would undo an
+ * entry of the history that is made meanwhile.
+ */
+function leaveDetail(act) {
+  opened = null;
+  if (history.state?.detail) {
+    afterReturn = act ?? afterReturn;
+    if (!isReturning) history.back();
+    isReturning = true;
+    return;
+  }
+  if (addressedItem() !== null) history.replaceState({ query }, "", addressOf(query));
+  act?.();
+}
+
+/** The address has changed without a new page: Back, Forward, `history.back()`, or another fragment. */
+function returned() {
+  const act = afterReturn;
+  isReturning = false;
+  afterReturn = null;
+  takeTokenFromAddress(); // somebody may have pasted an address with another one
+  restore();
   act?.();
 }
 
@@ -264,11 +282,7 @@ byId("upload-files").addEventListener("change", ({ target }) => {
 });
 byId("skip").addEventListener("click", () => grid.focus());
 bar.onenter = () => grid.focus();
-addEventListener("popstate", () => {
-  takeTokenFromAddress(); // somebody may have pasted an address with another one
-  restore();
-  runAfterDetail();
-});
+addEventListener("popstate", returned);
 addEventListener("keydown", (event) => {
   const isTyping = event.target.closest?.("input, textarea, select, dialog");
   if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
