@@ -8,7 +8,7 @@ export MODEL ONLY IMAGES PORT EVENT IMAGE BASE_IMAGE ARCH REPOSITORY STACK IMAGE
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up invoke image push deploy destroy test test-export image-test package-test browser-test bench cpus
+.PHONY: help demo up invoke image push deploy destroy test test-export image-test limits-test package-test browser-test bench cpus
 .PHONY: mutants soak backfill-run export-run http-run openapi-run fuzz formats check structure format lock clean
 
 help: ## list the targets
@@ -55,8 +55,11 @@ browser-test: .venv/.ready-test ## run the tests of the gallery in Chromium; scr
 	@$(PY) -m pip install --quiet --disable-pip-version-check --group browser
 	@$(PY) -m pytest -q -o timeout=300 tests/browser
 
-test: .venv/.ready-test ## run all tests except test-export, image-test, package-test and browser-test
+test: .venv/.ready-test ## run all tests except those of test-export and of the other targets in -test
 	@$(PY) -m pytest -n "$$($(PY) -c 'import os; print(os.cpu_count() + 1)')" --dist loadfile --no-loadscope-reorder
+
+limits-test: .venv/.ready-test ## decode pictures as large as each format may be, within the limits of time and memory
+	@$(PY) -m pytest -q tests/limits
 
 package-test: .venv/.ready-test ## build the wheel and the sdist, install them, and run the commands
 	@$(PY) -m pytest -q -o timeout=600 -n auto tests/package

@@ -6,10 +6,12 @@ from itertools import product
 from pathlib import Path
 from random import Random
 from struct import pack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from handler.model.byte_pairs import read_byte_pairs
-from handler.model.tokenizer import load_library
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 END_OF_WORD = "</w>"
 
@@ -22,14 +24,16 @@ class NoTableError(Exception):
     """A tokenizer has another form than CLIP's; the text says how."""
 
 
-def byte_pairs(path: Path) -> bytes:
+def byte_pairs(path: Path, library: "Tokenizer") -> bytes:
     """The table of a `tokenizer.json`, compared with the `tokenizers` library on 20,000 ASCII texts.
+
+    Args:
+        path: of the `tokenizer.json`.
+        library: it, as the library has loaded it.
 
     Raises:
         NoTableError: the tokenizer has another form, or gives other ids.
-        BundleError: the library cannot load it.
     """
-    library = load_library(path)
     start, end = library.encode("").ids
     try:
         model = json.loads(path.read_bytes())["model"]

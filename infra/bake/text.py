@@ -71,7 +71,7 @@ def prepare_text(name: str, encoder: TextEncoder, bundle: Path) -> tuple[TextEnc
     """
     spec, notes = _prepared_graphs(name, encoder, bundle)
     try:
-        (bundle / BYTE_PAIRS_FILE).write_bytes(byte_pairs(bundle / TOKENIZER_FILE))
+        (bundle / BYTE_PAIRS_FILE).write_bytes(byte_pairs(bundle / TOKENIZER_FILE, encoder.tokenizer.library))
         spec = replace(spec, byte_pairs=_file(bundle / BYTE_PAIRS_FILE))
         notes.append("table for ASCII text")
     except NoTableError as error:

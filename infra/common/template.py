@@ -8,6 +8,11 @@ from typing import Any
 
 import yaml
 
+try:
+    from yaml import CSafeLoader as SafeLoader  # a tenth of the time; all usual platforms have it
+except ImportError:  # pragma: no cover - a PyYAML without libyaml
+    from yaml import SafeLoader  # type: ignore[assignment]
+
 Template = dict[str, Any]
 
 _FUNCTION = "AWS::Serverless::Function"
@@ -30,7 +35,7 @@ class ZipCode:
     handler: str
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(SafeLoader):
     """Loads YAML with CloudFormation's short tags, such as `!Ref`."""
 
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import FilePayload, expect
 
 from infra.local.images import samples
 from tests.browser.conftest import OpenGallery
@@ -67,7 +67,7 @@ def test_a_picture_of_the_user_finds_the_stored_one(gallery: Gallery, way: str) 
     if way == "chosen":
         with page.expect_file_chooser() as chooser:
             page.get_by_role("button", name="Search with a picture").click()
-        chooser.value.set_files([{"name": file[0], "mimeType": file[1], "buffer": file[2]}])
+        chooser.value.set_files(FilePayload(name=file[0], mimeType=file[1], buffer=file[2]))
     elif way == "dropped":
         gallery.give("body", ["dragenter"], [file])
         gallery.shot("drop")

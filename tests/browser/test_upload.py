@@ -1,7 +1,7 @@
 """Uploading: with progress, until the search finds the picture."""
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import FilePayload, expect
 
 from tests.browser.gallery import Gallery
 from tests.browser.photos import drawing, noise
@@ -46,7 +46,7 @@ def test_files_are_chosen_too_and_lead_to_similar_ones(gallery: Gallery) -> None
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Upload pictures").click()
     name = f"chosen-{gallery.size}.jpg"
-    chooser.value.set_files([{"name": name, "mimeType": "image/jpeg", "buffer": drawing(700 + int(gallery.size))}])
+    chooser.value.set_files(FilePayload(name=name, mimeType="image/jpeg", buffer=drawing(700 + int(gallery.size))))
     row = page.locator("#uploads li.ready")
     expect(row).to_have_count(1, timeout=60_000)
     assert name not in gallery.names()  # it is not below the folder that is shown

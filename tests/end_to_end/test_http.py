@@ -8,12 +8,11 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
 import pytest
-from openai import AuthenticationError, BadRequestError, DefaultHttpxClient, OpenAI
 from PIL import Image
 
 from infra.common.local_stack import Stack, page_address
@@ -26,6 +25,9 @@ from tests.support.bundles import DIM, write_tiny_bundle
 from tests.support.pictures import encoded, picture
 from tests.support.processes import eventually
 from tests.support.text_bundles import add_text
+
+if TYPE_CHECKING:
+    from openai import OpenAI
 
 PHOTO = encoded(picture(320, 200, seed=31), "JPEG", quality=95)
 
@@ -289,14 +291,20 @@ def secrets_of(stack: Stack) -> Any:
 
 
 @pytest.fixture
-def openai(filtered: Stack) -> Iterator[Callable[[str | None], OpenAI]]:
+def openai_client(filtered: Stack) -> Iterator[Callable[[str | None], "OpenAI"]]:
     """Makes OpenAI's own client with a key."""
+    from openai import DefaultHttpxClient, OpenAI  # takes a second, in every process that collects the tests
+
     with DefaultHttpxClient(trust_env=False) as transport:
         yield lambda key: OpenAI(base_url=filtered.api_url, api_key=key, max_retries=0, http_client=transport)
 
 
-def test_openais_client_embeds_texts_and_images(filtered: Stack, openai: Callable[[str | None], OpenAI]) -> None:
-    client = openai(filtered.token)
+def test_openais_client_embeds_texts_and_images(
+    filtered: Stack, openai_client: Callable[[str | None], "OpenAI"]
+) -> None:
+    from openai import AuthenticationError, BadRequestError
+
+    client = openai_client(filtered.token)
     name = httpx.get(f"{filtered.api_url}/health", trust_env=False).json()["model"]
     texts = ["a beach", "two dogs"]
     found = client.embeddings.create(model=name, input=texts)  # asks for base64, and decodes it
@@ -317,7 +325,7 @@ def test_openais_client_embeds_texts_and_images(filtered: Stack, openai: Callabl
             client.embeddings.create(**request)
         assert error.value.response.json()["error_code"] == "invalid_request"
     with pytest.raises(AuthenticationError):
-        openai("wrong").embeddings.create(model=name, input="x")
+        openai_client("wrong").embeddings.create(model=name, input="x")
 
 
 @pytest.mark.parametrize(

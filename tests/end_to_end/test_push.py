@@ -76,13 +76,21 @@ class Machine:
         return dict(found)
 
 
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with local_aws(tmp_path_factory.mktemp("push") / "aws.log") as aws:
+        yield aws.endpoint
+
+
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
+def machine(tmp_path: Path, endpoint: str) -> Iterator[Machine]:
     folder = tmp_path / "engine"
     folder.mkdir()
     install(folder, "docker")
-    with local_aws(tmp_path / "aws.log") as aws:
-        yield Machine(folder, aws.endpoint)
+    made = Machine(folder, endpoint)
+    yield made
+    for one in made.ecr.describe_repositories()["repositories"]:
+        made.ecr.delete_repository(repositoryName=one["repositoryName"], force=True)
 
 
 @pytest.fixture

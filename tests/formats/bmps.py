@@ -50,7 +50,7 @@ def rows_of(samples: Samples, bits: int, *, top_down: bool = False) -> bytes:
 def _row(values: Samples, bits: int) -> bytes:
     if bits <= 8:
         return packed_rows(values[np.newaxis], bits)[0]
-    return b"".join(int(value).to_bytes(bits // 8, "little") for value in values)
+    return values.astype("<u8").view(np.uint8).reshape(-1, 8)[:, : bits // 8].tobytes()
 
 
 def masked(colours: Samples, masks: tuple[int, ...]) -> tuple[Samples, Pixels]:

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from tokenizers import Tokenizer
 
 from handler.errors import BundleError
 from handler.model.bundle_files import sample_sha256
@@ -342,8 +343,8 @@ def test_a_bake_says_what_it_prepared(source: Path, tmp_path: Path, capsys: pyte
 
 
 def test_a_table_with_wrong_ids_fails_the_bake(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def with_wrong_end(path: Path) -> bytes:
-        data = byte_pairs(path)
+    def with_wrong_end(path: Path, library: Tokenizer) -> bytes:
+        data = byte_pairs(path, library)
         return data[:4] + (5).to_bytes(4, "little") + data[8:]
 
     monkeypatch.setattr("infra.bake.text.byte_pairs", with_wrong_end)

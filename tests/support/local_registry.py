@@ -69,9 +69,10 @@ def local_url(endpoint: str, url: str) -> str:
 
 def template_of_images() -> Template:
     """The template with functions that run the zips of their images."""
-    template, names = with_zip_functions(load(TEMPLATE), ZipCode(CODE_BUCKET, "", ENTRY_POINT))
+    original = load(TEMPLATE)
+    template, names = with_zip_functions(original, ZipCode(CODE_BUCKET, "", ENTRY_POINT))
     for name in names:
-        uri = load(TEMPLATE)["Resources"][name]["Properties"]["ImageUri"]
+        uri = original["Resources"][name]["Properties"]["ImageUri"]
         code = template["Resources"][name]["Properties"]["CodeUri"]
         code["Key"] = {"Fn::Select": [1, {"Fn::Split": ["@", uri]}]}
     return template

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handler.model.byte_pairs import BytePairs, read_byte_pairs
+from handler.model.tokenizer import load_library
 from infra.bake.byte_pairs import byte_pairs
 from tests.support import clip_bpe
 from tests.support.clip_bpe import END, START
@@ -14,7 +15,8 @@ from tests.support.texts import TEXTS
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return byte_pairs(write_tokenizer(tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"))
+    path = write_tokenizer(tmp_path_factory.mktemp("tokenizer") / "tokenizer.json")
+    return byte_pairs(path, load_library(path))
 
 
 @pytest.fixture(scope="module")
