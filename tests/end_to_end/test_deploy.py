@@ -1,13 +1,9 @@
 """`python -m infra deploy` and `destroy` as a user runs them, against the local AWS."""
 
-import io
-import os
 import re
-import subprocess
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,8 +13,11 @@ from infra.common.template import to_json
 from infra.deploy import notifications, template_body
 from infra.local.server import LocalAws, local_aws
 from tests.support.bundles import add_canonical_vector, write_tiny_bundle
-from tests.support.deploy_command import adapt
+from tests.support.deploy_command import adapt, environment, run
 from tests.support.local_registry import REGISTRY, REPOSITORY, push, template_of_images
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
 
 IMAGE = f"{REGISTRY}/{REPOSITORY}:1"
 TOPIC = f"arn:aws:sns:{REGION}:000000000000:no-topic"
@@ -27,37 +26,20 @@ TOPIC = f"arn:aws:sns:{REGION}:000000000000:no-topic"
 class DeployCommands:
     def __init__(self, aws: LocalAws, template: Path) -> None:
         self.template = template
-        self.environment = os.environ | {
-            "AWS_ENDPOINT_URL": aws.endpoint,
-            "AWS_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        }
+        self.environment = environment(aws.endpoint)
         self.s3: Any = session().client("s3", endpoint_url=aws.endpoint, config=CONFIG)
         self.sqs: Any = session().client("sqs", endpoint_url=aws.endpoint, config=CONFIG)
         make_client: Any = session().client
         self.vectors: Any = make_client("s3vectors", endpoint_url=aws.endpoint, config=CONFIG)
         self.cloudformation: Any = session().client("cloudformation", endpoint_url=aws.endpoint, config=CONFIG)
 
-    def run(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+    def run(self, *arguments: str, stdin: str = "") -> "CompletedProcess[str]":
         """Run a command in this process, with text on its standard input."""
-        out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            self.set_environment(patch)
-            patch.setattr("sys.stdin", io.StringIO(stdin))
-            try:
-                code = main(arguments)
-            except SystemExit as usage:
-                code = int(usage.code or 0)
-        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+        return run(arguments, self.environment, self.template, stdin)
 
     def set_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Make this process call the local AWS, too."""
-        adapt(monkeypatch, self.template)
-        for name, value in self.environment.items():
-            monkeypatch.setenv(name, value)
+        adapt(monkeypatch, self.environment, self.template)
 
     def stacks(self) -> list[str]:
         return [one["StackName"] for one in self.cloudformation.describe_stacks()["Stacks"]]

@@ -2,24 +2,24 @@
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.common.local_session import ACCESS_KEY, CONFIG, REGION, session
-from infra.common.paths import HANDLER, ROOT
+from infra.common.local_session import CONFIG, session
+from infra.common.paths import HANDLER, TEMPLATE
 from infra.local.package import function_zip
 from infra.local.server import local_aws
 from tests.support.bundles import add_canonical_vector, write_tiny_bundle
-from tests.support.deploy_command import TEMPLATE_VARIABLE
+from tests.support.deploy_command import environment, run
 from tests.support.fake_engine import install
 from tests.support.local_registry import REGISTRY, configuration
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
 
 
 @dataclass(frozen=True)
@@ -38,26 +38,9 @@ class Machine:
     def ecr(self) -> Any:
         return session().client("ecr", endpoint_url=self.endpoint, config=CONFIG)
 
-    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "tests.support.deploy_command", *arguments],
-            cwd=ROOT,
-            env=os.environ
-            | {
-                "PATH": str(self.folder),
-                TEMPLATE_VARIABLE: str(ROOT / "infra" / "template.yaml"),
-                "AWS_ENDPOINT_URL": self.endpoint,
-                "AWS_REGION": REGION,
-                "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-                "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
-                "AWS_CONFIG_FILE": os.devnull,
-                "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+    def run(self, *arguments: str) -> "CompletedProcess[str]":
+        """Run a command in this process, with this machine's programs only."""
+        return run(arguments, environment(self.endpoint) | {"PATH": str(self.folder)}, TEMPLATE)
 
     def build(self, bundle: Path) -> str:
         """Give the machine an image of this bundle, and return the image's id."""

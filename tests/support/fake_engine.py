@@ -8,8 +8,6 @@ import os
 import sys
 from pathlib import Path
 
-from tests.support.local_registry import push
-
 
 def main() -> int:
     folder, arguments = Path(sys.argv[1]), sys.argv[2:]
@@ -32,6 +30,8 @@ def main() -> int:
         case ["login", *_]:
             (folder / "password").write_text(sys.stdin.read())
         case ["push", *_, uri]:
+            from tests.support.local_registry import push  # takes half a second
+
             tag = uri.rpartition(":")[2]
             push(os.environ["AWS_ENDPOINT_URL"], Path((folder / "bundle").read_text()), tag)
     return 0
