@@ -1,7 +1,10 @@
 import functools
 import signal
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and nohup the end of the session. Every
 # process that they start would inherit that, and some tests are about these signals. A handler is not inherited, even
@@ -30,3 +33,16 @@ def _read_service_descriptions_once() -> None:
 
 with suppress(ImportError):  # the environment of the export has no botocore
     _read_service_descriptions_once()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the end-to-end tests over the run: they mostly wait, and the others compute meanwhile.
+
+    The last ones start before the end, so that no process is left with a long file when the others have finished.
+    """
+    files = list(dict.fromkeys(item.path for item in items))
+    waiting = [path for path in files if path.parent.name == "end_to_end"]
+    computing = [path for path in files if path.parent.name != "end_to_end"]
+    places: dict[Path, float] = {path: number / len(computing) for number, path in enumerate(computing)}
+    places |= {path: 0.8 * number / len(waiting) for number, path in enumerate(waiting)}
+    items.sort(key=lambda item: places[item.path])
