@@ -48,15 +48,15 @@ image-test: .venv/.ready-test ## run the tests of the container image
 	@sh tests/image/packages.sh
 	@$(PY) -m pytest -o timeout=900 tests/image
 
-# One process more than there are processors, because many tests wait for servers.
 # On Debian, as root, it installs Chromium; elsewhere CHROMIUM names the program.
 browser-test: .venv/.ready-test ## run the tests of the gallery in Chromium; screenshots are written to build/browser
 	@[ -n "$$CHROMIUM" ] || sh tests/browser/packages.sh
 	@$(PY) -m pip install --quiet --disable-pip-version-check --group browser
 	@$(PY) -m pytest -q -o timeout=300 tests/browser
 
+# Two processes for each processor, because many tests wait for servers.
 test: .venv/.ready-test ## run all tests except those of test-export and of the other targets in -test
-	@$(PY) -m pytest -n "$$($(PY) -c 'import os; print(os.cpu_count() + 1)')" --dist loadfile --no-loadscope-reorder
+	@$(PY) -m pytest -n "$$($(PY) -c 'import os; print(2 * os.cpu_count())')" --dist loadfile --no-loadscope-reorder
 
 limits-test: .venv/.ready-test ## decode pictures as large as each format may be, within the limits of time and memory
 	@$(PY) -m pytest -q tests/limits

@@ -1,7 +1,7 @@
 import functools
 import signal
+from collections import Counter
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,11 +38,12 @@ with suppress(ImportError):  # the environment of the export has no botocore
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spread the end-to-end tests over the run: they mostly wait, and the others compute meanwhile.
 
-    The last ones start before the end, so that no process is left with a long file when the others have finished.
+    The files with the most tests come first, and the last ones before the end, so that no process is left with a long
+    file when the others have finished.
     """
-    files = list(dict.fromkeys(item.path for item in items))
-    waiting = [path for path in files if path.parent.name == "end_to_end"]
-    computing = [path for path in files if path.parent.name != "end_to_end"]
-    places: dict[Path, float] = {path: number / len(computing) for number, path in enumerate(computing)}
+    sizes = Counter(item.path for item in items)
+    waiting = [path for path, _tests in sizes.most_common() if path.parent.name == "end_to_end"]
+    computing = [path for path in sizes if path not in waiting]
+    places = {path: number / len(computing) for number, path in enumerate(computing)}
     places |= {path: 0.8 * number / len(waiting) for number, path in enumerate(waiting)}
     items.sort(key=lambda item: places[item.path])
