@@ -16,8 +16,11 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 
 def _read_service_descriptions_once() -> None:
-    """Each session of boto3 reads the descriptions of its services again, up to 1 MB, and the tests make hundreds."""
-    from botocore.loaders import JSONFileLoader
+    """Each session of boto3 lists its services and reads their descriptions, up to 1 MB, again.
+
+    The tests make hundreds of sessions.
+    """
+    from botocore.loaders import JSONFileLoader, Loader
 
     read = JSONFileLoader.load_file
 
@@ -29,6 +32,8 @@ def _read_service_descriptions_once() -> None:
         return read_once(file_path)
 
     JSONFileLoader.load_file = load_file  # type: ignore[method-assign,assignment]
+    list_services = functools.cache(Loader().list_available_services)
+    Loader.list_available_services = lambda _loader, type_name: list_services(type_name)  # type: ignore[method-assign,assignment]
 
 
 with suppress(ImportError):  # the environment of the export has no botocore

@@ -1,5 +1,6 @@
 """Read `infra/template.yaml`, and replace container-image functions, which need Docker, with zip functions."""
 
+import functools
 import json
 import re
 from dataclasses import dataclass
@@ -59,8 +60,16 @@ _Loader.add_multi_constructor("!", _long_form)
 
 
 def load(path: Path) -> Template:
-    """Read a YAML template; short tags become long-form intrinsics, so it can be written as JSON."""
-    template: Template = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    """Read a YAML template; short tags become long-form intrinsics, so it can be written as JSON.
+
+    Callers share what is returned and must not change it.
+    """
+    return _parsed(path.read_text(encoding="utf-8"))
+
+
+@functools.lru_cache(maxsize=4)
+def _parsed(text: str) -> Template:
+    template: Template = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     return template
 
 
