@@ -12,11 +12,13 @@ import argparse
 import multiprocessing
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from infra.bake.reuse import bundle_for
+from infra.common.progress import meter
 from tests.formats.agreement import Agreement, File, compare
 from tests.formats.matrix import cases
 from tests.formats.renderers import RENDERERS
@@ -35,7 +37,7 @@ def found_files(folder: Path) -> Iterator[File]:
     """Every file below a folder; its kind is its extension."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            yield File(path.suffix.lower().lstrip("."), str(path.relative_to(folder)), path.read_bytes())
+            yield File(path.suffix.lower().lstrip("."), str(path.relative_to(folder)), path)
 
 
 def main(arguments: list[str]) -> int:
@@ -44,9 +46,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--model", default="efficientnet-lite0")
     parser.add_argument("--files", type=Path)
     options = parser.parse_args(arguments)
-    files = found_files(options.files) if options.files else known_files()
-    with multiprocessing.get_context("spawn").Pool() as pool:
-        found = list(pool.imap_unordered(partial(compare, bundle_for(options.model)), files, chunksize=8))
+    found = compared(list(found_files(options.files) if options.files else known_files()), bundle_for(options.model))
     by_kind: dict[str, list[Agreement]] = defaultdict(list)
     for agreement in found:
         by_kind[agreement.kind].append(agreement)
@@ -60,6 +60,17 @@ def main(arguments: list[str]) -> int:
             print(f"{word}: {agreement.kind}: {agreement.name} {agreement.renderers} {agreement.others}")
     print(f"{len(found)} files, {len(wrong)} wrong, {len(differing)} other than their known pictures")
     return int(len(wrong) > (_ALLOWED_OF_FILES if options.files else 0) or bool(differing))
+
+
+def compared(files: Sequence[File], bundle: Path) -> list[Agreement]:
+    """Compare the files, in a process for each processor."""
+    found = []
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(mp_context=context) as pool, meter("formats") as shown:
+        for agreement in pool.map(partial(compare, bundle), files, chunksize=8):
+            found.append(agreement)
+            shown.update(len(found), len(files), last=len(found) == len(files))
+    return found
 
 
 def print_table(by_kind: dict[str, list[Agreement]]) -> None:

@@ -12,12 +12,11 @@ from handler.errors import RejectedError
 from handler.images.decode import Picture, decode, sniff
 from handler.images.preprocess import to_tensor
 from handler.model.encoder import Encoder, load_encoder
-from tests.formats.renderers import RENDERERS, UnreadableError
+from tests.formats.renderers import MAX_PIXELS, RENDERERS, UnreadableError
 
 # Vectors of the same picture; of one that a lossy decoder made, whose colours are rounded in other ways.
 SAME, SAME_LOSSY = 0.999, 0.99
 LOSSY = {"jpeg", "webp", "avif", "heic", "heif"}
-MAX_PIXELS = 100_000_000
 
 Vector = npt.NDArray[np.float32]
 
@@ -29,7 +28,7 @@ class File:
     Attributes:
         kind: for the table.
         name: within its kind.
-        data: its bytes.
+        content: its bytes, or where they are.
         expected: the known picture, (H, W, 3); None where it is not known.
         tolerance: mean difference from it that is right, in levels of 255.
         rule: why this decoder shows something else than both renderers.
@@ -37,10 +36,15 @@ class File:
 
     kind: str
     name: str
-    data: bytes
+    content: bytes | Path
     expected: npt.NDArray[np.uint8] | None = None
     tolerance: float = 0
     rule: str = ""
+
+    @property
+    def data(self) -> bytes:
+        """Its bytes."""
+        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +99,10 @@ def compare(bundle: Path, file: File) -> Agreement:
         bundle: the model's.
         file: the file.
     """
-    encoder, format_name = _encoder(bundle), sniff(file.data)
-    own, refused = _decoded(file.data, encoder.spec.preprocess.enough)
-    shown = {renderer: _vector_of(encoder, renderer, file.data, format_name) for renderer in RENDERERS}
+    encoder, data = _encoder(bundle), file.data
+    format_name = sniff(data)
+    own, refused = _decoded(data, encoder.spec.preprocess.enough)
+    shown = {renderer: _vector_of(encoder, renderer, data, format_name) for renderer in RENDERERS}
     found = {renderer: vector for renderer, vector in shown.items() if vector is not None}
     cosines = {renderer: float("nan") for renderer in found}
     if own is not None:

@@ -15,6 +15,10 @@ from PIL import Image
 Pixels = npt.NDArray[np.uint8]
 
 MOST_SECONDS = 60
+MAX_PIXELS = 100_000_000
+
+# A header may claim any size: ImageMagick gives up instead of taking all memory, or the disk.
+_LIMITS = ("-limit", "memory", "2GiB", "-limit", "map", "2GiB", "-limit", "disk", "0")
 
 # Formats that ImageMagick would not know by their first bytes alone.
 _NAMED = {"jpeg", "png", "gif", "bmp", "tiff", "webp"}
@@ -51,7 +55,7 @@ def with_magick(data: bytes, name: str | None) -> Pixels:
     ]
     source = f"{name}:-[0]" if name in _NAMED else "-[0]"
     try:
-        arguments = [command, source, *options, "ppm:-"]
+        arguments = [command, *_LIMITS, source, *options, "ppm:-"]
         done = subprocess.run(arguments, input=data, capture_output=True, timeout=MOST_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise UnreadableError("ImageMagick took too long") from None
@@ -71,6 +75,8 @@ def with_vips(data: bytes, _name: str | None) -> Pixels:
 
     try:
         image: Any = pyvips.Image.new_from_buffer(data, "").autorot()
+        if image.width * image.height > MAX_PIXELS:
+            raise UnreadableError(f"{image.width} x {image.height} pixels")
         if image.interpretation not in {"srgb", "b-w"} or image.format != "uchar":
             image = image.colourspace("srgb")
         if image.hasalpha():
