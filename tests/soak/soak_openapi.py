@@ -8,6 +8,7 @@ of the tests.
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -73,7 +74,8 @@ def _run(program: Path, stack: Stack, requests: int, seed: int) -> tuple[int, bo
         *("--checks", "all", "--exclude-checks", NOT_CHECKED, "--continue-on-failure"),
         *("--seed", str(seed), "--no-color", "--suppress-health-check", "all"),
     ]
-    done = subprocess.run(command, cwd=FOLDER, stdout=subprocess.PIPE, text=True, check=False)
+    environment = os.environ | {"SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(command, cwd=FOLDER, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     sys.stdout.write(done.stdout)
     found = _GENERATED.search(done.stdout)
     return int(found[1].replace(",", "")) if found else 0, done.returncode != 0
