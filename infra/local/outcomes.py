@@ -23,6 +23,10 @@ _UPLOADERS = 4
 _POLL_SECONDS = 0.2
 _POLLED_KEYS = 200  # keys per poll; polling all keys would load the table more than the function does
 _BATCH = 100  # DynamoDB's limit for BatchGetItem
+# If a worker of a function fails to start, the emulator ends the function's other workers, too. An invocation of one of
+# these fails with this message and a signal's number instead of the function's error; another attempt shows the error.
+_ENDED = "bootstrap exited during init with code -"
+_STARTS = 5
 
 Watch = Callable[[int, int], None]
 
@@ -144,7 +148,13 @@ def check_functions(aws: LocalAws, stack: Stack) -> None:
 def _check_function(aws: LocalAws, stack: Stack, function: str | None, request: object) -> None:
     if function is None:
         return
-    answer = stack.lambda_.invoke(FunctionName=function, Payload=orjson.dumps(request))
-    if answer.get("FunctionError"):
+    problem = ""
+    for _ in range(_STARTS):
+        answer = stack.lambda_.invoke(FunctionName=function, Payload=orjson.dumps(request))
+        if not answer.get("FunctionError"):
+            return
         error: dict[str, Any] = orjson.loads(answer["Payload"].read())
-        raise aws.failure(f"the function {function} does not start: {error.get('errorMessage', error)}")
+        problem = str(error.get("errorMessage", error))
+        if _ENDED not in problem:
+            break
+    raise aws.failure(f"the function {function} does not start: {problem}")

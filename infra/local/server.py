@@ -24,8 +24,6 @@ from infra.common.signals import uninterrupted
 HOST = "127.0.0.1"
 
 _START_SECONDS = 60.0
-# Logged once while a stack is created, before `_fix_numbers` in infra/local/stack.py.
-_HARMLESS = "ESM SQS poller error: '>='"
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
@@ -215,6 +213,6 @@ def last_problem(log: Path) -> str:
         lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:
         return ""
-    lines = [line for line in lines if line and _HARMLESS not in line]
+    lines = [line for line in lines if line]
     problems = [line for line in lines if "ERROR" in line or "WARNING" in line or "Error" in line]
     return (problems or lines or [""])[-1][:300]

@@ -71,7 +71,6 @@ def deploy(
             token=_token(aws, outputs.get("TokenSecretArn")),
             swapped=tuple(name for name in swapped if f"{name.removesuffix('Function') or name}Name" in outputs),
         )
-        _fix_numbers(stack)
         _check_resources(stack, owns_uploads=not (parameters or {}).get("ExistingBucket"))
     except (ClientError, BotoCoreError) as error:
         raise aws.failure(f"could not deploy {path.name}: {error}") from None
@@ -127,17 +126,6 @@ def _first_failure(cloudformation: "CloudFormationClient") -> str:
         return "no resource has failed"
     first = min(failed, key=lambda event: event["Timestamp"])
     return f"{first.get('LogicalResourceId')}: {first.get('ResourceStatusReason', 'no reason given')}"
-
-
-def _fix_numbers(stack: Stack) -> None:
-    """Set the event source mapping's concurrency again, as a number.
-
-    The emulator's CloudFormation passes a `Number` parameter on as a string. Its poller then fails to compare it, and
-    receives nothing from the queue.
-    """
-    for mapping in stack.lambda_.list_event_source_mappings(FunctionName=stack.function)["EventSourceMappings"]:
-        limit = int(mapping["ScalingConfig"]["MaximumConcurrency"])
-        stack.lambda_.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": limit})
 
 
 def _check_resources(stack: Stack, *, owns_uploads: bool) -> None:

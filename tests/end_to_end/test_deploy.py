@@ -29,6 +29,7 @@ class DeployCommands:
         self.environment = environment(aws.endpoint)
         self.s3: Any = session().client("s3", endpoint_url=aws.endpoint, config=CONFIG)
         self.sqs: Any = session().client("sqs", endpoint_url=aws.endpoint, config=CONFIG)
+        self.lambda_: Any = session().client("lambda", endpoint_url=aws.endpoint, config=CONFIG)
         make_client: Any = session().client
         self.vectors: Any = make_client("s3vectors", endpoint_url=aws.endpoint, config=CONFIG)
         self.cloudformation: Any = session().client("cloudformation", endpoint_url=aws.endpoint, config=CONFIG)
@@ -58,6 +59,12 @@ class DeployCommands:
         arn: str = answer["Attributes"]["QueueArn"]
         return arn
 
+    def queue_settings(self, stack: str) -> tuple[int, int]:
+        """The batch size and the maximum concurrency with which a stack's function reads its queue."""
+        arn = self.queue_arn(self.resources(stack)["UploadsQueue"])
+        (mapping,) = self.lambda_.list_event_source_mappings(EventSourceArn=arn)["EventSourceMappings"]
+        return mapping["BatchSize"], mapping["ScalingConfig"]["MaximumConcurrency"]
+
     def move_to_other_account(self, bucket: str) -> None:
         """Replace a bucket by one of another account."""
         other_account: Any = session().client(
@@ -82,7 +89,7 @@ class DeployCommands:
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
-    """A separate local AWS: these stacks would break the emulator's poller for others (see `infra.local.stack`)."""
+    """A separate local AWS, because the tests compare the list of its stacks."""
     with local_aws(tmp_path_factory.mktemp("deploy") / "aws.log") as running:
         yield running
 
@@ -118,9 +125,12 @@ def test_a_stack_is_created_updated_and_deleted_after_confirmation(commands: Dep
     assert "Embed a photo.\n  aws s3 cp photo.jpg s3://one-uploads-000000000000-us-east-1/\n" in done.stdout
 
     assert "is up to date." in commands.run("deploy", "--stack", "one").stdout
+    assert commands.queue_settings("one") == (10, 10)
 
-    done = commands.run("deploy", "--stack", "one", "--set", "Trigger=direct", "MemorySize=3008", stdin="y\n")
+    settings = ("Trigger=direct", "MemorySize=3008", "BatchSize=8", "BackfillConcurrency=3")
+    done = commands.run("deploy", "--stack", "one", "--set", *settings, stdin="y\n")
     assert (done.returncode, done.stderr) == (0, "")
+    assert commands.queue_settings("one") == (8, 3)
     assert "Modify  Function " in done.stdout
     configured = commands.s3.get_bucket_notification_configuration(Bucket="one-uploads-000000000000-us-east-1")
     assert len(configured["LambdaFunctionConfigurations"]) == 4

@@ -209,7 +209,6 @@ def test_a_failed_deployment_is_one_line(tmp_path: Path, tiny_bundle: Path) -> N
         ("INFO a\nERROR b\nINFO c\n\n", "ERROR b"),
         ("INFO a\nINFO c\n", "INFO c"),
         ("ValueError: x\nWARNING ESM: failed\n{}", "WARNING ESM: failed"),
-        ("ERROR [lambda] ESM SQS poller error: '>=' not supported\nINFO z", "INFO z"),
     ],
 )
 def test_last_problem_finds_the_last_error_or_warning(tmp_path: Path, log: str, expected: str) -> None:

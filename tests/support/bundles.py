@@ -1,6 +1,7 @@
 """A bundle of a tiny encoder, for tests that do not need meaningful vectors."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,14 @@ SIZE = 32
 DIM = 48
 
 
-def write_tiny_bundle(bundle: Path, *, name: str = "tiny", gain: float = 1.0) -> Path:
-    """Write an encoder whose vector is (mean colour - 0.5) * `gain` for each cell of a 4 x 4 grid."""
+def write_tiny_bundle(bundle: Path, *, name: str = "tiny", gain: float | Sequence[float] = 1.0) -> Path:
+    """Write an encoder whose vector is (mean colour - 0.5) * `gain` for each cell of a 4 x 4 grid.
+
+    Args:
+        bundle: the folder to write.
+        name: of the model.
+        gain: one number, or one for each of the 48 numbers of a vector: 16 cells of red, of green and of blue.
+    """
     nodes = [
         helper.make_node("AveragePool", ["image"], ["cells"], kernel_shape=[8, 8], strides=[8, 8]),
         helper.make_node("Flatten", ["cells"], ["flat"]),
@@ -28,7 +35,7 @@ def write_tiny_bundle(bundle: Path, *, name: str = "tiny", gain: float = 1.0) ->
         name,
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, SIZE, SIZE])],
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", DIM])],
-        [numpy_helper.from_array(np.array([gain], dtype=np.float32), "gain")],
+        [numpy_helper.from_array(np.array(gain, dtype=np.float32, ndmin=1), "gain")],
     )
     data = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10).SerializeToString()
     onnx.checker.check_model(data)

@@ -36,20 +36,20 @@ def with_s3vectors(app: App) -> App:
         register_resource_types(vectors())
 
     async def application(connection: Connection, receive: Receive, send: Send) -> None:
-        signed_for = _signed_for(connection)
-        if signed_for == b"s3vectors":
+        service = signed_for(connection)
+        if service == b"s3vectors":
             from infra.local.s3vectors.asgi import answer  # noqa: PLC0415 - see above
 
             await answer(vectors(), connection, receive, send)
             return
-        if signed_for == b"cloudformation":
+        if service == b"cloudformation":
             register()
         await app(connection, receive, send)
 
     return application
 
 
-def _signed_for(connection: Connection) -> bytes:
+def signed_for(connection: Connection) -> bytes:
     """The name of the service that an HTTP request is signed for; empty if it is not signed."""
     if connection["type"] != "http":
         return b""
