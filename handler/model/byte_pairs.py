@@ -12,8 +12,12 @@ uint64 pairs (left id << 32 | right id), ascending; uint64 merges (priority << 3
 import re
 from bisect import bisect_left
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from handler.frozen import frozen
+
+if TYPE_CHECKING:
+    from mmap import mmap
 
 HEADER_BYTES = (2 + 2 * 256) * 4
 
@@ -73,8 +77,8 @@ class BytePairs:
         return self.merges[at] if at < len(self.pairs) and self.pairs[at] == pair else _NO_MERGE
 
 
-def read_byte_pairs(data: bytes) -> BytePairs:
-    """Read a file's content.
+def read_byte_pairs(data: "bytes | mmap") -> BytePairs:
+    """Read a file's content, which is not copied.
 
     Raises:
         ValueError: it has an impossible length.

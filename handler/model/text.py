@@ -22,6 +22,7 @@ from handler.errors import BundleError, InternalError
 from handler.frozen import frozen
 from handler.model.bundle_files import check_bytes, check_size
 from handler.model.encoder import PORTABLE, thread_count
+from handler.model.mmap_threshold import fix_mmap_threshold
 from handler.model.prepared import base_options, choose_graph, open_session, prepared_options
 from handler.model.spec import TextSpec, load_spec, require_text_tower
 from handler.model.tokenizer import Tokenizer, load_tokenizer
@@ -153,6 +154,7 @@ def load_text_encoder(bundle: Path, spec: TextSpec, embedding_dim: int) -> TextE
     Raises:
         BundleError: a file is missing or does not match `spec`.
     """
+    fix_mmap_threshold()  # the tensors of a text have up to 616 KB
     check_size(bundle, spec.graph)
     tokenizer = load_tokenizer(bundle, spec)
     prepared = choose_graph(bundle, spec)

@@ -4,6 +4,7 @@ ASCII text needs only a table (`handler.model.byte_pairs`), if the bundle has on
 `tokenizer.json` are loaded at the first text that needs them, or at once if the bundle has no table.
 """
 
+import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,7 +72,8 @@ def load_tokenizer(bundle: Path, spec: TextSpec) -> Tokenizer:
 def _load_byte_pairs(bundle: Path, file: BundleFile) -> BytePairs:
     check_bytes(bundle, file)
     try:
-        return read_byte_pairs((bundle / file.name).read_bytes())
+        with (bundle / file.name).open("rb") as opened:  # mapped: a text reads a part of the table
+            return read_byte_pairs(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
     except ValueError as error:
         raise BundleError(f"invalid {bundle / file.name}: {error}; bake the bundle again") from None
 

@@ -1,5 +1,6 @@
 """The harness that runs whole processes."""
 
+import subprocess
 import sys
 
 import pytest
@@ -31,3 +32,10 @@ def test_a_program_runs_on_the_one_core_that_was_chosen() -> None:
 def test_a_program_that_fails_says_why() -> None:
     with pytest.raises(FailedRunError, match="no such thing"):
         run([sys.executable, "-c", "import sys; sys.exit('no such thing')"], ENVIRONMENT, cores()[0])
+
+
+def test_the_process_of_the_benchmarks_maps_none_of_the_measured_libraries() -> None:
+    libraries = ("numpy", "onnxruntime", "PIL", "tokenizers")
+    code = f"import sys, tests.bench.__main__; print(*(name for name in {libraries} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == []

@@ -54,7 +54,7 @@ def measure(setting: Setting) -> Findings:
 def measure_from_disk(setting: Setting) -> Findings:
     """Measure with a cold page cache, as far as a process can drop it; the time depends on the size of the files."""
     commands = {name: probe(module, "embed", str(medium_picture(setting))) for name, module in _SIDES.items()}
-    files = {name: _files(setting, command) for name, command in commands.items()}
+    files = {name: opened_files(setting, command) for name, command in commands.items()}
     found: dict[str, list[Run]] = {name: [] for name in commands}
     dropped = dict.fromkeys(commands, 0.0)
     for _ in range(max(2, setting.runs // 2)):
@@ -79,7 +79,7 @@ def measure_from_disk(setting: Setting) -> Findings:
 _SIDES: Mapping[str, str] = {"naive": NAIVE, "dropvec": OURS}
 
 
-def _files(setting: Setting, command: Sequence[str]) -> list[Path]:
+def opened_files(setting: Setting, command: Sequence[str]) -> list[Path]:
     """Every file that a side opens: mapped files, modules and the model."""
     value = run(command, setting.environment(BENCH_FILES="1"), setting.core).marks["files"].value
     names: list[str] = [str(name) for name in value] if isinstance(value, list) else []

@@ -8,11 +8,11 @@ from pathlib import Path
 from statistics import median
 
 from handler.model.identity import load_identity
+from tests.bench.amounts import DIMENSION, SEARCHES
 from tests.bench.figures import Figure, Findings, compared
 from tests.bench.parts.cold import probe
 from tests.bench.process import run
 from tests.bench.setting import FOLDER, Setting
-from tests.bench.sides.warm_search import DIMENSION, SEARCHES
 from tests.bench.world import World, server
 
 EXAMPLE = {"query": {"source": "s3://bench-uploads/photos/2026/000000.jpg"}}

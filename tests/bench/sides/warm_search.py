@@ -6,14 +6,13 @@ from statistics import median
 
 import numpy as np
 
+from tests.bench.amounts import DIMENSION, SEARCHES
 from tests.bench.probe import mark
 from tests.bench.timed import captured
 from tests.support.stored_items import Made
 from tests.support.stream_records import event_of, record_of
 
-SEARCHES = 200
 BATCHES, BATCH = 8, 500
-DIMENSION = 512
 
 
 def load() -> None:
