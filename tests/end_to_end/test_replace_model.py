@@ -111,7 +111,7 @@ class Recipe:
             found = {hit["source"].removeprefix(f"s3://{UPLOADS}/"): hit["score"] for hit in answer["hits"]}
             return bool(found == pytest.approx(expected, abs=1e-5))
 
-        return eventually(is_found)
+        return eventually(is_found, 60)
 
     def is_processed(self, images: int) -> bool:
         """Whether no message waits, and so many images have vectors of the new model alone."""
@@ -177,7 +177,7 @@ def test_the_model_is_replaced_while_images_are_uploaded(recipe: Recipe) -> None
     assert "\n6 objects: " in recipe.step("backfill s3://UPLOADS_BUCKET/ --reembed")
     recipe.upload("during.png", 12)
     images = unchanged | in_between | {"during.png": 12}
-    assert eventually(lambda: recipe.is_processed(len(images)))
+    assert eventually(lambda: recipe.is_processed(len(images)), 60)
     assert f"{len(images)}  new, fingerprint" in recipe.step("status")
     assert "They agree." in recipe.step("index verify")
     assert recipe.finds(unchanged, "old")
