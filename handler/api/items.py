@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from handler.aws.clients import attempt
+from handler.aws.retries import attempt
 from handler.aws.sdk.dynamodb import DynamoDB
 from handler.errors import RetryableError
 from handler.frozen import frozen

@@ -8,7 +8,7 @@ from handler.api.hits import Hit, by_label, in_order, read_hits
 from handler.api.pages import MAX_ANSWER_BYTES, Page, next_token, page_of, shortened
 from handler.api.query import Picture, RawVector, SearchRequest, Source, Subject, Text
 from handler.api.vectors import Numbers, query_vector
-from handler.aws.clients import attempt
+from handler.aws.retries import attempt
 from handler.aws.sdk.errors import ServiceError
 from handler.aws.sdk.s3vectors import MAX_GET_KEYS, MAX_TOP_K, QueryPage
 from handler.errors import MissingObjectError, NotIndexedError, RequestError, RetryableError

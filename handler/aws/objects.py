@@ -1,6 +1,6 @@
 """Read what a key holds now: bytes and facts. The size is checked before the bytes are read."""
 
-from handler.aws.clients import attempt, translate
+from handler.aws.retries import attempt, translate
 from handler.aws.sdk.errors import ServiceError, TooManyHeadersError
 from handler.aws.sdk.s3 import S3, ObjectResponse
 from handler.errors import MissingObjectError, RejectedError, Rejection, RetryableError

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
-from handler.aws.clients import attempt
+from handler.aws.retries import attempt
 from handler.aws.sdk.errors import ServiceError
 from handler.aws.sdk.s3vectors import MAX_DELETE_KEYS, MAX_GET_KEYS, S3Vectors
 from handler.frozen import frozen

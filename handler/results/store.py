@@ -8,7 +8,8 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from handler.aws.clients import Clients, attempt
+from handler.aws.clients import Clients
+from handler.aws.retries import attempt
 from handler.aws.sdk.errors import ServiceError
 from handler.frozen import frozen
 from handler.results.item import StoredItem, WireItem, read_item, says_the_same

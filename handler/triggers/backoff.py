@@ -9,7 +9,8 @@ import random
 from collections.abc import Sequence
 from functools import partial
 
-from handler.aws.clients import CONNECT_SECONDS, READ_SECONDS, Clients, attempt
+from handler.aws.clients import Clients
+from handler.aws.retries import CONNECT_SECONDS, READ_SECONDS, attempt
 from handler.aws.sdk.sqs import SQS
 from handler.errors import DropvecError
 from handler.log import log

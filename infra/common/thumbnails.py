@@ -68,9 +68,10 @@ def pictures_of_s3(client: "Callable[[], S3Client]") -> ReadPicture:
     Args:
         client: makes a client, or returns the same one.
     """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - for pictures in S3 only
 
     def read(source: str) -> bytes:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - not part of the base installation
+
         bucket, _, key = source.removeprefix("s3://").partition("/")
         try:
             return client().get_object(Bucket=bucket, Key=key)["Body"].read()

@@ -9,6 +9,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -17,7 +18,7 @@ from infra.common.paths import ROOT
 from tests.package.conftest import UV, VERSIONS, Installation, environment_of, find_python, install, program
 from tests.support.processes import eventually
 
-DOCUMENTED = {"~/.cache/dropvec", "./dropvec-demo", "./photo.png", "./bundle"}
+DOCUMENTED = {"~/.cache/dropvec", "./dropvec-demo", "./photo.png", "./vectors.jsonl", "./bundle"}
 TWINE = "twine==7.0.0"
 FOUND = [version for version in VERSIONS if find_python(version)]
 
@@ -28,6 +29,12 @@ def photo(folder: Path) -> Path:
     return path
 
 
+def write_items(path: Path, result: dict[str, Any]) -> None:
+    """Write two items with the vector of a result."""
+    item = {name: result[name] for name in ("model", "fingerprint")} | {"embedding": result["embedding"]["embedding"]}
+    path.write_text("".join(json.dumps({"source": f"s3://photos/{number}.png", **item}) + "\n" for number in range(2)))
+
+
 def check_base(dropvec: Installation) -> None:
     """The commands of the base installation."""
     assert dropvec.run("--version").stdout == "dropvec 0.1.0\n"
@@ -35,7 +42,13 @@ def check_base(dropvec: Installation) -> None:
     assert json.loads(dropvec.run("cost", "--json").stdout)["million_images"]
     done = dropvec.run("embed", photo(dropvec.folder))
     assert done.returncode == 0, done.stderr
-    assert [len(json.loads(line)["embedding"]["embedding"]) for line in done.stdout.splitlines()] == [1280]
+    (found,) = map(json.loads, done.stdout.splitlines())
+    assert len(found["embedding"]["embedding"]) == 1280
+    write_items(dropvec.folder / "vectors.jsonl", found)
+    done = dropvec.run("search", "photo.png", "--vectors", "vectors.jsonl", "--json")
+    assert [hit["source"] for hit in json.loads(done.stdout)["hits"]] == ["s3://photos/0.png", "s3://photos/1.png"]
+    done = dropvec.run("duplicates", "--vectors", "vectors.jsonl", "--json")
+    assert len(json.loads(done.stdout)["groups"]) == 1, done.stderr
     assert dropvec.written() <= DOCUMENTED, dropvec.written()
 
 

@@ -19,7 +19,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-import handler.aws.clients
+import handler.aws.retries
 from handler.model.encoder import load_encoder
 from tests.support.bundles import write_tiny_bundle
 from tests.support.index_model import make_index_machine
@@ -45,7 +45,7 @@ MODELS = {"items": items_machine, "indexes": indexes_machine}
 
 def run_portion(model: str, number: int, cases: int) -> str:
     """Run some cases of a model; the trace of the first divergence, or nothing."""
-    handler.aws.clients.FIRST_BACKOFF_SECONDS = 0
+    handler.aws.retries.FIRST_BACKOFF_SECONDS = 0
     with tempfile.TemporaryDirectory() as folder:
         machine = MODELS[model](Path(folder))
         options = settings(

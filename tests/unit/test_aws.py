@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from handler.aws.clients import CONNECT_SECONDS, MAX_ATTEMPTS, READ_SECONDS, attempt, make_clients
+from handler.aws.clients import make_clients
 from handler.aws.objects import read_object
+from handler.aws.retries import CONNECT_SECONDS, MAX_ATTEMPTS, READ_SECONDS, attempt
 from handler.aws.sdk.s3 import S3
 from handler.errors import RetryableError
 from handler.outcomes import Status

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from handler.aws import clients as aws
+from handler.aws import retries
 from handler.aws.sdk import connections as module
 from handler.aws.sdk.certificates import CertificateStore, require_certificates
 from handler.aws.sdk.connections import Connections, HttpResponse, Timeouts
@@ -132,11 +132,11 @@ def test_a_stale_connection_is_a_stale_error() -> None:
 
 def test_a_stale_connection_is_replaced_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a pause, and even with too little time for another timeout."""
-    monkeypatch.setattr(aws, "FIRST_BACKOFF_SECONDS", 60.0)
+    monkeypatch.setattr(retries, "FIRST_BACKOFF_SECONDS", 60.0)
     with connected(close_at_the_second_request) as (connections, endpoint):
         get(connections, endpoint)
         start = time.monotonic()
-        assert aws.attempt(lambda: get(connections, endpoint), Deadline(0.1)) == b"ok"
+        assert retries.attempt(lambda: get(connections, endpoint), Deadline(0.1)) == b"ok"
         assert time.monotonic() - start < 2
 
 
@@ -149,7 +149,7 @@ def test_a_new_connection_that_fails_is_a_network_error() -> None:
             get(connections, endpoint)
         assert not isinstance(caught.value, StaleError)
         with pytest.raises(RetryableError, match="the network"):
-            aws.attempt(lambda: get(connections, endpoint), Deadline(0.1))
+            retries.attempt(lambda: get(connections, endpoint), Deadline(0.1))
 
 
 def test_a_refused_connection_is_a_network_error() -> None:

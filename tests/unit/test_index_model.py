@@ -13,7 +13,7 @@ CASES = 200
 
 @pytest.fixture
 def machine(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[IndexMachine]:
-    monkeypatch.setattr("handler.aws.clients.FIRST_BACKOFF_SECONDS", 0)
+    monkeypatch.setattr("handler.aws.retries.FIRST_BACKOFF_SECONDS", 0)
     other = write_tiny_bundle(tmp_path / "other", name="other", gain=-1)
     return make_index_machine(load_encoder(tiny_bundle), load_encoder(other))
 

@@ -33,7 +33,7 @@ ZERO = "cosine distance does not support vectors with zero norm"
 
 @pytest.fixture
 def indexes(monkeypatch: pytest.MonkeyPatch) -> Indexes:
-    monkeypatch.setattr("handler.aws.clients.FIRST_BACKOFF_SECONDS", 0)
+    monkeypatch.setattr("handler.aws.retries.FIRST_BACKOFF_SECONDS", 0)
     return Indexes()
 
 

@@ -13,7 +13,7 @@ CASES = 200
 
 @pytest.fixture
 def machine(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> type[OrderMachine]:
-    monkeypatch.setattr("handler.aws.clients.FIRST_BACKOFF_SECONDS", 0)
+    monkeypatch.setattr("handler.aws.retries.FIRST_BACKOFF_SECONDS", 0)
     return make_machine(load_encoder(tiny_bundle))
 
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from handler.aws import clients as aws_clients
+from handler.aws import retries
 from handler.aws.clients import Clients
 from handler.aws.sdk.errors import ServiceError
 from handler.model.encoder import load_encoder
@@ -135,7 +135,7 @@ class Drill:
 
 @pytest.fixture
 def drill(serve: Serve, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Drill:
-    monkeypatch.setattr(aws_clients, "MAX_ATTEMPTS", 1)  # the outage outlasts the attempts of an invocation anyway
+    monkeypatch.setattr(retries, "MAX_ATTEMPTS", 1)  # the outage outlasts the attempts of an invocation anyway
     s3, dynamodb = FailingS3(), MemoryDynamoDB()
     queue = Queue(load(TEMPLATE)["Mappings"]["ByTimeout"]["60"]["VisibilitySeconds"])
     clients = Clients(s3=cast("Any", s3), dynamodb=cast("Any", dynamodb))

@@ -7,7 +7,8 @@ import numpy as np
 import orjson
 import pytest
 
-from handler.aws.clients import attempt, make_s3vectors
+from handler.aws.clients import make_s3vectors
+from handler.aws.retries import attempt
 from handler.aws.sdk.errors import InvalidResponseError, ServiceError
 from handler.aws.sdk.s3vectors import MAX_GET_KEYS, MAX_TOP_K, S3Vectors
 from handler.errors import AccessDeniedError, RetryableError
@@ -186,7 +187,7 @@ def test_a_request_is_signed_for_s3vectors_and_has_a_path_for_each_operation(aws
 def test_throttling_is_waited_out_and_in_the_end_unavailable(
     service: Service, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr("handler.aws.clients.FIRST_BACKOFF_SECONDS", 0)
+    monkeypatch.setattr("handler.aws.retries.FIRST_BACKOFF_SECONDS", 0)
     service.errors[:] = [error] * 4
     assert attempt(lambda: service.ours.list_indexes("dropvec-"), Deadline(60)) == []
     service.errors[:] = [error] * 5

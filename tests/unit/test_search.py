@@ -528,7 +528,7 @@ def test_a_refusal_without_a_filter_does_not_blame_it(filled: World) -> None:
 def test_throttling_is_waited_out_and_in_the_end_unavailable(
     filled: World, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
-    monkeypatch.setattr("handler.aws.clients.FIRST_BACKOFF_SECONDS", 0)
+    monkeypatch.setattr("handler.aws.retries.FIRST_BACKOFF_SECONDS", 0)
     filled.indexes.before = failing(TooManyRequestsError("slow down"), operation, times=4)
     assert len(filled.hits({"source": source(3)})) == 10
     filled.indexes.before = failing(InternalServerError("oh"), operation, times=5)

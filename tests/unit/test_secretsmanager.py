@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from handler.aws.clients import attempt
+from handler.aws.retries import attempt
 from handler.aws.sdk.errors import InvalidResponseError, ServiceError
 from handler.aws.sdk.secretsmanager import SecretsManager
 from handler.errors import AccessDeniedError, RetryableError

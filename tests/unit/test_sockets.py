@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from handler.aws import clients as aws
+from handler.aws import retries
 from handler.aws.sdk import sockets
 from handler.aws.sdk.connections import Connections, Timeouts
 from handler.aws.sdk.endpoints import Endpoint
@@ -78,7 +78,7 @@ def test_a_call_ends_within_the_reserve(monkeypatch: pytest.MonkeyPatch) -> None
         answer_with(monkeypatch, *[("127.0.0.1", port)] * 8)
         deadline = Deadline(0.05)
         with pytest.raises(RetryableError):
-            aws.attempt(lambda: send(port, Timeouts(aws.CONNECT_SECONDS, aws.READ_SECONDS)), deadline)
+            retries.attempt(lambda: send(port, Timeouts(retries.CONNECT_SECONDS, retries.READ_SECONDS)), deadline)
         assert -deadline.left() < RESERVE_SECONDS
 
 

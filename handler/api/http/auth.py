@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
 
-from handler.aws.clients import attempt
+from handler.aws.retries import attempt
 from handler.aws.sdk.secretsmanager import SecretsManager
 from handler.errors import RetryableError, UnauthorizedError
 from handler.timing import Deadline

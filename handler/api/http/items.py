@@ -13,7 +13,7 @@ from handler.api.http.response import HttpResponse, json_response
 from handler.api.http.scope import Scope, missing
 from handler.api.http.services import Services
 from handler.api.items import MAX_BATCH
-from handler.aws.clients import attempt
+from handler.aws.retries import attempt
 from handler.errors import RequestError
 from handler.results.item import DELETED, WireItem, text_of
 from handler.results.keys import MAX_KEY_BYTES

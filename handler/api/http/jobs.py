@@ -13,7 +13,7 @@ from handler.api.http.response import MAX_JSON_BYTES, HttpResponse, json_respons
 from handler.api.http.scope import file_name
 from handler.api.http.services import Services
 from handler.api.items import MAX_BATCH
-from handler.aws.clients import attempt
+from handler.aws.retries import attempt
 from handler.aws.sdk.errors import ServiceError
 from handler.aws.sdk.s3 import ListedObject
 from handler.concurrency import map_concurrently

@@ -7,8 +7,8 @@ from handler.api.http.items import visible_item
 from handler.api.http.response import HttpResponse
 from handler.api.http.scope import missing
 from handler.api.http.services import Services
-from handler.aws.clients import attempt
 from handler.aws.objects import StoredObject, read_object
+from handler.aws.retries import attempt
 from handler.errors import AccessDeniedError, RejectedError
 from handler.results.item import read_item
 from handler.timing import Deadline
