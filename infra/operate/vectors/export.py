@@ -87,7 +87,7 @@ def read_batches(stack: DeployedStack, fingerprint: str) -> Iterator[Batch]:
     buffer: list[WireItem] = []
     estimate, scanned, found, buffer_bytes = table_size(stack).items, 0, 0, 0
     seen: set[str] = set()
-    with meter("export") as progress:
+    with meter("reading vectors") as progress:
         for page in scan(stack, _scan(fingerprint)):
             buffer += page.items
             scanned, found = scanned + page.scanned, found + len(page.items)
