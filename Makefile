@@ -39,7 +39,7 @@ push: .venv/.ready-aws ## push the container image to ECR in your AWS account: m
 deploy: .venv/.ready-aws ## create or update the stack in your AWS account: make deploy IMAGE_URI=URI [STACK=NAME] [SET="Trigger=direct …"]
 	@exec $(PY) -m infra deploy $${STACK:+--stack "$$STACK"} $${IMAGE_URI:+--image "$$IMAGE_URI"} $${SET:+--set $$SET}
 
-destroy: .venv/.ready-aws ## delete the stack, keep the buckets and the table: make destroy [STACK=NAME]
+destroy: .venv/.ready-aws ## delete the stack, keep the buckets, the vector bucket and the table: make destroy [STACK=NAME]
 	@exec $(PY) -m infra destroy $${STACK:+--stack "$$STACK"}
 
 # Needs Debian and root: makes a base image, builds the function's image on it, and runs it under Lambda's runtime

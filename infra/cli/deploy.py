@@ -49,8 +49,9 @@ def _add_deploy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def _add_destroy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = commands.add_parser(
         "destroy",
-        help="delete the stack, but keep the buckets and the table",
-        description="Delete the stack, after confirmation. The buckets and the table are kept with their contents.",
+        help="delete the stack, but keep the buckets, the vector bucket and the table",
+        description="Delete the stack, after confirmation. The buckets, the vector bucket and the table are kept with "
+        "their contents.",
     )
     command.add_argument(
         "--drop-index", action="store_true", help="also delete the S3 vector bucket with its search indexes"

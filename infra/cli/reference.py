@@ -20,8 +20,9 @@ _INTRODUCTION = """\
 Type `dropvec` where dropvec is [installed](installing.md), and `python3 -m infra` in a checkout, then the command. Both
 accept `--version`, and every command accepts `--help`.
 
-Exit codes: 0 done, 1 something that was asked for failed, 2 wrong usage, 130 stopped with Ctrl-C. An error is one line
-on standard error. The variable `NO_COLOR` turns colours off.
+Exit codes: 0 done, 1 something that was asked for failed, 2 wrong usage or a check that failed before anything was
+changed, 130 stopped with Ctrl-C. If a command fails that `make` runs, make itself always exits with 2. An error is one
+line on standard error. The variable `NO_COLOR` turns colours off.
 
 """
 

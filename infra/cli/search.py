@@ -159,7 +159,8 @@ def _add_duplicates(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         "duplicates",
         "find groups of near-identical images",
         "Compare the vectors of all images with each other, exactly, and list groups of near-identical ones. The "
-        "vectors come from the table, or with --vectors from a file. Prints first how long that takes.",
+        "vectors come from the table, or with --vectors from a file. Prints an estimate first if "
+        "the comparison takes more than a few seconds.",
     )
     command.add_argument(
         "--least",

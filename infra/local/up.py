@@ -114,7 +114,7 @@ Commands to try in another terminal:
 Without the aws command:
 
   {command("invoke direct-inline.json", make="invoke EVENT=events/direct-inline.json")}
-  {command("status --local")}    (also: failures, redrive, get, export, backfill)
+  {command("status --local")}    (also: search, duplicates, index, forget, failures, redrive, get, export, backfill)
 """
 
 
