@@ -36,8 +36,8 @@ image: ## build the function's container image: make image [MODEL=NAME|PATH] [IM
 push: .venv/.ready-aws ## push the container image to ECR in your AWS account: make push [IMAGE=name:tag] [REPOSITORY=NAME]
 	@exec $(PY) -m infra push $${IMAGE:+--tag "$$IMAGE"} $${REPOSITORY:+--repository "$$REPOSITORY"}
 
-deploy: .venv/.ready-aws ## create or update the stack in your AWS account: make deploy IMAGE_URI=URI [STACK=NAME] [SET="Trigger=direct …"]
-	@exec $(PY) -m infra deploy $${STACK:+--stack "$$STACK"} $${IMAGE_URI:+--image "$$IMAGE_URI"} $${SET:+--set $$SET}
+deploy: .venv/.ready-aws ## create or update the stack in your AWS account: make deploy IMAGE_URI=URI [STACK=NAME] [SET="Trigger=direct …"] [ROLLBACK=1]
+	@exec $(PY) -m infra deploy $${STACK:+--stack "$$STACK"} $${IMAGE_URI:+--image "$$IMAGE_URI"} $${SET:+--set $$SET} $${ROLLBACK:+--rollback}
 
 destroy: .venv/.ready-aws ## delete the stack, keep the buckets, the vector bucket and the table: make destroy [STACK=NAME]
 	@exec $(PY) -m infra destroy $${STACK:+--stack "$$STACK"}

@@ -3,6 +3,7 @@
 import argparse
 
 from infra.cli.options import add_json
+from infra.common.errors import UsageError
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -16,7 +17,8 @@ def _add_deploy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "deploy",
         help="create or update the stack in your AWS account",
         description="Deploy infra/template.yaml with the same credentials and region as the aws command. Lists the "
-        "resources to add, modify and remove, and asks for confirmation before it changes anything.",
+        "resources to add, modify and remove, and asks for confirmation before it changes anything. A new version of a "
+        "function is checked before it serves.",
     )
     command.add_argument("--stack", default="dropvec", metavar="NAME", help="name of the stack (default: %(default)s)")
     command.add_argument(
@@ -30,6 +32,11 @@ def _add_deploy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         type=_setting,
         metavar="NAME=VALUE",
         help="a parameter of the template, such as Trigger=eventbridge; other parameters keep their deployed values",
+    )
+    command.add_argument(
+        "--rollback",
+        action="store_true",
+        help="change nothing but the versions that serve: go back to those before the last release",
     )
     command.add_argument(
         "--yes",
@@ -70,9 +77,14 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 def _deploy(parsed: argparse.Namespace) -> object:
+    from infra.deploy.release import rollback  # noqa: PLC0415 - see cli.main
     from infra.deploy.stack import deploy  # noqa: PLC0415 - see cli.main
 
     settings = dict(parsed.set)
+    if parsed.rollback:
+        if parsed.image or settings or parsed.template_bucket:
+            raise UsageError("--rollback goes with --stack, --yes and --json only")
+        return rollback(parsed.stack, yes=parsed.yes)
     return deploy(parsed.stack, parsed.image, settings, template_bucket=parsed.template_bucket, yes=parsed.yes)
 
 

@@ -30,7 +30,7 @@ class StackTargets:
     Attributes:
         stack: the stack's name.
         queue: ARN of its queue.
-        function: ARN of its function.
+        function: ARN of its function's alias.
     """
 
     stack: str
@@ -48,7 +48,12 @@ class StackTargets:
 
     def includes(self, entry: Entry) -> bool:
         """Whether an entry sends to this stack, whether or not `deploy` added it."""
-        return entry.get("Id") == self.id or _target(entry) in {self.queue, self.function}
+        return entry.get("Id") == self.id or _target(entry) in {self.queue, self.function, self._unqualified}
+
+    @property
+    def _unqualified(self) -> str:
+        """ARN of the function, which is the target of entries that were added before the function had an alias."""
+        return ":".join(self.function.split(":")[:7])
 
 
 def with_stack(current: Notifications, targets: StackTargets, parameters: Mapping[str, str]) -> Notifications:

@@ -1,6 +1,8 @@
 """Deploy and delete the stack."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from infra.common.errors import OperatorError
 from infra.common.paths import TEMPLATE
@@ -14,14 +16,14 @@ from infra.deploy.checks import check
 from infra.deploy.connection import connect, disconnect, targets_of
 from infra.deploy.http_api import print_access
 from infra.deploy.images import with_images
-from infra.deploy.model_check import check_model
+from infra.deploy.live import has_aliases
 from infra.deploy.parameters import check_parameters
 from infra.deploy.plan import Plan, outputs, uploads_bucket, vector_bucket
+from infra.deploy.release import check_not_withdrawn, pin, release
 from infra.deploy.template_body import template_arguments
 from infra.deploy.vector_bucket import VECTOR_BUCKET_TYPE, drop, index_names
 
 _DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
-_CHECKED = {"ImageUri", "Architecture", "Search"}  # after a change of these, the model is verified
 
 
 def deploy(
@@ -37,11 +39,12 @@ def deploy(
         yes: do not ask.
 
     Returns:
-        Whether the stack is up to date, and its outputs, for --json.
+        Whether the stack is up to date, its outputs, and the versions that serve, for --json.
 
     Raises:
         CheckError: it would fail; nothing was changed.
-        OperatorError: AWS returned an error, or with `yes` an existing bucket could not be connected.
+        OperatorError: AWS returned an error, a new version did not pass its check, or with `yes` an existing bucket
+            could not be connected.
     """
     check_stack_name(stack)
     given = {**settings, **({"ImageUri": image} if image else {})}
@@ -49,28 +52,61 @@ def deploy(
     with account() as aws:
         plan = with_images(aws, Plan(stack, changes.find_stack(aws.cloudformation, stack), given))
         check(aws, plan)
-        if not _apply(aws, plan, template_bucket, yes=yes):
-            return {"stack": stack, "deployed": False, "outputs": {}}
-        deployed = changes.find_stack(aws.cloudformation, stack)
-        if deployed is None:
-            raise OperatorError(f"the stack {stack} was deleted in the meantime: deploy it again")
-        for output in deployed["Outputs"]:
-            print(f"\n{output.get('Description', output['OutputKey'])}\n  {output['OutputValue']}")
-        print_access(outputs(deployed), aws.region)
-        if plan.abandoned_bucket:
-            disconnect(aws, plan.abandoned_bucket, targets_of(aws, deployed))
-            remove_rule(aws, plan.abandoned_bucket, stack)
-        is_connected = plan.replaces_eventbridge or connect(aws, deployed, plan.wanted, yes=yes)
-        allow_browsers(aws, stack, plan.wanted, yes=yes)
-        _print_follow_up(plan, uploads_bucket(deployed))
-        if plan.given.keys() & _CHECKED:
-            check_model(aws, outputs(deployed)["FunctionName"], search=plan.has_search)
-        if yes and not is_connected:
-            raise OperatorError(
-                f"the stack {stack} is deployed, but the bucket {plan.wanted['ExistingBucket']} does not send its "
-                "events to it; the reason is above"
-            )
-    return {"stack": stack, "deployed": True, "outputs": outputs(deployed)}
+        check_not_withdrawn(aws, plan)
+        if plan.given and plan.current is not None and not has_aliases(plan.current):
+            if not _add_aliases(aws, replace(plan, given={}), template_bucket, yes=yes):
+                return {"stack": stack, "deployed": False, "outputs": {}}
+            plan = replace(plan, current=changes.find_stack(aws.cloudformation, stack))
+        return _deploy(aws, plan, template_bucket, yes=yes)
+
+
+def _add_aliases(aws: Account, plan: Plan, template_bucket: str | None, *, yes: bool) -> bool:
+    """Update a stack of an earlier template without any other change, so that a new version can be checked then.
+
+    Returns:
+        Whether it was done; False if the user does not want it.
+    """
+    print("The stack is of an earlier template. First it gets the present one, with its image and its parameters.")
+    if _apply(aws, plan, template_bucket, yes=yes) is None:
+        return False
+    if updated := changes.find_stack(aws.cloudformation, plan.stack):
+        connect(aws, updated, plan.wanted, yes=yes)  # a bucket that names the function now names the alias
+    print()
+    return True
+
+
+def _deploy(aws: Account, plan: Plan, template_bucket: str | None, *, yes: bool) -> dict[str, object]:
+    """Apply a plan, release the functions' new versions, and connect the buckets."""
+    applied = _apply(aws, plan, template_bucket, yes=yes)
+    if applied is None:
+        return {"stack": plan.stack, "deployed": False, "outputs": {}}
+    deployed = changes.find_stack(aws.cloudformation, plan.stack)
+    if deployed is None:
+        raise OperatorError(f"the stack {plan.stack} was deleted in the meantime: deploy it again")
+    try:
+        versions = release(aws, deployed, plan, yes=yes or applied)
+    except OperatorError:
+        _disconnect_abandoned(aws, plan, deployed)  # the next run does not know this bucket any more
+        raise
+    for output in deployed["Outputs"]:
+        print(f"\n{output.get('Description', output['OutputKey'])}\n  {output['OutputValue']}")
+    print_access(outputs(deployed), aws.region)
+    _disconnect_abandoned(aws, plan, deployed)
+    is_connected = plan.replaces_eventbridge or connect(aws, deployed, plan.wanted, yes=yes)
+    allow_browsers(aws, plan.stack, plan.wanted, yes=yes)
+    _print_follow_up(plan, uploads_bucket(deployed))
+    if yes and not is_connected:
+        raise OperatorError(
+            f"the stack {plan.stack} is deployed, but the bucket {plan.wanted['ExistingBucket']} does not send its "
+            "events to it; the reason is above"
+        )
+    return {"stack": plan.stack, "deployed": True, "outputs": outputs(deployed), "versions": versions}
+
+
+def _disconnect_abandoned(aws: Account, plan: Plan, deployed: Mapping[str, Any]) -> None:
+    if plan.abandoned_bucket:
+        disconnect(aws, plan.abandoned_bucket, targets_of(aws, deployed))
+        remove_rule(aws, plan.abandoned_bucket, plan.stack)
 
 
 def _print_follow_up(plan: Plan, uploads: str) -> None:
@@ -91,14 +127,18 @@ def _print_follow_up(plan: Plan, uploads: str) -> None:
         print(f"\nThe stack no longer uses the vector bucket {bucket}. It is kept with its indexes.")
 
 
-def _apply(aws: Account, plan: Plan, template_bucket: str | None, *, yes: bool) -> bool:
-    """Create a change set, ask, and apply it; whether the stack is up to date now."""
+def _apply(aws: Account, plan: Plan, template_bucket: str | None, *, yes: bool) -> bool | None:
+    """Create a change set, ask, and apply it.
+
+    Returns:
+        Whether it was applied; False if the stack is up to date, and None if the user does not want it.
+    """
     cloudformation, stack, is_new = aws.cloudformation, plan.stack, plan.current is None
     with template_arguments(aws, template_bucket) as template:
         arn, proposed = changes.propose(cloudformation, stack, template, plan.parameters(), is_new=is_new)
     if not proposed:
         print(f"The stack {stack} in {aws.region} is up to date.")
-        return True
+        return False
     print(f"The stack {stack} in {aws.region} of account {aws.id} would be {'created' if is_new else 'updated'}:")
     print("\n".join(map(changes.format_change, proposed)))
     if plan.abandoned_bucket:
@@ -111,7 +151,9 @@ def _apply(aws: Account, plan: Plan, template_bucket: str | None, *, yes: bool) 
             changes.discard(cloudformation, stack, arn, is_new=is_new)
     if not is_confirmed:
         print("Nothing was changed.")
-        return False
+        return None
+    if plan.current is not None:
+        pin(aws, plan.current)
     old_events = frozenset(event["EventId"] for event in changes.events(cloudformation, stack))
     cloudformation.execute_change_set(ChangeSetName=arn)
     status = changes.wait_for_completion(cloudformation, stack, old_events)

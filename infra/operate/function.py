@@ -38,7 +38,7 @@ class FunctionConfig:
     """The function's configuration.
 
     Attributes:
-        arn: the function's ARN.
+        arn: the function's ARN, with the alias that the stack's output names.
         memory_mib: its memory in MiB.
     """
 
@@ -49,4 +49,5 @@ class FunctionConfig:
 def fetch_config(stack: DeployedStack) -> FunctionConfig:
     """Ask Lambda for the function's configuration."""
     config = stack.lambda_.get_function_configuration(FunctionName=stack.function)
-    return FunctionConfig(config["FunctionArn"], config["MemorySize"])
+    arn = config["FunctionArn"].split(":")[:7]  # Lambda may add the version or the alias
+    return FunctionConfig(":".join([*arn, *stack.function.split(":")[1:]]), config["MemorySize"])

@@ -221,6 +221,15 @@ def add_condition(condition: str, name: str) -> Callable[[Template], None]:
     return change
 
 
+def output(name: str, value: Any) -> Callable[[Template], None]:
+    """Set the value of an output."""
+
+    def change(template: Template) -> None:
+        template["Outputs"][name]["Value"] = value
+
+    return change
+
+
 def drop_dependency_on_rule(template: Template) -> None:
     del template["Resources"]["UploadsBucket"]["Metadata"]
 
@@ -268,13 +277,14 @@ STATEMENT = ("Policies", 0, "PolicyDocument", "Statement")
         (rules.alarms_notify_the_topic, put("FailedBatchesAlarm", "Dimensions", 0, "Value", {"Ref": "IndexerChanges"})),
         (rules.times_are_consistent, put("UploadsQueue", "MessageRetentionPeriod", 1209600)),
         (rules.failures_reach_the_dead_letter_queue, drop("FunctionRole", *STATEMENT, 5)),
-        (rules.failures_reach_the_dead_letter_queue, add_condition("IsDirect", "FailedEvents")),
+        (rules.failures_reach_the_dead_letter_queue, add_condition("IsDirect", "FailedAliasEvents")),
         (
             rules.the_trigger_selects_one_event_path,
             put("UploadsRule", "EventPattern", "detail", "bucket", "name", ["another"]),
         ),
         (rules.all_event_paths_stay_permitted, put("UploadsMayInvoke", "SourceArn", "arn:aws:s3:::another")),
         (rules.all_event_paths_stay_permitted, add_condition("IsDirect", "UploadsMayInvoke")),
+        (rules.all_event_paths_stay_permitted, put("UploadsMayInvokeAlias", "FunctionName", {"Ref": "Function"})),
         (rules.all_event_paths_stay_permitted, drop("UploadsQueuePolicy", "PolicyDocument", "Statement", 0)),
         (rules.all_event_paths_stay_permitted, drop("DeadLetterQueuePolicy", "PolicyDocument", "Statement", 0)),
         (rules.all_event_paths_stay_permitted, drop_dependency_on_rule),
@@ -333,6 +343,26 @@ STATEMENT = ("Policies", 0, "PolicyDocument", "Statement")
             put("ApiThrottlesAlarm", "Dimensions", 0, "Value", {"Ref": "Function"}),
         ),
         (rules.the_functions_have_limits_and_tracing, drop("ApiFunction", "ReservedConcurrentExecutions")),
+        (rules.triggers_and_callers_use_the_alias, put("IndexerAlias", "Description", {"Ref": "Model"})),
+        (rules.triggers_and_callers_use_the_alias, put("FunctionUploads", "FunctionName", {"Ref": "Function"})),
+        (rules.triggers_and_callers_use_the_alias, put("FailedAliasEvents", "Qualifier", "$LATEST")),
+        (rules.triggers_and_callers_use_the_alias, output("ApiName", {"Ref": "ApiFunction"})),
+        (rules.triggers_and_callers_use_the_alias, output("EventTarget", {"Ref": "Function"})),
+        (
+            rules.triggers_and_callers_use_the_alias,
+            put(
+                "UploadsBucket",
+                "NotificationConfiguration",
+                "LambdaConfigurations",
+                "Fn::If",
+                1,
+                0,
+                "Function",
+                {"Fn::GetAtt": ["Function", "Arn"]},
+            ),
+        ),
+        (rules.the_url_is_public_only_with_a_token, put("ApiUrl", "Qualifier", "other")),
+        (rules.the_url_is_public_only_with_a_token, put("AnyoneMayUseUrl", "FunctionName", {"Ref": "ApiFunction"})),
     ],
 )
 def test_a_broken_template_violates_the_rule(

@@ -14,6 +14,7 @@ WIDE: dict[str, Any] = {"Trace": "*"}
 _BUCKET, _QUEUE, _TABLE = "AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::DynamoDB::Table"
 _VECTOR_BUCKET, _FUNCTION = "AWS::S3Vectors::VectorBucket", "AWS::Serverless::Function"
 _RULE = "AWS::Events::Rule"
+_ALIAS = {"Ref": "FunctionAlias"}
 # What has data, and the policies that protect it.
 _RETAINED = {_BUCKET, "AWS::S3::BucketPolicy", _TABLE, _VECTOR_BUCKET}
 _OVER_HTTP = {"Bool": {"aws:SecureTransport": "false"}}
@@ -241,7 +242,7 @@ def failures_reach_the_dead_letter_queue(stack: Resolved) -> Iterator[str]:
     asynchronous = stack.of_type("AWS::Lambda::EventInvokeConfig").values()
     kept = [one["DestinationConfig"]["OnFailure"]["Destination"] for one in asynchronous]
     allowed = [one["Resource"] for one in role(stack).values() if one["Action"] == "sqs:SendMessage"]
-    if (kept, allowed) != ([dead], [dead]):
+    if (kept, allowed) != ([dead, dead], [dead]):
         yield f"failed asynchronous events go to {kept}, and the role allows {allowed}"
     for name, one in stack.of_type(_RULE).items():
         if [target["DeadLetterConfig"]["Arn"] for target in one["Targets"]] != [dead]:
@@ -272,10 +273,13 @@ def all_event_paths_stay_permitted(stack: Resolved) -> Iterator[str]:
     if senders != [uploads, rule, rule]:
         yield f"permitted senders are {senders}"
     permissions = stack.of_type("AWS::Lambda::Permission").values()
-    if [one["SourceArn"] for one in permissions if one["Principal"] == "s3.amazonaws.com"] != [uploads]:
-        yield "the bucket may not invoke the function"
+    invoked = {
+        one["FunctionName"]["Ref"]: one["SourceArn"] for one in permissions if one["Principal"] == "s3.amazonaws.com"
+    }
+    if invoked != {"FunctionAlias": uploads, "Function": uploads}:
+        yield f"the bucket may invoke {invoked}"
     if "UploadsBucket" in stack.resources:
-        first = {"UploadsQueuePolicy", "UploadsMayInvoke", *stack.of_type(_RULE)}
+        first = {"UploadsQueuePolicy", "UploadsMayInvokeAlias", *stack.of_type(_RULE)}
         yield from (
             f"the bucket does not depend on {name}" for name in first - references(stack.resources["UploadsBucket"])
         )
@@ -330,7 +334,7 @@ def alarms_notify_the_topic(stack: Resolved) -> Iterator[str]:
         if dimension["Value"] != {"Ref": "IndexerChanges" if name == "IndexFailuresAlarm" else "Indexer"}:
             yield f"{name} watches {dimension}"
     for name, one in alarms.items():
-        if (one.get("AlarmActions"), one.get("OKActions")) != (([topic],) * 2 if topic else (None, None)):
+        if (one.get("AlarmActions"), one.get("OKActions")) != (([topic] if topic else [],) * 2):
             yield f"{name} notifies {one.get('AlarmActions')}"
         if one["TreatMissingData"] != "notBreaching":
             yield f"{name} fires without data"
@@ -393,7 +397,7 @@ def the_indexer_follows_the_table(stack: Resolved) -> Iterator[str]:
         return
     mapping = stack.of_type("AWS::Lambda::EventSourceMapping")["IndexerChanges"]
     wanted = {
-        "FunctionName": {"Ref": "Indexer"},
+        "FunctionName": {"Ref": "IndexerAlias"},
         "EventSourceArn": {"Fn::GetAtt": ["Table", "StreamArn"]},
         "StartingPosition": "TRIM_HORIZON",
         "BatchSize": 10_000,
@@ -433,6 +437,34 @@ def functions_run_their_commands(stack: Resolved) -> Iterator[str]:
         yield f"the functions run {found}"
 
 
+def triggers_and_callers_use_the_alias(stack: Resolved) -> Iterator[str]:
+    """A new version serves only after its check, so nothing may name a function, whose latest code is not checked."""
+    functions = {"Function": "FunctionAlias", "Indexer": "IndexerAlias", "ApiFunction": "ApiAlias"}
+    if not has_search(stack):
+        functions = {"Function": "FunctionAlias"}
+    found = stack.of_type("AWS::Lambda::Alias")
+    constant = {"FunctionVersion": "$LATEST", "Name": "live"}  # so CloudFormation never changes an alias again
+    if found != {alias: {"FunctionName": {"Ref": name}, **constant} for name, alias in functions.items()}:
+        yield f"the aliases are {found}"
+    for name, one in stack.of_type("AWS::Lambda::EventSourceMapping").items():
+        if one["FunctionName"]["Ref"] not in functions.values():
+            yield f"{name} invokes {one['FunctionName']}"
+    for one in stack.of_type(_BUCKET).values():
+        sent = one.get("NotificationConfiguration", {}).get("LambdaConfigurations", [])
+        yield from (f"the bucket invokes {each['Function']}" for each in sent if each["Function"] != _ALIAS)
+    qualifiers = {one["Qualifier"] for one in stack.of_type("AWS::Lambda::EventInvokeConfig").values()}
+    if qualifiers != {"live", "$LATEST"}:  # of the latest code, for what S3 sent during an update
+        yield f"failed events of {qualifiers} are kept"
+    for output, name in (("FunctionName", "Function"), ("IndexerName", "Indexer"), ("ApiName", "ApiFunction")):
+        if name in functions and stack.outputs[output]["Value"] != {"Fn::Sub": f"${{{name}}}:live"}:
+            yield f"the output {output} is {stack.outputs[output]['Value']}"
+    if " --function-name ${Function}:live " not in stack.outputs["Check"]["Value"]["Fn::Sub"]:
+        yield "the output Check does not check the alias"
+    target = stack.outputs.get("EventTarget", {}).get("Value", _ALIAS)
+    if stack.parameters["Trigger"] == "direct" and target != _ALIAS:
+        yield f"the output EventTarget is {target}"
+
+
 def functions_of_search_have_separate_rights(stack: Resolved) -> Iterator[str]:
     if not has_search(stack):
         return
@@ -453,10 +485,11 @@ def the_url_is_public_only_with_a_token(stack: Resolved) -> Iterator[str]:
     if found != ({"ApiUrl"} if has_url(stack) else set()) | ({"ApiToken"} if has_token(stack) else set()):
         yield f"with Api={stack.parameters['Api']} there are {found}"
     for one in stack.of_type("AWS::Lambda::Url").values():
-        if one["AuthType"] != ("NONE" if has_token(stack) else "AWS_IAM") or "Cors" in one:
+        wanted = {"TargetFunctionArn": {"Ref": "ApiFunction"}, "Qualifier": "live"}
+        if one != wanted | {"AuthType": "NONE" if has_token(stack) else "AWS_IAM"}:
             yield f"the URL is {one}"
     permissions = [one for one in stack.of_type("AWS::Lambda::Permission").values() if one["Principal"] == "*"]
-    function = {"FunctionName": {"Ref": "ApiFunction"}, "Principal": "*"}
+    function = {"FunctionName": {"Ref": "ApiAlias"}, "Principal": "*"}
     by_url = {"Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE", **function}
     by_invocation = {"Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True, **function}
     if permissions != ([by_url, by_invocation] if has_token(stack) else []):
@@ -518,6 +551,7 @@ RULES: tuple[Rule, ...] = (
     alarms_notify_the_topic,
     alarms_watch_the_api_with_a_url,
     the_functions_have_limits_and_tracing,
+    triggers_and_callers_use_the_alias,
     search_exists_only_if_it_is_on,
     the_indexer_follows_the_table,
     failure_records_expire,
