@@ -98,7 +98,7 @@ def _check(aws: Account, versions: Mapping[Live, str], *, search: bool) -> None:
             check_version(aws, live, version, search=search)
     except OperatorError as error:
         olds = ", ".join(f"version {live.version} of {live.function}" for live in versions if live.version != LATEST)
-        kept = f"nothing was released, and {olds} still serve" if olds else "deploy another image"
+        kept = f"nothing was released; still in use: {olds}" if olds else "deploy another image"
         raise OperatorError(f"{error}; {kept}") from None
 
 

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from handler.aws.sdk.s3vectors import MAX_DIMENSION
 from infra.common.errors import OperatorError
-from infra.deploy.account import Account
+from infra.deploy.account import Account, needs
 from infra.deploy.live import Live, await_ready
 
 # A function of a container image becomes inactive when it has not been invoked for weeks; the first invocation is
@@ -60,18 +60,25 @@ def check_version(aws: Account, live: Live, version: str, *, search: bool) -> No
 
 def _invoke(aws: Account, live: Live, version: str) -> Mapping[str, Any]:
     """Invoke a version; wait while it is inactive or the account is busy."""
-    arguments: Any = {"FunctionName": live.function, "Qualifier": version}
-    for _ in range(_ATTEMPTS - 1):
+    attempts = 0
+    while True:
+        attempts += 1
         try:
-            return dict(aws.lambda_.invoke(**arguments, Payload=_REQUESTS.get(live.output, _CHECK)))
+            with needs("lambda:InvokeFunction"):
+                return dict(
+                    aws.lambda_.invoke(
+                        FunctionName=live.function,
+                        Qualifier=version,
+                        Payload=_REQUESTS.get(live.output, _CHECK),
+                    )
+                )
         except ClientError as error:
             code = error.response["Error"]["Code"]
+            if attempts == _ATTEMPTS or code not in _BUSY | _INACTIVE:
+                raise
             if code in _INACTIVE:
                 await_ready(aws, live.function, version)
-            elif code not in _BUSY:
-                raise
         time.sleep(_PAUSE_SECONDS)
-    return dict(aws.lambda_.invoke(**arguments, Payload=_REQUESTS.get(live.output, _CHECK)))
 
 
 def _check_dimension(found: Mapping[str, Any], *, search: bool) -> None:

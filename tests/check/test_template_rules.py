@@ -346,10 +346,10 @@ STATEMENT = ("Policies", 0, "PolicyDocument", "Statement")
         (rules.triggers_and_callers_use_the_alias, put("IndexerAlias", "Description", {"Ref": "Model"})),
         (rules.triggers_and_callers_use_the_alias, put("FunctionUploads", "FunctionName", {"Ref": "Function"})),
         (rules.triggers_and_callers_use_the_alias, put("FailedAliasEvents", "Qualifier", "$LATEST")),
-        (rules.triggers_and_callers_use_the_alias, output("ApiName", {"Ref": "ApiFunction"})),
-        (rules.triggers_and_callers_use_the_alias, output("EventTarget", {"Ref": "Function"})),
+        (rules.outputs_and_notifications_name_the_alias, output("ApiName", {"Ref": "ApiFunction"})),
+        (rules.outputs_and_notifications_name_the_alias, output("EventTarget", {"Ref": "Function"})),
         (
-            rules.triggers_and_callers_use_the_alias,
+            rules.outputs_and_notifications_name_the_alias,
             put(
                 "UploadsBucket",
                 "NotificationConfiguration",

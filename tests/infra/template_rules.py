@@ -449,14 +449,17 @@ def triggers_and_callers_use_the_alias(stack: Resolved) -> Iterator[str]:
     for name, one in stack.of_type("AWS::Lambda::EventSourceMapping").items():
         if one["FunctionName"]["Ref"] not in functions.values():
             yield f"{name} invokes {one['FunctionName']}"
-    for one in stack.of_type(_BUCKET).values():
-        sent = one.get("NotificationConfiguration", {}).get("LambdaConfigurations", [])
-        yield from (f"the bucket invokes {each['Function']}" for each in sent if each["Function"] != _ALIAS)
     qualifiers = {one["Qualifier"] for one in stack.of_type("AWS::Lambda::EventInvokeConfig").values()}
     if qualifiers != {"live", "$LATEST"}:  # of the latest code, for what S3 sent during an update
         yield f"failed events of {qualifiers} are kept"
+
+
+def outputs_and_notifications_name_the_alias(stack: Resolved) -> Iterator[str]:
+    for one in stack.of_type(_BUCKET).values():
+        sent = one.get("NotificationConfiguration", {}).get("LambdaConfigurations", [])
+        yield from (f"the bucket invokes {each['Function']}" for each in sent if each["Function"] != _ALIAS)
     for output, name in (("FunctionName", "Function"), ("IndexerName", "Indexer"), ("ApiName", "ApiFunction")):
-        if name in functions and stack.outputs[output]["Value"] != {"Fn::Sub": f"${{{name}}}:live"}:
+        if name in stack.resources and stack.outputs[output]["Value"] != {"Fn::Sub": f"${{{name}}}:live"}:
             yield f"the output {output} is {stack.outputs[output]['Value']}"
     if " --function-name ${Function}:live " not in stack.outputs["Check"]["Value"]["Fn::Sub"]:
         yield "the output Check does not check the alias"
@@ -552,6 +555,7 @@ RULES: tuple[Rule, ...] = (
     alarms_watch_the_api_with_a_url,
     the_functions_have_limits_and_tracing,
     triggers_and_callers_use_the_alias,
+    outputs_and_notifications_name_the_alias,
     search_exists_only_if_it_is_on,
     the_indexer_follows_the_table,
     failure_records_expire,
