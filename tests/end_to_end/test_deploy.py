@@ -1,5 +1,6 @@
 """`python -m infra deploy` and `destroy` as a user runs them, against the local AWS."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ from infra.deploy import notifications, template_body
 from infra.local.server import LocalAws, local_aws
 from tests.support.bundles import add_canonical_vector, write_tiny_bundle
 from tests.support.deploy_command import adapt, environment, run
-from tests.support.local_registry import REGISTRY, REPOSITORY, push, template_of_images
+from tests.support.local_registry import REGISTRY, REPOSITORY, push, template_of_images, without_aliases
+from tests.support.steady_uploads import Uploads
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
@@ -25,7 +27,7 @@ TOPIC = f"arn:aws:sns:{REGION}:000000000000:no-topic"
 
 class DeployCommands:
     def __init__(self, aws: LocalAws, template: Path) -> None:
-        self.template = template
+        self.aws, self.template = aws, template
         self.environment = environment(aws.endpoint)
         self.s3: Any = session().client("s3", endpoint_url=aws.endpoint, config=CONFIG)
         self.sqs: Any = session().client("sqs", endpoint_url=aws.endpoint, config=CONFIG)
@@ -33,6 +35,7 @@ class DeployCommands:
         make_client: Any = session().client
         self.vectors: Any = make_client("s3vectors", endpoint_url=aws.endpoint, config=CONFIG)
         self.cloudformation: Any = session().client("cloudformation", endpoint_url=aws.endpoint, config=CONFIG)
+        self.lambda_: Any = session().client("lambda", endpoint_url=aws.endpoint, config=CONFIG)
 
     def run(self, *arguments: str, stdin: str = "") -> "CompletedProcess[str]":
         """Run a command in this process, with text on its standard input."""
@@ -52,6 +55,33 @@ class DeployCommands:
     def parameters(self, stack: str) -> dict[str, str]:
         (described,) = self.cloudformation.describe_stacks(StackName=stack)["Stacks"]
         return {one["ParameterKey"]: one["ParameterValue"] for one in described["Parameters"]}
+
+    def live(self, stack: str) -> dict[str, str]:
+        """The version that each function's alias names."""
+        resources = self.resources(stack)
+        names = {name: resources[name] for name in ("Function", "Indexer", "ApiFunction") if name in resources}
+        if "FunctionAlias" not in resources:
+            return {}
+        return {
+            name: self.lambda_.get_alias(FunctionName=function, Name="live")["FunctionVersion"]
+            for name, function in names.items()
+        }
+
+    def uploads(self, stack: str) -> Uploads:
+        """Uploads to a stack's bucket."""
+        (described,) = self.cloudformation.describe_stacks(StackName=stack)["Stacks"]
+        outputs = {one["OutputKey"]: one["OutputValue"] for one in described["Outputs"]}
+        return Uploads(self.aws.endpoint, outputs["UploadsBucket"], outputs["TableName"])
+
+    def invoked_by_events(self, stack: str) -> list[str]:
+        """What the queue, the stream and the bucket of a stack invoke."""
+        names = [self.resources(stack)[name] for name in ("Function", "Indexer")]
+        found = [self.lambda_.list_event_source_mappings(FunctionName=name)["EventSourceMappings"] for name in names]
+        configured = notifications.read(self.s3, f"{stack}-uploads-000000000000-us-east-1")
+        return [
+            *(each["FunctionArn"] for mappings in found for each in mappings),
+            *(each["LambdaFunctionArn"] for each in configured.get("LambdaFunctionConfigurations", [])),
+        ]
 
     def queue_arn(self, url: str) -> str:
         """The ARN of a queue."""
@@ -206,7 +236,120 @@ def test_search_can_be_switched_on_for_an_existing_stack_and_off(commands: Deplo
 def test_the_model_is_verified_after_a_deployment(commands: DeployCommands) -> None:
     done = commands.run("deploy", "--stack", "fifteen", "--image", IMAGE, "--yes")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Verified: the function gives the right vector of its test image (tiny)." in done.stdout
+    assert "Verified: version 1 gives the right vector of its test image (tiny)." in done.stdout
+    assert "Verified: version 1 of the indexer starts." in done.stdout
+    assert "Verified: version 1 of the search function answers (tiny)." in done.stdout
+    assert commands.live("fifteen") == {"Function": "1", "Indexer": "1", "ApiFunction": "1"}
+
+
+@pytest.fixture(scope="module")
+def others(aws: LocalAws, bundle: Path) -> dict[str, tuple[str, str]]:
+    """The URI of other images, and the fingerprint of their model."""
+    folder, endpoint = bundle.parent, aws.endpoint
+    newer = add_canonical_vector(write_tiny_bundle(folder / "newer", gain=4))
+    wrong = write_tiny_bundle(folder / "wrong", gain=3)  # its expected vector is zero
+    bundles = {"newer": newer, "wrong": wrong, "broken": folder / "no-bundle"}
+    return {
+        name: (push(endpoint, path, name), fingerprint_of(path) if path.exists() else "")
+        for name, path in bundles.items()
+    }
+
+
+def fingerprint_of(bundle: Path) -> str:
+    fingerprint: str = json.loads((bundle / "model.json").read_bytes())["fingerprint"]
+    return fingerprint
+
+
+def test_a_version_that_fails_its_check_never_serves_and_a_release_can_be_undone(
+    commands: DeployCommands, bundle: Path, others: dict[str, tuple[str, str]]
+) -> None:
+    first, (newer, second) = fingerprint_of(bundle), others["newer"]
+    deploy = ("deploy", "--stack", "released", "--yes")
+    assert commands.run(*deploy, "--image", IMAGE, "--set", "Search=false").returncode == 0
+    uploads = commands.uploads("released")
+    with uploads.continuing():
+        for name, text in (("wrong", "version 2 of .* is wrong: .*cosine"), ("broken", "version 3 of .* fails: ")):
+            done = commands.run(*deploy, "--image", others[name][0])
+            assert done.returncode == 1
+            assert re.fullmatch(
+                rf"dropvec: {text}.*; nothing was released; still in use: version 1 of .*\n", done.stderr
+            )
+            assert commands.live("released") == {"Function": "1"}
+        done = commands.run(*deploy, "--set", "MemorySize=3008")  # the stack has the broken image
+        assert (done.returncode, commands.live("released")) == (1, {"Function": "1"})
+    assert uploads.fingerprints() == {first}
+
+    with uploads.continuing():
+        done = commands.run(*deploy, "--image", newer)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert commands.live("released") == {"Function": "5"}
+    assert uploads.fingerprints() <= {first, second}
+    assert uploads.fingerprint(uploads.upload()) == second
+
+    done = commands.run(*deploy, "--rollback")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert commands.live("released") == {"Function": "1"}
+    assert uploads.fingerprint(uploads.upload()) == first
+    done = commands.run(*deploy, "--rollback")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "dropvec: nothing to roll back to: the last release of the stack released was already rolled back\n"
+    )
+    done = commands.run(*deploy, "--set", "MemorySize=1769")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"dropvec: version 5 of \S+ was rolled back, .*: name the image .*\n", done.stderr)
+
+    assert commands.run(*deploy, "--image", newer).returncode == 0
+    assert uploads.fingerprint(uploads.upload()) == second
+
+
+@pytest.mark.parametrize("trigger", ["queue", "direct"])
+def test_a_stack_without_aliases_gets_them_while_images_arrive(
+    commands: DeployCommands, bundle: Path, others: dict[str, tuple[str, str]], tmp_path: Path, trigger: str
+) -> None:
+    stack = f"early-{trigger}"
+    earlier = DeployCommands(commands.aws, tmp_path / "template.yaml")
+    earlier.template.write_text(to_json(without_aliases(template_of_images())))
+    deploy = ("deploy", "--stack", stack, "--yes", "--image")
+    assert earlier.run(*deploy, IMAGE, "--set", f"Trigger={trigger}", "Api=token").returncode == 0
+    assert commands.live(stack) == {}
+    # The local AWS ends the invocations of a function that is updated. Their messages come back sooner than on AWS.
+    queue = commands.resources(stack)["UploadsQueue"]
+    commands.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "2"})
+    uploads = commands.uploads(stack)
+    uploads.upload()
+    with uploads.continuing():
+        done = commands.run(*deploy, others["wrong"][0])
+    assert done.returncode == 1
+    assert done.stdout.startswith("The stack is of an earlier template. First it gets the present one, with its image")
+    assert "is wrong: " in done.stderr
+    assert commands.live(stack) == {"Function": "1", "Indexer": "1", "ApiFunction": "1"}
+    assert uploads.fingerprints() == {fingerprint_of(bundle)}
+    assert {arn.rpartition(":")[2] for arn in commands.invoked_by_events(stack)} == {"live"}
+    api = {"FunctionName": commands.resources(stack)["ApiFunction"]}
+    assert commands.lambda_.get_function_url_config(**api, Qualifier="live")
+    with pytest.raises(commands.lambda_.exceptions.ResourceNotFoundException):
+        commands.lambda_.get_function_url_config(**api)
+
+    newer, fingerprint = others["newer"]
+    assert commands.run(*deploy, newer).returncode == 0
+    assert uploads.fingerprint(uploads.upload()) == fingerprint
+
+
+@pytest.mark.parametrize("command", [("--image", IMAGE), ("--set", "Search=false")])
+def test_a_rollback_goes_with_no_other_change(commands: DeployCommands, command: tuple[str, str]) -> None:
+    done = commands.run("deploy", "--rollback", *command)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("dropvec: --rollback goes with --stack, --yes and --json only")
+
+
+def test_a_rollback_of_no_stack_or_no_release_is_one_line(commands: DeployCommands) -> None:
+    done = commands.run("deploy", "--stack", "none", "--rollback")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "dropvec: there is no stack none in us-east-1 of account 000000000000\n"
+    done = commands.run("deploy", "--stack", "fifteen", "--rollback")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch("dropvec: nothing to roll back to: no version of the stack fifteen .*\n", done.stderr)
 
 
 @pytest.mark.parametrize("indexes", [0, 2])

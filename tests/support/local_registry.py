@@ -76,3 +76,17 @@ def template_of_images() -> Template:
         code = template["Resources"][name]["Properties"]["CodeUri"]
         code["Key"] = {"Fn::Select": [1, {"Fn::Split": ["@", uri]}]}
     return template
+
+
+def without_aliases(template: Template) -> Template:
+    """The template as it was before its functions had aliases."""
+    functions = {"FunctionAlias": "Function", "IndexerAlias": "Indexer", "ApiAlias": "ApiFunction"}
+    removed = {*functions, "UploadsMayInvokeAlias", "FailedAliasEvents"}
+    text = json.dumps(template).replace(":live", "").replace(', "Qualifier": "live"', "")
+    text = text.replace('"UploadsMayInvokeAlias"]', '"UploadsMayInvoke"]').replace('"DependsOn": "ApiAlias", ', "")
+    text = text.replace('"Function": {"Ref": "FunctionAlias"}', '"Function": {"Fn::GetAtt": ["Function", "Arn"]}')
+    for alias, function in functions.items():
+        text = text.replace(f'{{"Ref": "{alias}"}}', f'{{"Ref": "{function}"}}')
+    earlier: Template = json.loads(text)
+    resources = {name: one for name, one in earlier["Resources"].items() if name not in removed}
+    return earlier | {"Resources": resources}
