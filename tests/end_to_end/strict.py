@@ -21,6 +21,7 @@ from infra.local.server import Certificate, LocalAws, local_aws
 from infra.local.stack import STACK_NAME, deploy
 from tests.support.bundles import write_tiny_bundle
 from tests.support.certificates import make_authority
+from tests.support.functions import unqualified
 
 EXISTING = "existing-photos"
 OTHER_BUCKET = "not-ours"
@@ -134,13 +135,13 @@ class Strict:
         with zipfile.ZipFile(code, "w") as archive:
             archive.writestr("probe.py", _PROBE)
         self.stack.lambda_.create_function(
-            FunctionName=f"probe-{self.function}",
+            FunctionName=f"probe-{unqualified(self.function)}",
             Runtime="python3.12",
             Handler="probe.handler",
             Role=self.role_arn,
             Code={"ZipFile": code.getvalue()},
         )
-        answer = self.stack.lambda_.invoke(FunctionName=f"probe-{self.function}")
+        answer = self.stack.lambda_.invoke(FunctionName=f"probe-{unqualified(self.function)}")
         key, secret, token = json.loads(answer["Payload"].read())
         return boto3.Session(key, secret, token, region_name=REGION)
 

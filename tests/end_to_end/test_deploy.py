@@ -334,6 +334,11 @@ def test_a_stack_without_aliases_gets_them_while_images_arrive(
     newer, fingerprint = others["newer"]
     assert commands.run(*deploy, newer).returncode == 0
     assert uploads.fingerprint(uploads.upload()) == fingerprint
+    name = f"{commands.resources(stack)['Function']}:live"
+    commands.lambda_.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"no": "event"}')
+    dead = commands.resources(stack)["DeadLetterQueue"]
+    (letter,) = commands.sqs.receive_message(QueueUrl=dead, WaitTimeSeconds=20)["Messages"]
+    assert json.loads(letter["Body"])["requestPayload"] == {"no": "event"}
 
 
 @pytest.mark.parametrize("command", [("--image", IMAGE), ("--set", "Search=false")])

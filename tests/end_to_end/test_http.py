@@ -22,6 +22,7 @@ from tests.end_to_end.test_direct_invoke import invoke
 from tests.end_to_end.test_search import embed, search
 from tests.end_to_end.test_uploads import item, put
 from tests.support.bundles import DIM, write_tiny_bundle
+from tests.support.functions import unqualified
 from tests.support.pictures import encoded, picture
 from tests.support.processes import eventually
 from tests.support.text_bundles import add_text
@@ -231,7 +232,9 @@ def environment(stack: Stack) -> dict[str, str]:
 
 def update(stack: Stack, variables: dict[str, str]) -> None:
     """Change the function's environment, and wait until it has it."""
-    stack.lambda_.update_function_configuration(FunctionName=stack.api or "", Environment={"Variables": variables})
+    stack.lambda_.update_function_configuration(
+        FunctionName=unqualified(stack.api), Environment={"Variables": variables}
+    )
     limit = int(variables["MAX_IMAGE_BYTES"])
     request = {"filename": "a.png", "content_type": "image/png"}
     with client_of(stack) as api:

@@ -23,6 +23,7 @@ from tests.end_to_end.strict import OTHER_BUCKET, Strict, client, strict_stack
 from tests.end_to_end.test_search import has_etag, search
 from tests.end_to_end.test_triggers_and_role import FOR_LOGS_AND_TRACES, ONLY_WITH_A_KEY, is_denied
 from tests.end_to_end.test_uploads import put
+from tests.support.functions import unqualified
 from tests.support.http_api import BOUNDARY, Part, form, http_event
 from tests.support.pictures import encoded, picture
 from tests.support.processes import eventually
@@ -186,7 +187,7 @@ def restart(api: Strict) -> None:
     lambda_ = api.stack.lambda_
     variables = lambda_.get_function_configuration(FunctionName=api.function)["Environment"]["Variables"]
     changed = {**variables, "STARTED_FOR": uuid.uuid4().hex}
-    lambda_.update_function_configuration(FunctionName=api.function, Environment={"Variables": changed})
+    lambda_.update_function_configuration(FunctionName=unqualified(api.function), Environment={"Variables": changed})
 
 
 def use_http(api: Strict) -> list[str | None]:

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from infra.local.stack import ARTIFACTS_BUCKET
 from tests.end_to_end.strict import MODES, OTHER_BUCKET, Strict, client, strict_stack
 from tests.end_to_end.test_uploads import item, result_keys
+from tests.support.functions import unqualified
 from tests.support.pictures import encoded, picture
 from tests.support.processes import eventually
 
@@ -275,7 +276,9 @@ def test_all_other_calls_are_denied(strict: Strict) -> None:
         lambda: sqs.purge_queue(QueueUrl=stack.queue_url),
         lambda: sqs.receive_message(QueueUrl=dead),
         lambda: strict.client("lambda").invoke(FunctionName=stack.function, Payload=b"{}"),
-        lambda: strict.client("lambda").update_function_configuration(FunctionName=stack.function, Timeout=900),
+        lambda: strict.client("lambda").update_function_configuration(
+            FunctionName=unqualified(stack.function), Timeout=900
+        ),
         lambda: strict.client("iam").get_role(RoleName=strict.role_arn.rpartition("/")[2]),
         lambda: strict.client("cloudformation").describe_stacks(),
         lambda: strict.client("kms").create_key(),

@@ -34,6 +34,7 @@ from infra.local.stack import deploy
 from infra.operate.scan import Scan, scan
 from infra.operate.stack import DeployedStack, StackRef
 from tests.support.bundles import add_canonical_vector, write_tiny_bundle
+from tests.support.functions import unqualified
 from tests.support.pictures import encoded, picture
 from tests.support.processes import eventually
 
@@ -210,7 +211,7 @@ def run(objects: int, *, kills: int, rate: float | None, report: Report) -> Back
         trial = Trial(aws, stack, Bucket(stack), Command(stack, folder / "build", rate), Steps(report), kills)
         trial.steps.run("fill", lambda: trial.bucket.fill(objects))
         trial.run("first", old)
-        stack.lambda_.update_function_code(FunctionName=stack.function, ZipFile=function_zip(HANDLER, new))
+        stack.lambda_.update_function_code(FunctionName=unqualified(stack.function), ZipFile=function_zip(HANDLER, new))
         trial.steps.run("another model", trial.command.run)
         trial.run("again", new, "--reembed")
     return BackfillResult(

@@ -41,6 +41,7 @@ from infra.common.paths import ROOT
 from infra.local.progress import progress
 from infra.local.server import HOST, local_aws
 from infra.local.stack import deploy
+from tests.support.functions import unqualified
 from tests.support.pictures import encoded, picture
 from tests.support.processes import eventually
 
@@ -278,7 +279,9 @@ def _send_through(stack: Stack, proxy: FaultProxy, visibility: int) -> None:
         "AWS_ENDPOINT_URL_DYNAMODB": proxy.endpoint,
         "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:9",  # nothing listens there, so the queue's own timeout applies
     }
-    stack.lambda_.update_function_configuration(FunctionName=stack.function, Environment={"Variables": through})
+    stack.lambda_.update_function_configuration(
+        FunctionName=unqualified(stack.function), Environment={"Variables": through}
+    )
     described = stack.sqs.get_queue_attributes(QueueUrl=stack.queue_url, AttributeNames=["RedrivePolicy"])
     redrive = {**json.loads(described["Attributes"]["RedrivePolicy"]), "maxReceiveCount": RECEIVES}
     attributes: Any = {"VisibilityTimeout": str(visibility), "RedrivePolicy": json.dumps(redrive)}

@@ -23,6 +23,7 @@ from infra.common.local_stack import Stack
 from infra.common.paths import ROOT
 from infra.local.server import LocalAws, local_aws
 from infra.local.stack import deploy
+from tests.support.functions import unqualified
 from tests.support.pictures import encoded, picture
 from tests.support.processes import eventually
 
@@ -78,7 +79,9 @@ def main() -> int:
     given = parser.parse_args()
     with local_aws(FOLDER / "http.log") as aws:
         stack = deploy(aws, bundle_for("efficientnet-lite0"))
-        stack.lambda_.put_function_concurrency(FunctionName=stack.api or "", ReservedConcurrentExecutions=PROCESSES)
+        stack.lambda_.put_function_concurrency(
+            FunctionName=unqualified(stack.api), ReservedConcurrentExecutions=PROCESSES
+        )
         sources = _fill(stack)
         tally = asyncio.run(_load(aws, stack, sources, given.clients, given.seconds))
     return _report(tally, given.clients, given.seconds)
