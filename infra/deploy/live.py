@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.common.errors import OperatorError
-from infra.deploy.account import Account
+from infra.deploy.account import Account, needs
 from infra.deploy.plan import outputs
 
 ALIAS = "live"
@@ -83,7 +83,8 @@ def live_versions(aws: Account, stack: Mapping[str, Any]) -> list[Live]:
 
 
 def _live(aws: Account, output: str, function: str) -> Live:
-    answer = aws.lambda_.get_alias(FunctionName=function, Name=ALIAS)
+    with needs("lambda:GetAlias"):
+        answer = aws.lambda_.get_alias(FunctionName=function, Name=ALIAS)
     note = Note.parse(answer.get("Description", ""))
     return Live(output, function, answer["FunctionVersion"], note, answer["RevisionId"])
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from infra.common.errors import OperatorError
 from infra.common.paths import TEMPLATE
@@ -83,15 +82,13 @@ def _deploy(aws: Account, plan: Plan, template_bucket: str | None, *, yes: bool)
     deployed = changes.find_stack(aws.cloudformation, plan.stack)
     if deployed is None:
         raise OperatorError(f"the stack {plan.stack} was deleted in the meantime: deploy it again")
-    try:
-        versions = release(aws, deployed, plan, yes=yes or applied)
-    except OperatorError:
-        _disconnect_abandoned(aws, plan, deployed)  # the next run does not know this bucket any more
-        raise
+    if plan.abandoned_bucket:  # first, because another run would not know it any more
+        disconnect(aws, plan.abandoned_bucket, targets_of(aws, deployed))
+        remove_rule(aws, plan.abandoned_bucket, plan.stack)
+    versions = release(aws, deployed, plan, yes=yes or applied)
     for output in deployed["Outputs"]:
         print(f"\n{output.get('Description', output['OutputKey'])}\n  {output['OutputValue']}")
     print_access(outputs(deployed), aws.region)
-    _disconnect_abandoned(aws, plan, deployed)
     is_connected = plan.replaces_eventbridge or connect(aws, deployed, plan.wanted, yes=yes)
     allow_browsers(aws, plan.stack, plan.wanted, yes=yes)
     _print_follow_up(plan, uploads_bucket(deployed))
@@ -101,12 +98,6 @@ def _deploy(aws: Account, plan: Plan, template_bucket: str | None, *, yes: bool)
             "events to it; the reason is above"
         )
     return {"stack": plan.stack, "deployed": True, "outputs": outputs(deployed), "versions": versions}
-
-
-def _disconnect_abandoned(aws: Account, plan: Plan, deployed: Mapping[str, Any]) -> None:
-    if plan.abandoned_bucket:
-        disconnect(aws, plan.abandoned_bucket, targets_of(aws, deployed))
-        remove_rule(aws, plan.abandoned_bucket, plan.stack)
 
 
 def _print_follow_up(plan: Plan, uploads: str) -> None:

@@ -50,4 +50,11 @@ def fetch_config(stack: DeployedStack) -> FunctionConfig:
     """Ask Lambda for the function's configuration."""
     config = stack.lambda_.get_function_configuration(FunctionName=stack.function)
     arn = config["FunctionArn"].split(":")[:7]  # Lambda may add the version or the alias
-    return FunctionConfig(":".join([*arn, *stack.function.split(":")[1:]]), config["MemorySize"])
+    return FunctionConfig(":".join([*arn, *_qualifier(stack.function)]), config["MemorySize"])
+
+
+def _qualifier(function: str) -> list[str]:
+    """The alias or version of a function's name, ARN or partial ARN; empty if it has none."""
+    parts = function.split(":")
+    before = 7 if parts[0] == "arn" else 3 if parts[1:2] == ["function"] else 1
+    return parts[before:]
