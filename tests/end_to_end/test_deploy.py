@@ -10,7 +10,7 @@ import pytest
 
 from infra.cli.main import main
 from infra.common.local_session import ACCESS_KEY, CONFIG, REGION, session
-from infra.common.template import to_json
+from infra.common.template import Template, to_json
 from infra.deploy import notifications, template_body
 from infra.local.server import LocalAws, local_aws
 from tests.support.bundles import add_canonical_vector, write_tiny_bundle
@@ -75,7 +75,8 @@ class DeployCommands:
 
     def invoked_by_events(self, stack: str) -> list[str]:
         """What the queue, the stream and the bucket of a stack invoke."""
-        names = [self.resources(stack)[name] for name in ("Function", "Indexer")]
+        resources = self.resources(stack)
+        names = [resources[name] for name in ("Function", "Indexer") if name in resources]
         found = [self.lambda_.list_event_source_mappings(FunctionName=name)["EventSourceMappings"] for name in names]
         configured = notifications.read(self.s3, f"{stack}-uploads-000000000000-us-east-1")
         return [
@@ -131,11 +132,16 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def template(aws: LocalAws, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template for the local AWS, with `IMAGE` in its registry."""
+    """The template for the local AWS, with `IMAGE` in its registry. Without search unless a test wants it: faster."""
     assert push(aws.endpoint, bundle, "1") == IMAGE
     path = tmp_path_factory.mktemp("template") / "template.yaml"
-    path.write_text(to_json(template_of_images()))
+    path.write_text(to_json(without_search(template_of_images())))
     return path
+
+
+def without_search(template: Template) -> Template:
+    parameters = template["Parameters"]
+    return template | {"Parameters": parameters | {"Search": parameters["Search"] | {"Default": "false"}}}
 
 
 @pytest.fixture
@@ -234,7 +240,7 @@ def test_search_can_be_switched_on_for_an_existing_stack_and_off(commands: Deplo
 
 
 def test_the_model_is_verified_after_a_deployment(commands: DeployCommands) -> None:
-    done = commands.run("deploy", "--stack", "fifteen", "--image", IMAGE, "--yes")
+    done = commands.run("deploy", "--stack", "fifteen", "--image", IMAGE, "--yes", "--set", "Search=true")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Verified: version 1 gives the right vector of its test image (tiny)." in done.stdout
     assert "Verified: version 1 of the indexer starts." in done.stdout
@@ -265,7 +271,7 @@ def test_a_version_that_fails_its_check_never_serves_and_a_release_can_be_undone
 ) -> None:
     first, (newer, second) = fingerprint_of(bundle), others["newer"]
     deploy = ("deploy", "--stack", "released", "--yes")
-    assert commands.run(*deploy, "--image", IMAGE, "--set", "Search=false").returncode == 0
+    assert commands.run(*deploy, "--image", IMAGE).returncode == 0
     uploads = commands.uploads("released")
     with uploads.continuing():
         for name, text in (("wrong", "version 2 of .* is wrong: .*cosine"), ("broken", "version 3 of .* fails: ")):
@@ -305,13 +311,19 @@ def test_a_version_that_fails_its_check_never_serves_and_a_release_can_be_undone
 
 @pytest.mark.parametrize("trigger", ["queue", "direct"])
 def test_a_stack_without_aliases_gets_them_while_images_arrive(
-    commands: DeployCommands, bundle: Path, others: dict[str, tuple[str, str]], tmp_path: Path, trigger: str
+    commands: DeployCommands,
+    bundle: Path,
+    others: dict[str, tuple[str, str]],
+    tmp_path: Path,
+    trigger: str,
 ) -> None:
+    has_search = trigger == "direct"
     stack = f"early-{trigger}"
     earlier = DeployCommands(commands.aws, tmp_path / "template.yaml")
     earlier.template.write_text(to_json(without_aliases(template_of_images())))
     deploy = ("deploy", "--stack", stack, "--yes", "--image")
-    assert earlier.run(*deploy, IMAGE, "--set", f"Trigger={trigger}", "Api=token").returncode == 0
+    search = ["Search=true", "Api=token"] if has_search else ["Search=false"]
+    assert earlier.run(*deploy, IMAGE, "--set", f"Trigger={trigger}", *search).returncode == 0
     assert commands.live(stack) == {}
     # The local AWS ends the invocations of a function that is updated. Their messages come back sooner than on AWS.
     queue = commands.resources(stack)["UploadsQueue"]
@@ -323,13 +335,15 @@ def test_a_stack_without_aliases_gets_them_while_images_arrive(
     assert done.returncode == 1
     assert done.stdout.startswith("The stack is of an earlier template. First it gets the present one, with its image")
     assert "is wrong: " in done.stderr
-    assert commands.live(stack) == {"Function": "1", "Indexer": "1", "ApiFunction": "1"}
+    names = ["Function", "Indexer", "ApiFunction"] if has_search else ["Function"]
+    assert commands.live(stack) == dict.fromkeys(names, "1")
     assert uploads.fingerprints() == {fingerprint_of(bundle)}
     assert {arn.rpartition(":")[2] for arn in commands.invoked_by_events(stack)} == {"live"}
-    api = {"FunctionName": commands.resources(stack)["ApiFunction"]}
-    assert commands.lambda_.get_function_url_config(**api, Qualifier="live")
-    with pytest.raises(commands.lambda_.exceptions.ResourceNotFoundException):
-        commands.lambda_.get_function_url_config(**api)
+    if has_search:
+        api = {"FunctionName": commands.resources(stack)["ApiFunction"]}
+        assert commands.lambda_.get_function_url_config(**api, Qualifier="live")
+        with pytest.raises(commands.lambda_.exceptions.ResourceNotFoundException):
+            commands.lambda_.get_function_url_config(**api)
 
     newer, fingerprint = others["newer"]
     assert commands.run(*deploy, newer).returncode == 0
@@ -360,7 +374,7 @@ def test_a_rollback_of_no_stack_or_no_release_is_one_line(commands: DeployComman
 @pytest.mark.parametrize("indexes", [0, 2])
 def test_destroy_keeps_the_vector_bucket_or_drops_it(commands: DeployCommands, indexes: int) -> None:
     name = f"sixteen-{indexes}"
-    deploy = ("deploy", "--stack", name, "--image", IMAGE, "--yes")
+    deploy = ("deploy", "--stack", name, "--image", IMAGE, "--yes", "--set", "Search=true")
     assert commands.run(*deploy).returncode == 0
     arn = commands.resources(name)["VectorBucket"]
     bucket = arn.rpartition("/")[2]
