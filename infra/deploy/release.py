@@ -71,7 +71,7 @@ def release(aws: Account, stack: Mapping[str, Any], plan: Plan, *, yes: bool) ->
     if moved and not confirm(f"Check and use new versions of {_named(list(moved))}?", yes=yes):
         print("Nothing was changed.")
         return {}
-    if "Search" in plan.given:  # is there an index now that the function's vectors must fit into?
+    if plan.has_search and "Search" in plan.given:  # is there an index now that the function's vectors must fit into?
         checked = {live: version for live, version in new.items() if live in moved or live.output == "FunctionName"}
     else:
         checked = moved
