@@ -17,8 +17,8 @@ _TYPE = "AWS::Lambda::EventSourceMapping"
 def with_aliases(app: App) -> App:
     """An application whose event source mappings and asynchronous events follow an alias.
 
-    Without it, a mapping that CloudFormation updates from a function to its alias still invokes the latest code, and the
-    failed events of a published version get lost.
+    Without it, a mapping that CloudFormation changes from a function to its alias still invokes the latest code, and
+    the failed events of a published version get lost.
 
     Args:
         app: the local AWS.

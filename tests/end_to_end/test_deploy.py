@@ -35,7 +35,6 @@ class DeployCommands:
         make_client: Any = session().client
         self.vectors: Any = make_client("s3vectors", endpoint_url=aws.endpoint, config=CONFIG)
         self.cloudformation: Any = session().client("cloudformation", endpoint_url=aws.endpoint, config=CONFIG)
-        self.lambda_: Any = session().client("lambda", endpoint_url=aws.endpoint, config=CONFIG)
 
     def run(self, *arguments: str, stdin: str = "") -> "CompletedProcess[str]":
         """Run a command in this process, with text on its standard input."""
