@@ -116,12 +116,15 @@ fuzz: .venv/.ready-test ## fuzz event parsing and image decoding, coverage-guide
 .venv-sam/.ready-sam: infra/constraints-sam.txt $(INSTALLER)
 	@exec $(PYTHON) -m infra.cli.install sam check
 
+# On four continents and in three partitions. Which other regions lack a service is tested in tests/check.
+REGIONS := us-east-1 sa-east-1 eu-west-1 ap-northeast-1 cn-north-1 eusc-de-east-1
+
 check: .venv/.ready-check .venv-sam/.ready-sam ## run the fast checks: format, lint, types, layers, template, Dockerfile, documentation
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
-	@.venv/bin/cfn-lint infra/template.yaml
+	@.venv/bin/cfn-lint infra/template.yaml --regions $(REGIONS)
 	@.venv/bin/hadolint infra/Dockerfile tests/image/base/Dockerfile
 	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1 --template infra/template.yaml >/dev/null
 	@$(PY) -m infra.cli.reference --check

@@ -5,6 +5,9 @@ import argparse
 from infra.cli.options import add_json
 from infra.common.errors import UsageError
 
+# The kept resources whose names CloudFormation generates, by their names in the template.
+_KEPT = ("Table", "VectorBucket")
+
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `deploy` and `destroy`."""
@@ -37,6 +40,17 @@ def _add_deploy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--rollback",
         action="store_true",
         help="change nothing but the versions that serve: go back to those before the last release",
+    )
+    command.add_argument(
+        "--import",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=_kept,
+        dest="kept",
+        metavar="NAME=VALUE",
+        help="the Table and the VectorBucket that a stack of this name kept, by their names; needed only if it was "
+        "deleted more than 90 days ago",
     )
     command.add_argument(
         "--yes",
@@ -76,16 +90,24 @@ def _setting(text: str) -> tuple[str, str]:
     return name, value
 
 
+def _kept(text: str) -> tuple[str, str]:
+    name, value = _setting(text)
+    if name not in _KEPT:
+        raise argparse.ArgumentTypeError(f"{name!r} is neither {' nor '.join(_KEPT)}")
+    return name, value
+
+
 def _deploy(parsed: argparse.Namespace) -> object:
     from infra.deploy.release import rollback  # noqa: PLC0415 - see cli.main
     from infra.deploy.stack import deploy  # noqa: PLC0415 - see cli.main
 
-    settings = dict(parsed.set)
+    given = dict(parsed.set) | ({"ImageUri": parsed.image} if parsed.image else {})
+    named = dict(parsed.kept)
     if parsed.rollback:
-        if parsed.image or settings or parsed.template_bucket:
+        if given or named or parsed.template_bucket:
             raise UsageError("--rollback goes with --stack, --yes and --json only")
         return rollback(parsed.stack, yes=parsed.yes)
-    return deploy(parsed.stack, parsed.image, settings, template_bucket=parsed.template_bucket, yes=parsed.yes)
+    return deploy(parsed.stack, given, named=named, template_bucket=parsed.template_bucket, yes=parsed.yes)
 
 
 def _destroy(parsed: argparse.Namespace) -> object:

@@ -17,8 +17,10 @@ except ImportError:  # pragma: no cover - a PyYAML without libyaml
 Template = dict[str, Any]
 
 _FUNCTION = "AWS::Serverless::Function"
-# A line break in a JSON string, with the indentation after it.
-_INDENTATION = re.compile(r"(?<!\\)\\n *")
+# A JSON string of several lines.
+_LINES = re.compile(r'"(?:[^"\\]|\\.)*?\\n(?:[^"\\]|\\.)*"')
+# In it, a line break with the indentation after it, and the space after a comma or a colon between values.
+_SPACE = re.compile(r"\\n *|(?<=[\]}\"0-9][,:]) (?=[\[{\"0-9\\])")
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,9 @@ def to_json(template: Template) -> str:
     """The template as JSON without spaces and comments: CloudFormation limits the size of a request.
 
     ASCII only, because CloudFormation replaces other characters with question marks. Texts of several lines are the
-    JSON of a dashboard, and lose their indentation.
+    JSON of a dashboard, and lose their indentation and spaces, too.
     """
-    return _INDENTATION.sub("", json.dumps(template, separators=(",", ":")))
+    return _LINES.sub(lambda text: _SPACE.sub("", text[0]), json.dumps(template, separators=(",", ":")))
 
 
 def with_zip_functions(template: Template, code: ZipCode) -> tuple[Template, list[str]]:

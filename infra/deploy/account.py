@@ -36,6 +36,7 @@ class Account:
         ecr: Amazon ECR client.
         logs: CloudWatch Logs client.
         sns: Amazon SNS client.
+        dynamodb: DynamoDB client.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Account:
     ecr: Any
     logs: Any
     sns: Any
+    dynamodb: Any
 
 
 @contextmanager
@@ -72,6 +74,7 @@ def account() -> Iterator[Account]:
             ecr=make_client("ecr"),
             logs=make_client("logs"),
             sns=make_client("sns"),
+            dynamodb=make_client("dynamodb"),
         )
     except (BotoCoreError, ClientError) as error:
         raise OperatorError(f"AWS: {error}") from None

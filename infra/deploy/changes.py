@@ -30,17 +30,17 @@ def find_stack(cloudformation: "CloudFormationClient", name: str) -> Mapping[str
 def propose(
     cloudformation: "CloudFormationClient",
     name: str,
-    template: Mapping[str, str],
+    template: Mapping[str, Any],
     parameters: Sequence[Mapping[str, Any]],
     *,
     is_new: bool,
 ) -> tuple[str, list[Mapping[str, Any]]]:
-    """Create a change set.
+    """Create a change set. If it is interrupted, nothing of it is left.
 
     Args:
         cloudformation: CloudFormation client.
         name: the stack's name.
-        template: TemplateBody or TemplateURL.
+        template: TemplateBody or TemplateURL; for an import, also ResourcesToImport.
         parameters: the stack's parameters.
         is_new: whether the stack does not exist yet.
 
@@ -50,26 +50,44 @@ def propose(
     Raises:
         OperatorError: CloudFormation rejected it.
     """
-    arguments: Any = {**template, "Parameters": list(parameters)}
+    kind = "IMPORT" if "ResourcesToImport" in template else "CREATE" if is_new else "UPDATE"
+    arguments: Any = {**template, "Parameters": list(parameters), "ChangeSetType": kind}
     created: Any = cloudformation.create_change_set(
         StackName=name,
         ChangeSetName=f"dropvec-{time.time_ns()}",
-        ChangeSetType="CREATE" if is_new else "UPDATE",
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         **arguments,
     )
     arn: str = created["Id"]
+    is_usable = False
+    try:
+        proposed = _proposed(cloudformation, arn)
+        is_usable = bool(proposed)
+    finally:
+        if not is_usable:
+            discard(cloudformation, name, arn, is_new=is_new)
+    return arn, proposed
+
+
+def _proposed(cloudformation: "CloudFormationClient", arn: str) -> list[Mapping[str, Any]]:
+    """Wait until a change set is created, and return its changes."""
     while True:
         change_set = cloudformation.describe_change_set(ChangeSetName=arn)
         if change_set["Status"] == "CREATE_COMPLETE":
-            return arn, _changes(cloudformation, arn)
+            return _changes(cloudformation, arn)
         if change_set["Status"] == "FAILED":
             reason = change_set.get("StatusReason", "no reason given")
-            discard(cloudformation, name, arn, is_new=is_new)
             if any(text in reason for text in _NO_CHANGES):
-                return arn, []
+                return []
             raise OperatorError(f"CloudFormation rejected the change: {reason}")
         time.sleep(_CHANGE_SET_POLL_SECONDS)
+
+
+def execute(cloudformation: "CloudFormationClient", stack: str, arn: str) -> str:
+    """Execute a change set, wait until that ends, and return the stack's status."""
+    old_events = frozenset(event["EventId"] for event in events(cloudformation, stack))
+    cloudformation.execute_change_set(ChangeSetName=arn)
+    return wait_for_completion(cloudformation, stack, old_events)
 
 
 def _changes(cloudformation: "CloudFormationClient", arn: str) -> list[Mapping[str, Any]]:

@@ -8,6 +8,7 @@ from infra.common.errors import CheckError
 from infra.deploy.account import Account, needs
 from infra.deploy.concurrency import check_concurrency
 from infra.deploy.http_api import check_api
+from infra.deploy.kept import bucket_exists, bucket_name
 from infra.deploy.plan import Plan
 from infra.deploy.vector_bucket import VECTOR_BUCKET_TYPE
 
@@ -75,26 +76,13 @@ def _check_existing_bucket(aws: Account, plan: Plan) -> None:
 
 
 def _check_bucket_names(aws: Account, plan: Plan) -> None:
-    """Check for buckets that an earlier stack of the same name left behind."""
-    uploads, results = (f"{plan.stack}-{kind}-{aws.id}-{aws.region}" for kind in ("uploads", "results"))
-    if plan.creates_uploads_bucket and _exists(aws, uploads):
+    """Check for an uploads bucket that the stack, or an earlier one of the same name, had before."""
+    uploads = bucket_name(aws, plan.stack, "uploads")
+    if plan.creates_uploads_bucket and bucket_exists(aws, uploads):
         raise CheckError(
             f"the bucket {uploads} already exists, kept from an earlier deployment: use it with "
             f"SET=ExistingBucket={uploads}, or delete it"
         )
-    if plan.current is None and _exists(aws, results):
-        raise CheckError(
-            f"the bucket {results} already exists, kept from an earlier stack of the same name: delete it, or choose "
-            "another name (STACK=…)"
-        )
-
-
-def _exists(aws: Account, bucket: str) -> bool:
-    try:
-        aws.s3.head_bucket(Bucket=bucket)
-    except ClientError:
-        return False
-    return True
 
 
 def _check_log_groups(aws: Account, plan: Plan) -> None:

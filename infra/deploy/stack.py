@@ -15,6 +15,9 @@ from infra.deploy.checks import check
 from infra.deploy.connection import connect, disconnect, targets_of
 from infra.deploy.http_api import print_access
 from infra.deploy.images import with_images
+from infra.deploy.imports import import_kept
+from infra.deploy.kept import with_kept
+from infra.deploy.keys import with_earlier_keys
 from infra.deploy.live import has_aliases
 from infra.deploy.parameters import check_parameters
 from infra.deploy.plan import Plan, outputs, uploads_bucket, vector_bucket
@@ -26,14 +29,21 @@ _DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 
 
 def deploy(
-    stack: str, image: str | None, settings: Mapping[str, str], *, template_bucket: str | None = None, yes: bool
+    stack: str,
+    given: Mapping[str, str],
+    *,
+    named: Mapping[str, str] | None = None,
+    template_bucket: str | None = None,
+    yes: bool,
 ) -> dict[str, object]:
     """Create or update the stack: show the changes, ask for confirmation, apply them.
 
+    A new stack takes over what an earlier one of the same name kept.
+
     Args:
         stack: the stack's name.
-        image: URI of the image in ECR; None keeps the deployed image.
-        settings: parameters of the template; others keep their deployed or default values.
+        given: parameters of the template; others keep their deployed or default values.
+        named: names of kept resources that CloudFormation no longer knows, by logical id.
         template_bucket: bucket through which CloudFormation receives the template; None sends it in the request.
         yes: do not ask.
 
@@ -46,10 +56,10 @@ def deploy(
             could not be connected.
     """
     check_stack_name(stack)
-    given = {**settings, **({"ImageUri": image} if image else {})}
     check_parameters(load(TEMPLATE)["Parameters"], given)
     with account() as aws:
-        plan = with_images(aws, Plan(stack, changes.find_stack(aws.cloudformation, stack), given))
+        plan = Plan(stack, changes.find_stack(aws.cloudformation, stack), given)
+        plan = with_earlier_keys(with_images(aws, with_kept(aws, plan, named)))
         check(aws, plan)
         check_not_withdrawn(aws, plan)
         if plan.given and plan.current is not None and not has_aliases(plan.current):
@@ -108,6 +118,12 @@ def _print_follow_up(plan: Plan, uploads: str) -> None:
             f"`{command('backfill')} --stack {plan.stack} s3://{uploads}/{plan.wanted['KeyPrefix']}` (--dry-run "
             "only counts them). Results of objects that are deleted in these minutes are kept."
         )
+    if plan.imported:
+        print(
+            "\nUploads of the time without a stack are not embedded yet. To embed them, run "
+            f"`{command('backfill')} --stack {plan.stack} s3://{uploads}/{plan.wanted['KeyPrefix']}`. Results of "
+            "objects that were deleted in that time are kept."
+        )
     if plan.needs_rebuild:
         print(
             "\nThe search index has only what changes from now on. To index the items that the table already has, run "
@@ -124,7 +140,9 @@ def _apply(aws: Account, plan: Plan, template_bucket: str | None, *, yes: bool) 
     Returns:
         Whether it was applied; False if the stack is up to date, and None if the user does not want it.
     """
-    cloudformation, stack, is_new = aws.cloudformation, plan.stack, plan.current is None
+    cloudformation, stack, is_new = aws.cloudformation, plan.stack, plan.is_new
+    if plan.kept and plan.imported and not plan.kept.is_imported and not import_kept(aws, plan, yes=yes):
+        return None
     with template_arguments(aws, template_bucket) as template:
         arn, proposed = changes.propose(cloudformation, stack, template, plan.parameters(), is_new=is_new)
     if not proposed:
@@ -134,6 +152,11 @@ def _apply(aws: Account, plan: Plan, template_bucket: str | None, *, yes: bool) 
     print("\n".join(map(changes.format_change, proposed)))
     if plan.abandoned_bucket:
         print(f"The bucket {plan.abandoned_bucket} would be disconnected from the stack.")
+    if plan.abandoned_vector_bucket and plan.has_search:
+        print(
+            "The KMS key of a vector bucket cannot be changed: the stack would get a new, empty search index. After "
+            f"this change, run `{command('index rebuild')} --stack {stack}`."
+        )
     is_confirmed = False
     try:
         is_confirmed = _is_confirmed(aws, plan, yes=yes)
@@ -145,9 +168,7 @@ def _apply(aws: Account, plan: Plan, template_bucket: str | None, *, yes: bool) 
         return None
     if plan.current is not None:
         pin(aws, plan.current)
-    old_events = frozenset(event["EventId"] for event in changes.events(cloudformation, stack))
-    cloudformation.execute_change_set(ChangeSetName=arn)
-    status = changes.wait_for_completion(cloudformation, stack, old_events)
+    status = changes.execute(cloudformation, stack, arn)
     if status not in _DONE:
         raise OperatorError(f"the stack {stack} is {status}; the first line above with a reason shows the cause")
     return True

@@ -55,6 +55,7 @@ async def _serve(socket_fd: int, api_fd: int, pem: str | None) -> None:
     from infra.local.aliases import with_aliases  # noqa: PLC0415 - see above
     from infra.local.event_sources import with_numbers_in_event_sources  # noqa: PLC0415 - see above
     from infra.local.function_url import with_function_url  # noqa: PLC0415 - see above
+    from infra.local.imports import with_imports  # noqa: PLC0415 - see above
     from infra.local.s3vectors.front import with_s3vectors  # noqa: PLC0415 - see above
 
     config = Config()
@@ -65,7 +66,7 @@ async def _serve(socket_fd: int, api_fd: int, pem: str | None) -> None:
     config.keep_alive_timeout = 75
     config.loglevel = "WARNING"
     # With a shutdown trigger, hypercorn installs no signal handlers.
-    extended = with_s3vectors(with_aliases(with_numbers_in_event_sources(app)))
+    extended = with_s3vectors(with_imports(with_aliases(with_numbers_in_event_sources(app))))
     application = with_function_url(extended, _port(api_fd))
     await serve(application, config, shutdown_trigger=asyncio.Event().wait)
 

@@ -76,11 +76,11 @@ def calls() -> Iterator[str]:
     files = [*(ROOT / "infra" / "deploy").glob("*.py"), ROOT / "infra" / "cli" / "push.py"]
     for path in files:
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                owner = node.func.value
+            if isinstance(node, ast.Attribute) and node.attr not in {"meta", "exceptions"}:
+                owner = node.value
                 client = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
-                if client in {"cloudformation", "s3", "s3vectors", "lambda_", "ecr", "logs", "sns"}:
-                    yield f"{client}.{node.func.attr}"
+                if client in {"cloudformation", "s3", "s3vectors", "lambda_", "ecr", "logs", "sns", "dynamodb"}:
+                    yield f"{client}.{node.attr}"
 
 
 CALLS = sorted(set(calls()))
@@ -89,6 +89,7 @@ CALLS = sorted(set(calls()))
 def test_the_calls_are_found() -> None:
     assert {
         "cloudformation.create_change_set",
+        "cloudformation.list_stacks",
         "ecr.create_repository",
         "s3.head_bucket",
         "sns.get_topic_attributes",

@@ -17,6 +17,7 @@ from tests.infra.template_rules import RULES, Rule
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/0a1b"
 OTHER_KEY = "arn:aws:kms:eu-west-1:123456789012:key/2c3d"
+THIRD_KEY = "arn:aws:kms:eu-west-1:123456789012:key/4e5f"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:alarms"
 
 CHOICES = {
@@ -31,6 +32,14 @@ CHOICES = {
     "Timeout": ["60"],
     "Search": ["true", "false"],
     "Api": ["none", "iam", "token"],
+}
+# Independent of the others.
+EARLIER = {
+    "ImageUri": CHOICES["ImageUri"],
+    "KmsKeyArn": ["", KEY],
+    "EarlierKmsKeyArns": ["", OTHER_KEY, f"{OTHER_KEY},{THIRD_KEY}"],
+    "Search": ["true", "false"],
+    "Api": ["none", "token"],
 }
 OLD_IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/dropvec:0"
 # Enough combinations for a broken template to violate its rule.
@@ -69,6 +78,30 @@ def violations(rule: Rule, every: list[Resolved]) -> list[str]:
 def test_the_template_follows_the_rule_with_any_parameters(every: list[Resolved], rule: Rule) -> None:
     assert len(every) == 1152
     assert violations(rule, every) == []
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_template_follows_the_rule_with_earlier_keys(template: Template, rule: Rule) -> None:
+    assert violations(rule, combinations(template, EARLIER)) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "is_allowed"),
+    [("", True), (KEY, True), (f"{KEY},{OTHER_KEY}", True)]
+    + [(one, False) for one in (f"{KEY},", f",{KEY}", f"{KEY}{OTHER_KEY}", f"{KEY}, {OTHER_KEY}", "0a1b")],
+)
+def test_earlier_keys_are_arns_with_commas(template: Template, value: str, *, is_allowed: bool) -> None:
+    pattern = template["Parameters"]["EarlierKmsKeyArns"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, value)) == is_allowed
+
+
+@pytest.mark.parametrize("name", ["FunctionRole", "IndexerRole", "ApiRole"])
+def test_a_role_without_earlier_keys_violates_the_rule(template: Template, name: str) -> None:
+    broken = copy.deepcopy(template)
+    statements = broken["Resources"][name]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    (found,) = [one for one in statements if "HasEarlierKeys" in one.get("Fn::If", ())]
+    statements.remove(found)
+    assert violations(rules.earlier_keys_only_decrypt, combinations(broken, EARLIER))
 
 
 def test_permissions_and_failure_destinations_do_not_depend_on_the_trigger(every: list[Resolved]) -> None:

@@ -186,10 +186,20 @@ def test_a_stack_is_created_updated_and_deleted_after_confirmation(commands: Dep
         assert f" {retained}\n" in done.stdout
     assert "one" not in commands.stacks()
     commands.s3.head_bucket(Bucket="one-uploads-000000000000-us-east-1")
+    for bucket in ("one-uploads-000000000000-us-east-1", "one-results-000000000000-us-east-1"):
+        assert "aws:SecureTransport" in commands.s3.get_bucket_policy(Bucket=bucket)["Policy"]
 
-    done = commands.run("deploy", "--stack", "one", "--image", IMAGE, "--yes")
-    assert done.returncode == 2
-    assert "one-uploads-000000000000-us-east-1 already exists" in done.stderr
+    done = commands.run("deploy", "--stack", "one", stdin="n\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"  Table                    {table}\n" in done.stdout
+    assert done.stdout.endswith("[y/N] Nothing was changed.\n")
+    assert "one" not in commands.stacks()
+    done = commands.run("deploy", "--stack", "one", stdin="y\nn\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Add     Function " in done.stdout
+    done = commands.run("deploy", "--stack", "one", "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert commands.resources("one")["Table"] == table
 
 
 def test_a_template_that_is_too_large_for_a_request_goes_through_a_bucket(

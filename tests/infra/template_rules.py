@@ -109,6 +109,8 @@ def _is_specific(resource: Any) -> bool:
     text = resource.get("Fn::Sub", "") if isinstance(resource, dict) else resource
     if isinstance(resource, dict) and "Fn::GetAtt" in resource:
         return True
+    if isinstance(resource, dict) and "Fn::Split" in resource:
+        return all(map(_is_specific, resource["Fn::Split"][1].split(resource["Fn::Split"][0])))
     if text == _INDEXES:
         return True
     bucket, slash, _ = text.partition("/")
@@ -161,12 +163,32 @@ def the_roles_may_use_the_given_keys_only(stack: Resolved) -> Iterator[str]:
         reads_uploads = name == "FunctionRole" or (name == "ApiRole" and has_url(stack))
         keys = ("KmsKeyArn", "ExistingBucketKmsKeyArn") if reads_uploads else ("KmsKeyArn",)
         given = {stack.parameters[key] for key in keys} - {""}
-        used = {sid: one for sid, one in role(stack, name).items() if "kms:" in str(one["Action"])}
+        used = {
+            sid: one
+            for sid, one in role(stack, name).items()
+            if "kms:" in str(one["Action"]) and sid != "UseEarlierKeys"
+        }
         if {one["Resource"] for one in used.values()} != given:
             yield f"{name} should use the keys {given}, but has {used}"
         for sid, one in used.items():
             if not one.get("Condition", {}).get("StringEquals", {}).get("kms:ViaService"):
                 yield f"{name}, {sid} allows use of a key other than through a service"
+
+
+def earlier_keys_only_decrypt(stack: Resolved) -> Iterator[str]:
+    services = {"FunctionRole": {"s3", "sqs", "dynamodb"}, "IndexerRole": {"dynamodb"}, "ApiRole": {"s3", "dynamodb"}}
+    keys = stack.parameters["EarlierKmsKeyArns"]
+    for name in stack.of_type("AWS::IAM::Role"):
+        found = role(stack, name).get("UseEarlierKeys")
+        if not keys or found is None:
+            if keys or found:
+                yield f"with the earlier keys {keys!r}, {name} has {found}"
+            continue
+        via = {one.partition(".")[0] for one in found["Condition"]["StringEquals"]["kms:ViaService"]}
+        if via != services[name]:
+            yield f"{name} uses earlier keys through {via}"
+        if (found["Action"], found["Resource"]) != ("kms:Decrypt", {"Fn::Split": [",", keys]}):
+            yield f"{name} may {found}"
 
 
 def tls_is_required(stack: Resolved) -> Iterator[str]:
@@ -543,6 +565,7 @@ RULES: tuple[Rule, ...] = (
     everything_is_encrypted,
     the_index_is_encrypted,
     the_roles_may_use_the_given_keys_only,
+    earlier_keys_only_decrypt,
     tls_is_required,
     buckets_are_private,
     data_is_retained,

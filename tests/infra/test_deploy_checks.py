@@ -137,13 +137,12 @@ def log_groups(aws: Stubbed, name: str, *found: str) -> None:
     aws.answer("logs", "describe_log_groups", groups, logGroupNamePrefix=f"/aws/lambda/{name}", limit=1)
 
 
-def no_buckets(aws: Stubbed) -> None:
-    for _ in range(2):
-        aws.refuse("s3", "head_bucket", "404", 404)
+def no_bucket(aws: Stubbed) -> None:
+    aws.refuse("s3", "head_bucket", "404", 404)
 
 
 def test_a_log_group_of_the_same_name_is_refused(aws: Stubbed) -> None:
-    no_buckets(aws)
+    no_bucket(aws)
     log_groups(aws, "dropvec", "/aws/lambda/dropvec")
     text = refused(aws, Plan("dropvec", None, {"ImageUri": URI, **OFF}))
     assert "`aws logs delete-log-group --region eu-west-1 --log-group-name /aws/lambda/dropvec`" in text
@@ -151,7 +150,7 @@ def test_a_log_group_of_the_same_name_is_refused(aws: Stubbed) -> None:
 
 @pytest.mark.parametrize("found", [(), ("/aws/lambda/dropvec-old",)])
 def test_a_log_group_of_a_longer_name_is_not_in_the_way(aws: Stubbed, found: tuple[str, ...]) -> None:
-    no_buckets(aws)
+    no_bucket(aws)
     log_groups(aws, "dropvec", *found)
     check(aws.account, Plan("dropvec", None, {"ImageUri": URI, **OFF}))
 

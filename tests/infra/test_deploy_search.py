@@ -11,7 +11,7 @@ KEY = "arn:aws:kms:eu-west-1:123456789012:key/0a1b"
 
 
 def account(**clients: Any) -> Account:
-    names = ("cloudformation", "s3", "s3vectors", "lambda_", "ecr", "logs", "sns")
+    names = ("cloudformation", "s3", "s3vectors", "lambda_", "ecr", "logs", "sns", "dynamodb")
     unused: dict[str, Any] = dict.fromkeys(names)
     return Account(id="123456789012", region="il-central-1", **{**unused, **clients})
 

@@ -14,7 +14,7 @@ from infra.deploy.account import Account
 ID = "123456789012"
 # The name of a client's service, where it differs from the field of `Account`.
 _SERVICES = {"lambda_": "lambda"}
-_CLIENTS = ("cloudformation", "s3", "s3vectors", "lambda_", "ecr", "logs", "sns")
+_CLIENTS = ("cloudformation", "s3", "s3vectors", "lambda_", "ecr", "logs", "sns", "dynamodb")
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,11 @@ def register_resource_types(service: S3Vectors) -> None:
     """
     resources = _Resources(service)
     handlers: dict[str, dict[str, Callable[..., Any]]] = {
-        BUCKET_TYPE: {"create": resources.create_bucket, "delete": resources.delete_bucket},
+        BUCKET_TYPE: {
+            "create": resources.create_bucket,
+            "delete": resources.delete_bucket,
+            "import": resources.import_bucket,
+        },
         INDEX_TYPE: {"create": resources.create_index, "delete": resources.delete_index},
     }
     for kind, actions in handlers.items():
@@ -67,6 +71,10 @@ class _Resources:
         name = properties.get("VectorBucketName") or _generated_name(stack_name, logical_id)
         members = {"vectorBucketName": name} | _encryption(properties) | _tags(properties)
         arn: str = self._call("CreateVectorBucket", members)["vectorBucketArn"]
+        return self.import_bucket({"VectorBucketArn": arn})
+
+    def import_bucket(self, identifier: Mapping[str, str]) -> Created:
+        arn = identifier["VectorBucketArn"]
         created = self._call("GetVectorBucket", {"vectorBucketArn": arn})["vectorBucket"]["creationTime"]
         return arn, {"VectorBucketArn": arn, "CreationTime": _date(created)}
 
