@@ -13,6 +13,11 @@ from infra.deploy.account import Account
 INLINE_LIMIT = 51_200
 
 
+def template_body() -> str:
+    """The template as JSON, without the section `Metadata`, which only arranges the console's form of parameters."""
+    return to_json({name: section for name, section in load(TEMPLATE).items() if name != "Metadata"})
+
+
 @contextmanager
 def template_arguments(aws: Account, bucket: str | None) -> Iterator[Mapping[str, str]]:
     """The template as an argument of CreateChangeSet.
@@ -26,7 +31,7 @@ def template_arguments(aws: Account, bucket: str | None) -> Iterator[Mapping[str
     Raises:
         OperatorError: the template is too large for a request, and no bucket is named.
     """
-    body = to_json(load(TEMPLATE))
+    body = template_body()
     if bucket is None:
         if len(body) > INLINE_LIMIT:
             raise OperatorError(

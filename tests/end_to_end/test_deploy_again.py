@@ -49,10 +49,10 @@ def destroy(commands: DeployCommands, name: str) -> None:
 
 
 def deployed(commands: DeployCommands, name: str) -> Stack:
-    """A deployed stack, whose queue is read."""
+    """A deployed stack."""
     (described,) = commands.cloudformation.describe_stacks(StackName=name)["Stacks"]
     outputs = {one["OutputKey"]: one["OutputValue"] for one in described["Outputs"]}
-    stack = Stack(
+    return Stack(
         endpoint=commands.s3.meta.endpoint_url,
         region=REGION,
         uploads_bucket=outputs["UploadsBucket"],
@@ -68,11 +68,6 @@ def deployed(commands: DeployCommands, name: str) -> Stack:
         token=None,
         swapped=(),
     )
-    for mapping in stack.lambda_.list_event_source_mappings(FunctionName=stack.function)["EventSourceMappings"]:
-        # The local AWS has the limit as a text, with which its poller fails.
-        limit = {"MaximumConcurrency": int(mapping["ScalingConfig"]["MaximumConcurrency"])}
-        stack.lambda_.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig=limit)  # type: ignore[arg-type]
-    return stack
 
 
 def upload(stack: Stack, key: str, seed: int) -> str:
