@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from infra.common.errors import OperatorError
+from infra.common.signals import uninterrupted
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
@@ -40,7 +41,7 @@ def propose(
     Args:
         cloudformation: CloudFormation client.
         name: the stack's name.
-        template: TemplateBody or TemplateURL; for an import, also ResourcesToImport.
+        template: TemplateBody or TemplateURL; for an import, also ResourcesToImport; perhaps a Description.
         parameters: the stack's parameters.
         is_new: whether the stack does not exist yet.
 
@@ -84,10 +85,19 @@ def _proposed(cloudformation: "CloudFormationClient", arn: str) -> list[Mapping[
 
 
 def execute(cloudformation: "CloudFormationClient", stack: str, arn: str) -> str:
-    """Execute a change set, wait until that ends, and return the stack's status."""
+    """Execute a change set, wait until that ends, and return the stack's status.
+
+    Raises:
+        KeyboardInterrupt: with a text that says that CloudFormation continues.
+    """
     old_events = frozenset(event["EventId"] for event in events(cloudformation, stack))
-    cloudformation.execute_change_set(ChangeSetName=arn)
-    return wait_for_completion(cloudformation, stack, old_events)
+    try:
+        cloudformation.execute_change_set(ChangeSetName=arn)
+        return wait_for_completion(cloudformation, stack, old_events)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"; CloudFormation continues to change the stack {stack}: run the same command again when that has ended"
+        ) from None
 
 
 def _changes(cloudformation: "CloudFormationClient", arn: str) -> list[Mapping[str, Any]]:
@@ -103,9 +113,10 @@ def _changes(cloudformation: "CloudFormationClient", arn: str) -> list[Mapping[s
 
 def discard(cloudformation: "CloudFormationClient", name: str, arn: str, *, is_new: bool) -> None:
     """Delete a change set, and for a new stack the empty stack that was created with it."""
-    cloudformation.delete_change_set(ChangeSetName=arn)
-    if is_new and find_stack(cloudformation, name) is None:
-        cloudformation.delete_stack(StackName=name)
+    with uninterrupted():
+        cloudformation.delete_change_set(ChangeSetName=arn)
+        if is_new and find_stack(cloudformation, name) is None:
+            cloudformation.delete_stack(StackName=name)
 
 
 def format_change(change: Mapping[str, Any]) -> str:

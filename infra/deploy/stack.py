@@ -9,6 +9,7 @@ from infra.common.program import command
 from infra.common.prompt import confirm
 from infra.common.template import load
 from infra.deploy import changes
+from infra.deploy.abandoned import description, disconnect_abandoned
 from infra.deploy.account import Account, account, check_stack_name
 from infra.deploy.browser_uploads import allow_browsers, remove_rule
 from infra.deploy.checks import check
@@ -92,9 +93,7 @@ def _deploy(aws: Account, plan: Plan, template_bucket: str | None, *, yes: bool)
     deployed = changes.find_stack(aws.cloudformation, plan.stack)
     if deployed is None:
         raise OperatorError(f"the stack {plan.stack} was deleted in the meantime: deploy it again")
-    if plan.abandoned_bucket:  # first, because another run would not know it any more
-        disconnect(aws, plan.abandoned_bucket, targets_of(aws, deployed))
-        remove_rule(aws, plan.abandoned_bucket, plan.stack)
+    disconnect_abandoned(aws, plan, deployed)
     versions = release(aws, deployed, plan, yes=yes or applied)
     for output in deployed["Outputs"]:
         print(f"\n{output.get('Description', output['OutputKey'])}\n  {output['OutputValue']}")
@@ -144,7 +143,8 @@ def _apply(aws: Account, plan: Plan, template_bucket: str | None, *, yes: bool) 
     if plan.kept and plan.imported and not plan.kept.is_imported and not import_kept(aws, plan, yes=yes):
         return None
     with template_arguments(aws, template_bucket) as template:
-        arn, proposed = changes.propose(cloudformation, stack, template, plan.parameters(), is_new=is_new)
+        arguments = {**template, **description(plan)}
+        arn, proposed = changes.propose(cloudformation, stack, arguments, plan.parameters(), is_new=is_new)
     if not proposed:
         print(f"The stack {stack} in {aws.region} is up to date.")
         return False

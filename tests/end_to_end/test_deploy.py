@@ -83,6 +83,21 @@ class DeployCommands:
             *(each["LambdaFunctionArn"] for each in configured.get("LambdaFunctionConfigurations", [])),
         ]
 
+    def is_changing(self, stack: str) -> bool:
+        """Whether CloudFormation is changing a stack."""
+        found = self.cloudformation.describe_stacks()["Stacks"]
+        status = next((one["StackStatus"] for one in found if one["StackName"] == stack), "")
+        return str(status).endswith("IN_PROGRESS") and status != "REVIEW_IN_PROGRESS"
+
+    def check_released(self, stack: str, **configuration: object) -> None:
+        """Check that the function's alias names a version with the stack's configuration."""
+        function = self.resources(stack)["Function"]
+        live = self.lambda_.get_function_configuration(FunctionName=function, Qualifier="live")
+        latest = self.lambda_.get_function_configuration(FunctionName=function)
+        assert live["CodeSha256"] == latest["CodeSha256"]
+        assert live["Version"].isdecimal()
+        assert {name: live[name] for name in configuration} == configuration
+
     def queue_arn(self, url: str) -> str:
         """The ARN of a queue."""
         answer = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])

@@ -16,6 +16,7 @@ from infra.local.server import local_aws
 from tests.support.bundles import add_canonical_vector, write_tiny_bundle
 from tests.support.deploy_command import environment, run
 from tests.support.fake_engine import install
+from tests.support.interruptions import interrupted_at
 from tests.support.local_registry import REGISTRY, configuration
 
 if TYPE_CHECKING:
@@ -128,6 +129,20 @@ def test_the_next_push_finishes_what_an_interrupted_one_began(
     done = machine.run("push")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Created the repository" not in done.stdout
+
+
+def test_a_push_can_be_interrupted_at_every_call(machine: Machine, bundle: Path) -> None:
+    identity = machine.build(bundle)
+    for number in range(1, 30):
+        with interrupted_at(number) as interruption:
+            done = machine.run("push")
+        if len(interruption.calls) < number:
+            break
+        assert (done.returncode, done.stderr) == (130, "dropvec: stopped\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"Pushed {REGISTRY}/dropvec:{identity[:12]}" in done.stdout
+    assert len(machine.ecr.list_images(repositoryName="dropvec")["imageIds"]) == 1
+    assert machine.repository()["imageTagMutability"] == "IMMUTABLE"
 
 
 @pytest.mark.parametrize("engine", ["podman", "buildah"])
