@@ -35,9 +35,12 @@ def disconnect_abandoned(aws: Account, plan: Plan, deployed: Mapping[str, Any]) 
 
 def _of_last_update(aws: Account, deployed: Mapping[str, Any]) -> Iterator[str]:
     """The bucket that the stack's last update abandoned, if it did."""
-    listed = aws.cloudformation.list_change_sets(StackName=deployed["StackName"])["Summaries"]
-    executed = {one["ChangeSetId"] for one in listed if one.get("ExecutionStatus") == "EXECUTE_COMPLETE"}
-    for arn in executed | {deployed[key] for key in ("ChangeSetId",) if key in deployed}:
-        text = aws.cloudformation.describe_change_set(ChangeSetName=arn).get("Description", "")
-        if text.startswith(_TEXT):
+    stack = deployed["StackName"]
+    listed = aws.cloudformation.list_change_sets(StackName=stack)["Summaries"]
+    executed = {one["ChangeSetName"] for one in listed if one.get("ExecutionStatus") == "EXECUTE_COMPLETE"}
+    if arn := deployed.get("ChangeSetId"):  # …:changeSet/NAME/UUID
+        executed.add(arn.split("/")[-2])
+    for name in executed:
+        described = aws.cloudformation.describe_change_set(StackName=stack, ChangeSetName=name)
+        if (text := described.get("Description", "")).startswith(_TEXT):
             yield text.removeprefix(_TEXT)

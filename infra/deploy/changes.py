@@ -46,45 +46,45 @@ def propose(
         is_new: whether the stack does not exist yet.
 
     Returns:
-        Its ARN and its changes; no changes if the stack is up to date.
+        Its name and its changes; no changes if the stack is up to date.
 
     Raises:
         OperatorError: CloudFormation rejected it.
     """
     kind = "IMPORT" if "ResourcesToImport" in template else "CREATE" if is_new else "UPDATE"
     arguments: Any = {**template, "Parameters": list(parameters), "ChangeSetType": kind}
-    created: Any = cloudformation.create_change_set(
+    change_set = f"dropvec-{time.time_ns()}"
+    cloudformation.create_change_set(
         StackName=name,
-        ChangeSetName=f"dropvec-{time.time_ns()}",
+        ChangeSetName=change_set,
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         **arguments,
     )
-    arn: str = created["Id"]
     is_usable = False
     try:
-        proposed = _proposed(cloudformation, arn)
+        proposed = _proposed(cloudformation, name, change_set)
         is_usable = bool(proposed)
     finally:
         if not is_usable:
-            discard(cloudformation, name, arn, is_new=is_new)
-    return arn, proposed
+            discard(cloudformation, name, change_set, is_new=is_new)
+    return change_set, proposed
 
 
-def _proposed(cloudformation: "CloudFormationClient", arn: str) -> list[Mapping[str, Any]]:
+def _proposed(cloudformation: "CloudFormationClient", stack: str, change_set: str) -> list[Mapping[str, Any]]:
     """Wait until a change set is created, and return its changes."""
     while True:
-        change_set = cloudformation.describe_change_set(ChangeSetName=arn)
-        if change_set["Status"] == "CREATE_COMPLETE":
-            return _changes(cloudformation, arn)
-        if change_set["Status"] == "FAILED":
-            reason = change_set.get("StatusReason", "no reason given")
+        described = cloudformation.describe_change_set(StackName=stack, ChangeSetName=change_set)
+        if described["Status"] == "CREATE_COMPLETE":
+            return _changes(cloudformation, stack, change_set)
+        if described["Status"] == "FAILED":
+            reason = described.get("StatusReason", "no reason given")
             if any(text in reason for text in _NO_CHANGES):
                 return []
             raise OperatorError(f"CloudFormation rejected the change: {reason}")
         time.sleep(_CHANGE_SET_POLL_SECONDS)
 
 
-def execute(cloudformation: "CloudFormationClient", stack: str, arn: str) -> str:
+def execute(cloudformation: "CloudFormationClient", stack: str, change_set: str) -> str:
     """Execute a change set, wait until that ends, and return the stack's status.
 
     Raises:
@@ -92,7 +92,7 @@ def execute(cloudformation: "CloudFormationClient", stack: str, arn: str) -> str
     """
     old_events = frozenset(event["EventId"] for event in events(cloudformation, stack))
     try:
-        cloudformation.execute_change_set(ChangeSetName=arn)
+        cloudformation.execute_change_set(StackName=stack, ChangeSetName=change_set)
         return wait_for_completion(cloudformation, stack, old_events)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
@@ -100,21 +100,21 @@ def execute(cloudformation: "CloudFormationClient", stack: str, arn: str) -> str
         ) from None
 
 
-def _changes(cloudformation: "CloudFormationClient", arn: str) -> list[Mapping[str, Any]]:
+def _changes(cloudformation: "CloudFormationClient", stack: str, change_set: str) -> list[Mapping[str, Any]]:
     changes: list[Mapping[str, Any]] = []
     token: Any = {}
     while True:
-        page = cloudformation.describe_change_set(ChangeSetName=arn, **token)
+        page = cloudformation.describe_change_set(StackName=stack, ChangeSetName=change_set, **token)
         changes += [dict(each["ResourceChange"]) for each in page.get("Changes", [])]
         if not page.get("NextToken"):
             return changes
         token = {"NextToken": page["NextToken"]}
 
 
-def discard(cloudformation: "CloudFormationClient", name: str, arn: str, *, is_new: bool) -> None:
+def discard(cloudformation: "CloudFormationClient", name: str, change_set: str, *, is_new: bool) -> None:
     """Delete a change set, and for a new stack the empty stack that was created with it."""
     with uninterrupted():
-        cloudformation.delete_change_set(ChangeSetName=arn)
+        cloudformation.delete_change_set(StackName=name, ChangeSetName=change_set)
         if is_new and find_stack(cloudformation, name) is None:
             cloudformation.delete_stack(StackName=name)
 

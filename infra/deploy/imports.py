@@ -40,7 +40,7 @@ def import_kept(aws: "Account", plan: "Plan", *, yes: bool) -> bool:
         "TemplateBody": to_json(import_template(template, plan.imported)),
         "ResourcesToImport": [_to_import(template, *one) for one in plan.imported.items()],
     }
-    arn, _ = changes.propose(cloudformation, stack, arguments, parameter_values(plan.previous), is_new=True)
+    change_set, _ = changes.propose(cloudformation, stack, arguments, parameter_values(plan.previous), is_new=True)
     print(f"An earlier stack {stack} in {aws.region} of account {aws.id} kept these resources. They would be imported:")
     print("\n".join(f"  {name:<24} {value}" for name, value in plan.imported.items()))
     is_confirmed = False
@@ -48,11 +48,11 @@ def import_kept(aws: "Account", plan: "Plan", *, yes: bool) -> bool:
         is_confirmed = confirm("Import them? Nothing of their contents is changed.", yes=yes)
     finally:
         if not is_confirmed:
-            changes.discard(cloudformation, stack, arn, is_new=True)
+            changes.discard(cloudformation, stack, change_set, is_new=True)
     if not is_confirmed:
         print("Nothing was changed.")
         return False
-    status = changes.execute(cloudformation, stack, arn)
+    status = changes.execute(cloudformation, stack, change_set)
     if status != "IMPORT_COMPLETE":
         raise OperatorError(f"the stack {stack} is {status}; the first line above with a reason shows the cause")
     return True

@@ -81,6 +81,13 @@ def _find_kept(aws: Account, plan: "Plan", named: Mapping[str, str]) -> Kept | N
     return Kept(parameters, {**buckets, **_generated(aws, names, named)})
 
 
+def kept_vector_bucket(aws: Account, stack: str) -> str:
+    """The name of the vector bucket that a deleted stack kept; empty if there is none any more."""
+    record = _record(aws, stack)
+    arn = _generated(aws, {"VectorBucket": record[1].get("VectorBucket", "")}, {}) if record else {}
+    return arn.get("VectorBucket", "").rpartition("/")[2]
+
+
 def bucket_name(aws: Account, stack: str, kind: str) -> str:
     """The name that the template gives a bucket; the kind is `uploads` or `results`."""
     return f"{stack}-{kind}-{aws.id}-{aws.region}"

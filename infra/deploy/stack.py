@@ -17,7 +17,7 @@ from infra.deploy.connection import connect, disconnect, targets_of
 from infra.deploy.http_api import print_access
 from infra.deploy.images import with_images
 from infra.deploy.imports import import_kept
-from infra.deploy.kept import with_kept
+from infra.deploy.kept import kept_vector_bucket, with_kept
 from infra.deploy.keys import with_earlier_keys
 from infra.deploy.live import has_aliases
 from infra.deploy.parameters import check_parameters
@@ -144,7 +144,7 @@ def _apply(aws: Account, plan: Plan, template_bucket: str | None, *, yes: bool) 
         return None
     with template_arguments(aws, template_bucket) as template:
         arguments = {**template, **description(plan)}
-        arn, proposed = changes.propose(cloudformation, stack, arguments, plan.parameters(), is_new=is_new)
+        change_set, proposed = changes.propose(cloudformation, stack, arguments, plan.parameters(), is_new=is_new)
     if not proposed:
         print(f"The stack {stack} in {aws.region} is up to date.")
         return False
@@ -162,13 +162,13 @@ def _apply(aws: Account, plan: Plan, template_bucket: str | None, *, yes: bool) 
         is_confirmed = _is_confirmed(aws, plan, yes=yes)
     finally:
         if not is_confirmed:
-            changes.discard(cloudformation, stack, arn, is_new=is_new)
+            changes.discard(cloudformation, stack, change_set, is_new=is_new)
     if not is_confirmed:
         print("Nothing was changed.")
         return None
     if plan.current is not None:
         pin(aws, plan.current)
-    status = changes.execute(cloudformation, stack, arn)
+    status = changes.execute(cloudformation, stack, change_set)
     if status not in _DONE:
         raise OperatorError(f"the stack {stack} is {status}; the first line above with a reason shows the cause")
     return True
@@ -197,7 +197,7 @@ def destroy(stack: str, *, drop_index: bool, yes: bool) -> dict[str, object]:
 
     Args:
         stack: the stack's name.
-        drop_index: also delete the vector bucket with its indexes.
+        drop_index: also delete the vector bucket with its indexes, or only that if the stack was deleted already.
         yes: do not ask.
 
     Raises:
@@ -206,6 +206,8 @@ def destroy(stack: str, *, drop_index: bool, yes: bool) -> dict[str, object]:
     check_stack_name(stack)
     with account() as aws:
         current = changes.find_stack(aws.cloudformation, stack)
+        if current is None and drop_index and (left := kept_vector_bucket(aws, stack)):
+            return _drop_kept(aws, stack, left, yes=yes)
         if current is None:
             raise OperatorError(f"there is no stack {stack} in {aws.region} of account {aws.id}")
         if current.get("EnableTerminationProtection"):
@@ -231,6 +233,18 @@ def destroy(stack: str, *, drop_index: bool, yes: bool) -> dict[str, object]:
         if dropped:  # only now, because the indexer would create an index again
             drop(aws, dropped)
     return {"stack": stack, "deleted": True, "kept": retained}
+
+
+def _drop_kept(aws: Account, stack: str, bucket: str, *, yes: bool) -> dict[str, object]:
+    """Delete the vector bucket that a deleted stack kept, after confirmation."""
+    print(f"The stack {stack} was deleted. The vector bucket {bucket} that it kept would be deleted, with its indexes:")
+    print("\n".join(f"  {name}" for name in index_names(aws, bucket)) or "  (none)")
+    is_confirmed = confirm("Delete the vector bucket?", yes=yes)
+    if is_confirmed:
+        drop(aws, bucket)
+    else:
+        print("Nothing was changed.")
+    return {"stack": stack, "deleted": is_confirmed, "kept": []}
 
 
 def _print_consequences(aws: Account, stack: str, retained: Sequence[str], dropped: str) -> None:
