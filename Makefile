@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up invoke image push deploy destroy test test-export image-test limits-test package-test browser-test bench cpus
-.PHONY: mutants soak backfill-run export-run http-run openapi-run fuzz formats check structure format lock clean
+.PHONY: mutants soak backfill-run export-run http-run openapi-run fuzz formats check checkov-baseline structure format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -119,7 +119,18 @@ fuzz: .venv/.ready-test ## fuzz event parsing and image decoding, coverage-guide
 # On four continents and in three partitions. Which other regions lack a service is tested in tests/check.
 REGIONS := us-east-1 sa-east-1 eu-west-1 ap-northeast-1 cn-north-1 eusc-de-east-1
 
-check: .venv/.ready-check .venv-sam/.ready-sam ## run the fast checks: format, lint, types, layers, template, Dockerfile, documentation
+# So does checkov.
+.venv-checkov/.ready-checkov: infra/constraints-checkov.txt $(INSTALLER)
+	@exec $(PYTHON) -m infra.cli.install checkov check
+
+# Findings that docs/security.md answers. To write the file again: make checkov-baseline
+CHECKOV := .venv-checkov/bin/checkov --directory infra --framework cloudformation --skip-download --compact --quiet
+
+checkov-baseline: .venv-checkov/.ready-checkov ## write checkov's findings in the template into tests/check, to be answered in docs/security.md
+	@$(CHECKOV) --create-baseline --soft-fail >/dev/null
+	@mv infra/.checkov.baseline tests/check/checkov-baseline.json
+
+check: .venv/.ready-check .venv-sam/.ready-sam .venv-checkov/.ready-checkov ## run the fast checks: format, lint, types, layers, template, Dockerfile, documentation
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
@@ -127,6 +138,7 @@ check: .venv/.ready-check .venv-sam/.ready-sam ## run the fast checks: format, l
 	@.venv/bin/cfn-lint infra/template.yaml --regions $(REGIONS)
 	@.venv/bin/hadolint infra/Dockerfile tests/image/base/Dockerfile
 	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region us-east-1 --template infra/template.yaml >/dev/null
+	@$(CHECKOV) --baseline tests/check/checkov-baseline.json
 	@$(PY) -m infra.cli.reference --check
 	@$(PY) -m tests.docs.check
 	@$(PY) -m pytest -q tests/docs tests/check
@@ -150,9 +162,11 @@ lock: .venv/.ready-test ## update the pinned version of every dependency
 		--upgrade $(IMAGE_LOCK) -o infra/requirements-build.txt
 	@echo aws-sam-cli | .venv/bin/uv pip compile - --universal --python-version 3.11 \
 		--upgrade --no-annotate --no-header --quiet -o infra/constraints-sam.txt
+	@echo checkov | .venv/bin/uv pip compile - --universal --python-version 3.11 \
+		--upgrade --no-annotate --no-header --quiet -o infra/constraints-checkov.txt
 	@echo schemathesis | .venv/bin/uv pip compile - --universal --python-version 3.11 \
 		--upgrade --no-annotate --no-header --quiet -o tests/soak/constraints-schemathesis.txt
 
 clean: ## remove everything that the other targets made
 	@sh tests/image/release.sh "$(CURDIR)/build/image"
-	rm -rf .venv .venv-export .venv-sam .venv-schemathesis .venv-bench build
+	rm -rf .venv .venv-export .venv-sam .venv-checkov .venv-schemathesis .venv-bench build

@@ -6,7 +6,8 @@ _BASE = ("httpx", "multipart", "numpy", "onnx", "onnxruntime", "orjson", "PIL", 
 _AWS = (*_BASE, "boto3", "yaml")
 
 # Where `python3 -m infra` and make install packages, relative to the checkout.
-MAIN, EXPORT, SAM, SCHEMATHESIS = ".venv", ".venv-export", ".venv-sam", ".venv-schemathesis"
+MAIN, EXPORT, SAM, CHECKOV = ".venv", ".venv-export", ".venv-sam", ".venv-checkov"
+SCHEMATHESIS = ".venv-schemathesis"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,9 @@ DEVELOPER_SETS = {
     "check": PackageSet(extras=("demo", "vectors"), groups=("test", "check"), megabytes=950),
     "test-export": PackageSet(extras=("export",), groups=("test-export",), venv=EXPORT, megabytes=5500),
     "sam": PackageSet(packages=("aws-sam-cli",), venv=SAM, constraints="infra/constraints-sam.txt", megabytes=330),
+    "checkov": PackageSet(
+        packages=("checkov",), venv=CHECKOV, constraints="infra/constraints-checkov.txt", megabytes=290
+    ),
     "schemathesis": PackageSet(
         packages=("schemathesis",),
         venv=SCHEMATHESIS,
