@@ -56,7 +56,7 @@ DEVELOPER_SETS = {
     "test-export": PackageSet(extras=("export",), groups=("test-export",), venv=EXPORT, megabytes=5500),
     "sam": PackageSet(packages=("aws-sam-cli",), venv=SAM, constraints="infra/constraints-sam.txt", megabytes=330),
     "checkov": PackageSet(
-        packages=("checkov",), venv=CHECKOV, constraints="infra/constraints-checkov.txt", megabytes=290
+        packages=("checkov",), venv=CHECKOV, constraints="infra/constraints-checkov.txt", megabytes=230
     ),
     "schemathesis": PackageSet(
         packages=("schemathesis",),
