@@ -8,7 +8,7 @@ export MODEL ONLY IMAGES PORT EVENT IMAGE BASE_IMAGE ARCH REPOSITORY STACK IMAGE
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up invoke image push deploy destroy test test-export image-test limits-test package-test browser-test bench cpus
+.PHONY: help demo up invoke image push deploy destroy test test-export image-test deploy-test limits-test package-test browser-test bench cpus
 .PHONY: mutants soak backfill-run export-run http-run openapi-run fuzz formats check checkov-baseline structure format lock clean
 
 help: ## list the targets
@@ -57,6 +57,9 @@ browser-test: .venv/.ready-test ## run the tests of the gallery in Chromium; scr
 # Two processes for each processor, because many tests wait for servers.
 test: .venv/.ready-test ## run all tests except those of test-export and of the other targets in -test
 	@$(PY) -m pytest -n "$$($(PY) -c 'import os; print(2 * os.cpu_count())')" --dist loadfile --no-loadscope-reorder
+
+deploy-test: .venv/.ready-test ## run the tests of push, deploy, rollback and destroy against the local AWS
+	@$(PY) -m pytest -q -n "$$($(PY) -c 'import os; print(2 * os.cpu_count())')" --dist loadfile tests/deployment
 
 limits-test: .venv/.ready-test ## decode pictures as large as each format may be, within the limits of time and memory
 	@$(PY) -m pytest -q tests/limits

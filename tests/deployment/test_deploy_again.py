@@ -11,7 +11,7 @@ from infra.common.local_stack import Stack
 from infra.common.template import to_json
 from infra.deploy import changes, notifications
 from infra.local.server import LocalAws, local_aws
-from tests.end_to_end.test_deploy import IMAGE, DeployCommands
+from tests.deployment.test_deploy import IMAGE, DeployCommands
 from tests.end_to_end.test_search import embed, has_etag, leaves, own_index, search
 from tests.end_to_end.test_uploads import item, put
 from tests.support.bundles import add_canonical_vector, write_tiny_bundle
