@@ -104,7 +104,7 @@ def unavailable(request: Request) -> Response | None:
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handler.aws.clients.time.sleep", lambda _: None)
+    monkeypatch.setattr("handler.aws.retries.time.sleep", lambda _: None)
 
 
 @pytest.mark.usefixtures("no_pauses")
