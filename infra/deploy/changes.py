@@ -96,7 +96,7 @@ def execute(cloudformation: "CloudFormationClient", stack: str, change_set: str)
         return wait_for_completion(cloudformation, stack, old_events)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"; CloudFormation continues to change the stack {stack}: run the same command again when that has ended"
+            f"while CloudFormation is changing the stack {stack}: run the same command again when that has ended"
         ) from None
 
 

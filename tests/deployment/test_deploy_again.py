@@ -55,6 +55,8 @@ def interrupted(commands: DeployCommands, number: int, *arguments: str) -> list[
     with interrupted_at(number, only_changes=True) as interruption:
         done = commands.run(*arguments, "--yes")
     stopped = len(interruption.calls) == number
+    if interruption.calls[-1:] == ["ExecuteChangeSet"]:
+        assert f"stopped while CloudFormation is changing the stack {arguments[2]}: run the same" in done.stderr
     assert (done.returncode, done.stderr.startswith("dropvec: stopped")) == ((130, True) if stopped else (0, False))
     assert eventually(lambda: not commands.is_changing(arguments[2]), 30)
     return interruption.calls
