@@ -1,13 +1,14 @@
 """The stack on the local AWS: the names of its resources, and the file where other processes read them."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from infra.common.errors import OperatorError
-from infra.common.local_session import CONFIG, session
+from infra.common.local_session import CONFIG, REGION, session
 from infra.common.paths import UP
 from infra.common.program import command
 
@@ -47,6 +48,34 @@ class Stack:
     api_url: str | None
     token: str | None
     swapped: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        endpoint: str,
+        outputs: Mapping[str, str],
+        *,
+        api_url: str | None = None,
+        token: str | None = None,
+        swapped: tuple[str, ...] = (),
+    ) -> "Stack":
+        """A stack with these outputs, on the local AWS at this URL."""
+        return cls(
+            endpoint=endpoint,
+            region=REGION,
+            uploads_bucket=outputs["UploadsBucket"],
+            results_bucket=outputs["ResultsBucket"],
+            table=outputs["TableName"],
+            function=outputs["FunctionName"],
+            queue_url=outputs["QueueUrl"],
+            dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
+            vector_bucket=outputs.get("VectorBucketName"),
+            indexer=outputs.get("IndexerName"),
+            api=outputs.get("ApiName"),
+            api_url=api_url,
+            token=token,
+            swapped=swapped,
+        )
 
     def source(self, key: str) -> str:
         """The table key (`source`) of an uploaded object."""

@@ -1,7 +1,7 @@
 """CloudFormation's change sets and events."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -82,6 +82,21 @@ def _proposed(cloudformation: "CloudFormationClient", stack: str, change_set: st
                 return []
             raise OperatorError(f"CloudFormation rejected the change: {reason}")
         time.sleep(_CHANGE_SET_POLL_SECONDS)
+
+
+def is_accepted(
+    cloudformation: "CloudFormationClient", stack: str, change_set: str, ask: Callable[[], bool], *, is_new: bool
+) -> bool:
+    """Ask whether a change set shall be executed, and delete it otherwise, also if the question is interrupted."""
+    answer = False
+    try:
+        answer = ask()
+    finally:
+        if not answer:
+            discard(cloudformation, stack, change_set, is_new=is_new)
+    if not answer:
+        print("Nothing was changed.")
+    return answer
 
 
 def execute(cloudformation: "CloudFormationClient", stack: str, change_set: str) -> str:

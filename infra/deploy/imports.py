@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/resource-import.h
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from infra.common.errors import OperatorError
@@ -43,14 +44,8 @@ def import_kept(aws: "Account", plan: "Plan", *, yes: bool) -> bool:
     change_set, _ = changes.propose(cloudformation, stack, arguments, parameter_values(plan.previous), is_new=True)
     print(f"An earlier stack {stack} in {aws.region} of account {aws.id} kept these resources. They would be imported:")
     print("\n".join(f"  {name:<24} {value}" for name, value in plan.imported.items()))
-    is_confirmed = False
-    try:
-        is_confirmed = confirm("Import them? Nothing of their contents is changed.", yes=yes)
-    finally:
-        if not is_confirmed:
-            changes.discard(cloudformation, stack, change_set, is_new=True)
-    if not is_confirmed:
-        print("Nothing was changed.")
+    ask = partial(confirm, "Import them? Nothing of their contents is changed.", yes=yes)
+    if not changes.is_accepted(cloudformation, stack, change_set, ask, is_new=True):
         return False
     status = changes.execute(cloudformation, stack, change_set)
     if status != "IMPORT_COMPLETE":

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from infra.common.errors import OperatorError
 from infra.common.paths import TEMPLATE
@@ -157,14 +158,8 @@ def _apply(aws: Account, plan: Plan, template_bucket: str | None, *, yes: bool) 
             "The KMS key of a vector bucket cannot be changed: the stack would get a new, empty search index. After "
             f"this change, run `{command('index rebuild')} --stack {stack}`."
         )
-    is_confirmed = False
-    try:
-        is_confirmed = _is_confirmed(aws, plan, yes=yes)
-    finally:
-        if not is_confirmed:
-            changes.discard(cloudformation, stack, change_set, is_new=is_new)
-    if not is_confirmed:
-        print("Nothing was changed.")
+    ask = partial(_is_confirmed, aws, plan, yes=yes)
+    if not changes.is_accepted(cloudformation, stack, change_set, ask, is_new=is_new):
         return None
     if plan.current is not None:
         pin(aws, plan.current)

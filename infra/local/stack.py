@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.common import template
-from infra.common.local_session import CONFIG, REGION, session
+from infra.common.local_session import CONFIG, session
 from infra.common.local_stack import Stack
 from infra.common.paths import HANDLER, TEMPLATE
 from infra.local.package import ENTRY_POINT, function_zip
@@ -55,18 +55,9 @@ def deploy(
         s3.create_bucket(Bucket=code.bucket)
         s3.put_object(Bucket=code.bucket, Key=code.key, Body=function_zip(package, bundle))
         outputs = _create(aws, body, PARAMETERS | dict(parameters or {}))
-        stack = Stack(
-            endpoint=aws.endpoint,
-            region=REGION,
-            uploads_bucket=outputs["UploadsBucket"],
-            results_bucket=outputs["ResultsBucket"],
-            table=outputs["TableName"],
-            function=outputs["FunctionName"],
-            queue_url=outputs["QueueUrl"],
-            dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
-            vector_bucket=outputs.get("VectorBucketName"),
-            indexer=outputs.get("IndexerName"),
-            api=outputs.get("ApiName"),
+        stack = Stack.of(
+            aws.endpoint,
+            outputs,
             api_url=aws.api_url if "ApiUrl" in outputs else None,
             token=_token(aws, outputs.get("TokenSecretArn")),
             swapped=tuple(name for name in swapped if f"{name.removesuffix('Function') or name}Name" in outputs),

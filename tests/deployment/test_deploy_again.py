@@ -71,22 +71,7 @@ def deployed(commands: DeployCommands, name: str) -> Stack:
     """A deployed stack."""
     (described,) = commands.cloudformation.describe_stacks(StackName=name)["Stacks"]
     outputs = {one["OutputKey"]: one["OutputValue"] for one in described["Outputs"]}
-    return Stack(
-        endpoint=commands.s3.meta.endpoint_url,
-        region=REGION,
-        uploads_bucket=outputs["UploadsBucket"],
-        results_bucket=outputs["ResultsBucket"],
-        table=outputs["TableName"],
-        function=outputs["FunctionName"],
-        queue_url=outputs["QueueUrl"],
-        dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
-        vector_bucket=outputs["VectorBucketName"],
-        indexer=outputs["IndexerName"],
-        api=outputs["ApiName"],
-        api_url=None,
-        token=None,
-        swapped=(),
-    )
+    return Stack.of(commands.s3.meta.endpoint_url, outputs)
 
 
 def upload(stack: Stack, key: str, seed: int) -> str:
